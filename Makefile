@@ -1,0 +1,38 @@
+# A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
+# LAB=name works on another lab; STACK, NODE, JSON and TRIALS as the README says.
+
+TOOLS := python3 -m tests.lab.toolchain
+export LAB
+
+# Commands on a running lab install nothing where there is none.
+WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
+	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
+
+.PHONY: help up status shell verify down env test check
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## set everything up, start the lab, stand the pair up, wait until the VIP answers (root)
+	@$(TOOLS) lab -- python -m tests up
+
+status: ## nodes, holder, cluster state (JSON=1: as JSON)
+	$(call WITH_LAB,status,exit 1)
+
+shell: ## a root shell on NODE=a, b or client
+	$(call WITH_LAB,shell $(or $(NODE),a),exit 1)
+
+verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …": only these)
+	$(call WITH_LAB,verify $(foreach trial,$(TRIALS),--only $(trial)),exit 1)
+
+down: ## pulumi destroy, then the lab's end; nothing stays
+	$(call WITH_LAB,down,true)
+
+env: ## what a shell needs to use the lab by hand: eval "$$(make -s env)"
+	$(call WITH_LAB,env,exit 1)
+
+test: ## every tier
+	@$(TOOLS) test -- python -m pytest $(PYTEST)
+
+check: ## format, lint, types, shell scripts, unit tests
+	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && shellcheck cloudinit/*.sh .ci/run && python -m pytest tests/unit -q'

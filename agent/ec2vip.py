@@ -1,0 +1,726 @@
+#!/usr/bin/python3 -IS
+"""OCF resource agent: which node's network interface a VPC delivers a floating private IP (the VIP) to.
+
+It owns the EC2 side, a secondary address of one interface; IPaddr2, after it in the group, the OS side.
+EC2 gives an address to one interface at a time and moves it in one step: EC2 is the arbiter.
+
+start assigns with AllowReassignment: one call, nothing asked before or after it. IMDS follows in a second
+to a minute (aws/amazon-vpc-cni-k8s#1872, #1975). After a refusal the API is asked who has the VIP: if this
+interface has, all is well.
+
+monitor reads IMDS alone while the VIP is there. "Absent" may be lag, so the API must confirm it before
+NOT_RUNNING. "Present" is confirmed too in a probe and where no record says that the VIP is held, for the
+cluster builds on that. While the API cannot be asked, the record stands, UNKNOWN_LIMIT monitors long; then
+ERR_GENERIC. A probe without a record goes by IMDS; with IMDS silent too it is ERR_GENERIC: one restart of
+the resource, where ERR_INSTALLED would ban this node from it unseen.
+
+A theft goes unnoticed while IMDS is stale: a minute as a rule, until a reboot at worst
+(aws/amazon-vpc-cni-k8s#3887). That is safe: the VPC sends a stale holder nothing, and drops what it sends
+from an address not its own (source/destination check). When the cluster's halves meet it finds two holders
+and restarts the resource; stop cannot take the VIP from the peer.
+
+stop unassigns from this interface only. If the API refuses or cannot be reached it logs that and succeeds:
+IPaddr2 has stopped before it, so nothing answers here; the peer's start takes the VIP whether or not it was
+given back; a failed stop (on-fail=block) would keep it dark until a person comes.
+
+No ping-pong: nodes that do not see each other both start, and the last call wins. The loser's monitor says
+NOT_RUNNING, which with migration-threshold=1 bans the node until failure-timeout. The partition may last
+longer, so the loss is recorded with the taker and Corosync's ring id: start does not take the VIP back from
+that taker in that same ring. One partition, one move. It is lifted when the ring changes (the peer was seen
+again, then died), when the taker has not the VIP any more, by `pcs resource cleanup`, by a migration, and
+after LOST_HOLD: the taker may have died unseen in that partition, and the VIP must not stay dark for that.
+
+migrate_to does nothing and migrate_from assigns: with allow-migrate a planned move is one call.
+
+-I: a clean environment; -S: `site` is wanted with botocore only. IMDS is read over a bare socket (importing
+http.client takes as long as the rest of monitor); EC2 over http.client and ssl with the system's trust
+store, signed by botocore's SigV4Auth (building botocore's EC2 client takes 0.1 s more).
+"""
+# No pathlib, for its import takes 8 ms.
+# ruff: noqa: PTH103, PTH105, PTH120, PTH123
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from ipaddress import IPv4Address, IPv4Network
+
+TYPE_CHECKING = False  # importing typing takes 7 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from xml.etree.ElementTree import Element
+
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+
+SUCCESS, ERR_GENERIC, ERR_ARGS, ERR_UNIMPLEMENTED, ERR_PERM, ERR_INSTALLED, ERR_CONFIGURED, NOT_RUNNING = (
+    range(8)
+)
+
+# Seconds. An action ends within its bound and LOAD_TIME, far below the operation's 60 s: the failure is then
+# the agent's own answer, with a reason, and recovery goes on.
+BOUND = {"start": 20.0, "migrate_from": 20.0, "stop": 12.0, "monitor": 12.0, "validate-all": 5.0}
+LOAD_TIME = 2.0  # the interpreter and its imports on a busy node
+IMDS_SHARE = 4.0  # of a bound, at most
+IMDS_TIMEOUT = 1.0  # one exchange; a healthy IMDS takes milliseconds
+IMDS_PAUSE = 0.2
+API_TIMEOUT = 5  # one exchange with EC2; seen: 0.3 to 0.6 s
+API_PAUSE, API_PAUSE_MAX = 0.2, 3.0  # doubling, jittered
+API_PAGES = 20
+RING_TIMEOUT = 2.0
+SETTLE_TIME = 15.0  # so long after a start EC2's own "absent" may be "eventual consistency"
+# Monitors in a row: at an interval of 10 s a minute, twice the longest IMDS outage on record
+# (30 s, amazonlinux/amazon-ec2-net-utils#52).
+UNKNOWN_LIMIT = 6
+LOST_HOLD = 3600.0  # a VIP that was taken is not taken back within the same membership
+KEYS_MARGIN = 300.0  # IMDS has new credentials five minutes before the old ones end
+
+IMDS_ADDRESS = ("169.254.169.254", 80)
+QUORUMTOOL = "/usr/sbin/corosync-quorumtool"
+
+PARAMETERS = (  # name, required, type, default, description
+    ("ec2_vip", 1, "string", "", "Floating private IPv4 address, in the subnet of the interface."),
+    ("interface", 0, "string", "", "OS name of the interface, as IPaddr2's nic. Default: the primary."),
+    ("region", 0, "string", "", "AWS Region. Default: the instance's."),
+    ("endpoint", 0, "string", "", "https URL of the EC2 API. Default: the Region's public one."),
+    ("api_timeout", 0, "integer", str(API_TIMEOUT), "Seconds that one call to the EC2 API may take."),
+)
+ACTIONS = {  # advised timeout in seconds
+    "start": 60,
+    "stop": 60,
+    "monitor": 60,
+    "migrate_to": 20,
+    "migrate_from": 60,
+    "validate-all": 20,
+    "meta-data": 5,
+}
+
+# EC2's error codes that are no verdict; an unknown interface is one's own just after a launch.
+TRANSIENT = (
+    "RequestLimitExceeded Throttling ThrottlingException RequestThrottled InternalError InternalFailure \
+Unavailable ServiceUnavailable InvalidNetworkInterfaceID.NotFound"
+)
+ROLE = "allow the action to the instance's role"
+CLOCK = "check the node's clock (chronyc tracking) and the instance's role"
+OTHER = "set ec2_vip to an unused address of the subnet"
+# EC2's code, a piece of its message, ours, a remedy. Pacemaker goes on to the other node after ERR_PERM and
+# ERR_ARGS, and gives up after ERR_CONFIGURED.
+REFUSALS = (
+    ("UnauthorizedOperation", "", ERR_PERM, ROLE),
+    ("AccessDenied", "", ERR_PERM, ROLE),
+    ("AuthFailure", "", ERR_PERM, CLOCK),
+    ("RequestExpired", "", ERR_PERM, CLOCK),
+    ("SignatureDoesNotMatch", "", ERR_PERM, CLOCK),
+    ("InvalidClientTokenId", "", ERR_PERM, CLOCK),
+    ("ExpiredToken", "", ERR_PERM, CLOCK),
+    (
+        "PrivateIpAddressLimitExceeded",
+        "",
+        ERR_ARGS,
+        "unassign another address or take a larger instance type",
+    ),
+    ("InvalidParameterValue", "secondary-addresses", ERR_CONFIGURED, f"another's primary address; {OTHER}"),
+    ("InvalidParameterValue", "move is not allowed", ERR_ARGS, "unassign it from its interface"),
+    ("InvalidParameterValue", "does not fall within", ERR_ARGS, OTHER),
+    ("InvalidParameterValue", "reserved range", ERR_CONFIGURED, OTHER),
+    ("InvalidParameterValue", "parameter address", ERR_CONFIGURED, OTHER),
+    ("", "", ERR_GENERIC, "see EC2's error codes"),
+)
+
+
+class AgentError(Exception):
+    """Why an action failed, for a person to act on, and the OCF code by which Pacemaker does right."""
+
+    def __init__(self, reason: str, code: int = ERR_GENERIC) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class UnansweredError(AgentError):
+    """No usable answer came: nothing is known."""
+
+
+class NoItemError(UnansweredError):
+    """IMDS answered that it has no such item."""
+
+
+class RefusedError(AgentError):
+    """EC2 answered no."""
+
+
+def log(level: str, text: str) -> None:
+    """Log as ocf_log does: to the cluster's syslog facility, or else to stderr, which Pacemaker logs."""
+    tag = os.environ.get("HA_LOGTAG") or f"ec2vip({os.environ.get('OCF_RESOURCE_INSTANCE', '')})"
+    facility = os.environ.get("HA_LOGFACILITY") or "none"
+    if facility == "none":
+        print(f"{tag}: {level}: {text}", file=sys.stderr)
+        return
+    import syslog
+
+    syslog.openlog(tag, syslog.LOG_PID, getattr(syslog, f"LOG_{facility.upper()}", syslog.LOG_DAEMON))
+    syslog.syslog(getattr(syslog, f"LOG_{level}"), f"{level}: {text}")
+
+
+class Deadline:
+    """The moment by which a piece of work must have ended."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds to go, never 0: to a socket that means "do not wait"."""
+        return max(0.001, self.end - time.monotonic())
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep, or return False at once if no time to use would be left."""
+        if self.left() < seconds + 0.01:
+            return False
+        time.sleep(seconds)
+        return True
+
+
+class Metadata:
+    """The instance metadata service, IMDSv2. Methods raise UnansweredError for want of a usable answer."""
+
+    def __init__(
+        self, deadline: Deadline, interface: str = "", address: tuple[str, int] = IMDS_ADDRESS
+    ) -> None:
+        self.deadline, self.interface, self.address = deadline, interface, address
+        self.token = self.path = ""
+
+    def addresses(self) -> list[str]:
+        """The private IPv4 addresses that EC2 delivers to the interface, the primary first."""
+        found = self._of_interface("local-ipv4s").split()
+        if not found or not all(map(is_ipv4, found)):
+            raise UnansweredError(f"IMDS lists no usable addresses: {found}")
+        return found
+
+    def identity(self) -> dict[str, str]:
+        """The interface (eni, subnet, cidr, primary) and where its API is (region, domain)."""
+        return {
+            "eni": self._of_interface("interface-id"),
+            "subnet": self._of_interface("subnet-id"),
+            "cidr": self._of_interface("subnet-ipv4-cidr-block"),
+            "primary": self.addresses()[0] if self.interface else self._get("local-ipv4"),
+            "region": self._get("placement/region"),
+            "domain": self._get("services/domain"),
+        }
+
+    def credentials(self) -> dict[str, str]:
+        """The role's AccessKeyId, SecretAccessKey, Token, Expiration. Raises AgentError if there is none."""
+        try:
+            role = self._get("iam/security-credentials/").split()[0]
+            answer = json.loads(self._get(f"iam/security-credentials/{role}"))
+            return {name: answer[name] for name in ("AccessKeyId", "SecretAccessKey", "Token", "Expiration")}
+        except NoItemError:
+            raise AgentError("the instance has no role; attach an instance profile", ERR_PERM) from None
+        except (ValueError, LookupError, TypeError) as error:
+            raise UnansweredError(f"IMDS gave no usable credentials: {error!r}") from None
+
+    def _of_interface(self, item: str) -> str:
+        if self.interface and not self.path:
+            try:
+                with open(f"/sys/class/net/{self.interface}/address") as file:
+                    self.path = file.read().strip().lower()
+            except OSError:
+                reason = f"interface {self.interface!r} is not on this node; set one that ip link shows"
+                raise AgentError(reason, ERR_ARGS) from None
+        self.path = self.path or self._get("mac")
+        return self._get(f"network/interfaces/macs/{self.path}/{item}")
+
+    def _get(self, item: str) -> str:
+        while True:
+            try:
+                if not self.token:
+                    self.token = self._exchange(
+                        "PUT", "api/token", "X-aws-ec2-metadata-token-ttl-seconds: 60"
+                    )
+                return self._exchange("GET", f"meta-data/{item}", f"X-aws-ec2-metadata-token: {self.token}")
+            except NoItemError:
+                raise
+            except (UnansweredError, OSError, ValueError) as error:
+                self.token = ""  # 401: it has expired
+                if not self.deadline.sleep(IMDS_PAUSE):
+                    raise UnansweredError(f"no answer from IMDS for {item}: {error}") from None
+
+    def _exchange(self, method: str, item: str, header: str) -> str:
+        """One exchange, in HTTP/1.0 so that an answer comes in one piece."""
+        until = Deadline(min(IMDS_TIMEOUT, self.deadline.left()))
+        with socket.create_connection(self.address, until.left()) as link:
+            link.sendall(
+                f"{method} /latest/{item} HTTP/1.0\r\nHost: {self.address[0]}\r\n{header}\r\n\r\n".encode()
+            )
+            answer, chunk, body, size = b"", b"?", b"", -1
+            while chunk and len(body) != size:
+                link.settimeout(until.left())
+                chunk = link.recv(65536)
+                answer += chunk
+                head, _, body = answer.partition(b"\r\n\r\n")
+                sizes = [
+                    line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+                ]
+                size = int(sizes[0]) if sizes else -1
+        status = head.split()[1:2]
+        if status == [b"404"]:
+            raise NoItemError(f"IMDS has no {item}")
+        if status != [b"200"] or not body or size not in (-1, len(body)):
+            raise UnansweredError(f"{head[:40]!r} and {len(body)} bytes came")
+        return body.decode().strip()
+
+
+class Ec2:
+    """The three calls to the EC2 API that a floating address takes, for one interface.
+
+    Methods raise UnansweredError if there is no answer by the deadline, having tried again, and RefusedError
+    by the table REFUSALS.
+    """
+
+    def __init__(
+        self, me: Mapping[str, str], keys: Mapping[str, str], deadline: Deadline, given: Mapping[str, str]
+    ) -> None:
+        self.me, self.deadline, self.timeout = me, deadline, float(given["api_timeout"])
+        self.region = given["region"] or me["region"]
+        self.endpoint = given["endpoint"].rstrip("/") or f"https://ec2.{self.region}.{me['domain']}"
+        # The names that botocore's signer reads.
+        self.access_key, self.secret_key, self.token = (
+            keys["AccessKeyId"],
+            keys["SecretAccessKey"],
+            keys["Token"],
+        )
+
+    def assign(self, vip: str) -> None:
+        """Move the address here from wherever it is."""
+        mine = {"NetworkInterfaceId": self.me["eni"], "PrivateIpAddress.1": vip}
+        self._call("AssignPrivateIpAddresses", {**mine, "AllowReassignment": "true"})
+
+    def unassign(self, vip: str) -> None:
+        """Take the address off this interface."""
+        mine = {"NetworkInterfaceId": self.me["eni"], "PrivateIpAddress.1": vip}
+        self._call("UnassignPrivateIpAddresses", mine)
+
+    def owner(self, vip: str) -> tuple[str, bool]:
+        """The subnet's interface that has the address ("" if none has), and whether as its primary.
+
+        With filters: that is the larger request allowance, one interface at most, and "none" is no error.
+        """
+        query = {"Filter.1.Name": "addresses.private-ip-address", "Filter.1.Value.1": vip}
+        query.update({"Filter.2.Name": "subnet-id", "Filter.2.Value.1": self.me["subnet"]})
+        for _ in range(API_PAGES):
+            answer = self._call("DescribeNetworkInterfaces", query)
+            for eni in answer.iterfind("{*}networkInterfaceSet/{*}item"):
+                for item in eni.iterfind("{*}privateIpAddressesSet/{*}item"):
+                    if item.findtext("{*}privateIpAddress") == vip:
+                        return eni.findtext("{*}networkInterfaceId", ""), item.findtext(
+                            "{*}primary"
+                        ) == "true"
+            query["NextToken"] = answer.findtext("{*}nextToken") or ""
+            if not query["NextToken"]:
+                return "", False
+        raise UnansweredError(f"EC2's list of interfaces goes on after {API_PAGES} pages")
+
+    def _call(self, action: str, query: Mapping[str, str]) -> Element:
+        pause = API_PAUSE
+        while True:
+            try:
+                return self._attempt(action, query)
+            except UnansweredError as error:
+                from random import uniform
+
+                if not self.deadline.sleep(uniform(pause / 2, pause)):  # noqa: S311 (no secret)
+                    raise
+                log("WARNING", f"{error}; trying again")
+                pause = min(2 * pause, API_PAUSE_MAX)
+
+    def _attempt(self, action: str, query: Mapping[str, str]) -> Element:
+        from http.client import HTTPException, HTTPSConnection
+        from urllib.parse import urlencode
+
+        seconds = min(self.timeout, self.deadline.left())
+        body = urlencode({"Action": action, "Version": "2016-11-15", **query}).encode()
+        headers = self._signed(body)
+
+        def exchange() -> tuple[int, bytes]:
+            link = HTTPSConnection(self.endpoint[8:], timeout=seconds)
+            try:
+                link.request("POST", "/", body, headers)
+                answer = link.getresponse()
+                return answer.status, answer.read()
+            finally:
+                link.close()
+
+        try:
+            status, text = bounded(exchange, seconds)
+        except (OSError, HTTPException) as error:
+            raise UnansweredError(f"{action}: no answer from {self.endpoint}: {error!r}") from None
+        from xml.etree.ElementTree import ParseError, fromstring
+
+        try:
+            answer = fromstring(text)  # noqa: S314 (from EC2, over TLS)
+        except ParseError:
+            raise UnansweredError(f"{action}: {self.endpoint} answered {status} without XML") from None
+        if status == 200 and answer.tag.endswith(f"{action}Response"):
+            return answer
+        name, message = answer.findtext(".//{*}Code") or "?", answer.findtext(".//{*}Message") or ""
+        reason = f"{action} on {self.me['eni']}: {status} {name}: {message}"
+        if not 400 <= status < 500 or name in TRANSIENT.split():
+            raise UnansweredError(reason)
+        code, remedy = next(row[2:] for row in REFUSALS if row[0] in ("", name) and row[1] in message)
+        raise RefusedError(f"{reason}; {remedy}", code)
+
+    def _signed(self, body: bytes) -> dict[str, str]:
+        sign, request_type = signer()
+        form = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        request = request_type("POST", f"{self.endpoint}/", form, body)
+        sign(self, "ec2", self.region).add_auth(request)  # type: ignore[arg-type]
+        return dict(request.headers.items())
+
+
+def signer() -> tuple[type[SigV4Auth], type[AWSRequest]]:
+    """botocore's signer and its request. Raises AgentError if there is no botocore."""
+    if "site" not in sys.modules:
+        import site
+
+        site.main()  # what -S left out
+    try:
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+    except ImportError:
+        raise AgentError(
+            "/usr/bin/python3 has no botocore; install python3-botocore", ERR_INSTALLED
+        ) from None
+    return SigV4Auth, AWSRequest
+
+
+def bounded(work: Callable[[], tuple[int, bytes]], seconds: float) -> tuple[int, bytes]:
+    """What work() returns or raises, or TimeoutError after `seconds`.
+
+    In a thread, for a name look-up knows no time-out and a peer that trickles outlasts a socket's.
+    """
+    import threading
+
+    results: list[tuple[int, bytes] | Exception] = [TimeoutError(f"nothing within {seconds:.1f} s")]
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if isinstance(results[-1], Exception):
+        raise results[-1]
+    return results[-1]
+
+
+class Record:
+    """What a node keeps from call to call, in a file of root's on a tmpfs: a reboot forgets it.
+
+    The credentials are there so that stop can do its work while IMDS is down.
+    """
+
+    def __init__(self, path: str, vip: str) -> None:
+        self.vip = vip
+        self.held = False  # start was accepted, or the API said so, and no stop since
+        self.since = 0.0  # when start was accepted (time.monotonic: the same clock for all processes)
+        self.unknown = 0  # monitors in a row without an answer
+        self.lost = ["", ""]  # the interface that took the VIP, and Corosync's ring then
+        self.lost_at = 0.0
+        self.identity: dict[str, str] = {}
+        self.credentials: dict[str, str] = {}
+        kept, self._saved = vars(self).copy(), ""
+        self._path = path
+        try:
+            with open(path) as file:
+                text = file.read()
+            found = json.loads(text)
+            if found.keys() == kept.keys() and found["vip"] == vip:
+                vars(self).update(found, _saved=text)
+        except (OSError, ValueError, AttributeError):
+            pass  # none, or not ours: nothing is known
+
+    def save(self) -> bool:
+        """Write the file if anything has changed; False if that fails."""
+        text = json.dumps({name: value for name, value in vars(self).items() if name[0] != "_"})
+        try:
+            if text != self._saved:
+                os.makedirs(os.path.dirname(self._path), exist_ok=True)
+                with open(
+                    os.open(self._path + "~", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+                ) as file:
+                    file.write(text)
+                os.replace(self._path + "~", self._path)
+                self._saved = text
+        except OSError as error:
+            log("WARNING", f"cannot keep a record: {error}")
+            return False
+        return True
+
+    def keys_last(self, seconds: float) -> bool:
+        """Whether the kept credentials will be good in `seconds` from now."""
+        then = time.gmtime(time.time() + seconds)
+        return self.credentials.get("Expiration", "") > time.strftime("%Y-%m-%dT%H:%M:%SZ", then)
+
+
+def ring_id() -> str:
+    """Corosync's ring id, a new one for each change of membership; "" if it is not to be had."""
+    import subprocess
+
+    try:
+        shown = subprocess.run(
+            [QUORUMTOOL, "-s"], capture_output=True, text=True, timeout=RING_TIMEOUT
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return "".join(line.split(":")[1].strip() for line in shown.splitlines() if line.startswith("Ring ID:"))
+
+
+class Agent:
+    """The actions on clients handed in. Each returns an OCF code or raises AgentError."""
+
+    def __init__(
+        self,
+        vip: str,
+        imds: Metadata,
+        connect: Callable[[Mapping[str, str], Mapping[str, str]], Ec2],
+        record: Record,
+        ring: Callable[[], str] = ring_id,
+        probe: bool = False,
+    ) -> None:
+        self.vip, self.imds, self.connect = vip, imds, connect
+        self.record, self.ring, self.probe = record, ring, probe
+
+    def start(self, planned: bool = False) -> int:
+        """Have EC2 deliver the VIP here; if not planned, not by taking it back."""
+        ec2, eni = self._ec2()
+        self.check(self.record.identity)
+        if not planned:
+            self._check_not_lost(ec2)
+        try:
+            ec2.assign(self.vip)
+        except RefusedError as refusal:
+            # EC2 may refuse what is done already.
+            if refusal.code == ERR_PERM or self._owner(ec2, refusal) != (eni, False):
+                raise
+        self.record.held, self.record.since = True, time.monotonic()
+        self.record.unknown, self.record.lost = 0, ["", ""]
+        self.record.save()
+        log("INFO", f"{self.vip} assigned to {eni}")
+        return SUCCESS
+
+    def stop(self) -> int:
+        """Have EC2 stop delivering the VIP here, or leave that to the next start."""
+        try:
+            ec2, eni = self._ec2()
+            if self.vip != self.record.identity["primary"]:
+                try:
+                    ec2.unassign(self.vip)
+                except RefusedError as refusal:
+                    if refusal.code == ERR_PERM or self._owner(ec2, refusal)[0] == eni:
+                        raise
+                log("INFO", f"{self.vip} is not on {eni} any more")
+        except AgentError as error:
+            log(
+                "ERR",
+                f"{self.vip} may still be assigned here; the next start, on either node, moves it: {error}",
+            )
+        self.record.held, self.record.unknown = False, 0
+        self.record.save()
+        return SUCCESS
+
+    def monitor(self) -> int:
+        """Whether EC2 delivers the VIP here."""
+        record, listed = self.record, None
+        try:
+            listed = self.vip in self.imds.addresses()
+            if listed and record.held and not self.probe:
+                return self._held()
+        except UnansweredError as error:
+            log("WARNING", str(error))
+        try:
+            ec2, eni = self._ec2()
+            owner, primary = ec2.owner(self.vip)
+        except AgentError as error:
+            return self._unconfirmed(listed, error)
+        if owner == eni:
+            if primary:
+                raise AgentError(
+                    f"ec2_vip {self.vip} is the primary address of {eni}; {OTHER}", ERR_CONFIGURED
+                )
+            return self._held()
+        if record.held and 0 <= time.monotonic() - record.since < SETTLE_TIME:
+            return SUCCESS
+        if self.probe:
+            record.lost = ["", ""]
+        elif record.held:
+            log("WARNING", f"{self.vip} has gone from {eni} to {owner or 'nobody'}")
+            record.lost, record.lost_at = [owner, self.ring() if owner else ""], time.monotonic()
+        record.held, record.unknown = False, 0
+        record.save()
+        return NOT_RUNNING
+
+    def _held(self) -> int:
+        self.record.held, self.record.unknown = True, 0
+        try:
+            if not self.record.keys_last(KEYS_MARGIN):
+                self._ec2()
+        except AgentError as error:
+            log("WARNING", f"no new credentials to keep: {error}")
+        self.record.save()
+        return SUCCESS
+
+    def _unconfirmed(self, listed: bool | None, error: AgentError) -> int:
+        """The answer while the API, which has the last word, cannot be asked."""
+        record = self.record
+        if self.probe or not record.held:
+            if listed is None and not record.held:
+                raise AgentError(f"neither IMDS nor EC2 says where {self.vip} is: {error}")
+            log("WARNING", f"going by IMDS and this node's record of {self.vip}: {error}")
+            return SUCCESS if listed or record.held else NOT_RUNNING
+        record.unknown += 1
+        if not record.save() or record.unknown >= UNKNOWN_LIMIT:
+            raise AgentError(f"unknown {record.unknown} times in a row if {self.vip} is here: {error}")
+        log("WARNING", f"unknown ({record.unknown} of {UNKNOWN_LIMIT}) if {self.vip} is here: {error}")
+        return SUCCESS
+
+    def validate(self) -> int:
+        """Whether this node has botocore, and the VIP fits it as far as IMDS tells."""
+        signer()
+        try:
+            self.check(self.imds.identity())
+        except UnansweredError as error:
+            log("WARNING", f"not checked against the node: {error}")
+        return SUCCESS
+
+    def check(self, me: Mapping[str, str]) -> None:
+        """Raise AgentError if the VIP cannot be a secondary address of the interface."""
+        if self.vip == me["primary"]:
+            raise AgentError(
+                f"ec2_vip {self.vip} is the primary address of {me['eni']}; {OTHER}", ERR_CONFIGURED
+            )
+        if IPv4Address(self.vip) not in IPv4Network(me["cidr"]):
+            raise AgentError(
+                f"ec2_vip {self.vip} is outside {me['cidr']}, this node's subnet; {OTHER}", ERR_ARGS
+            )
+
+    def _check_not_lost(self, ec2: Ec2) -> None:
+        taker, ring = self.record.lost
+        if not ring or time.monotonic() - self.record.lost_at > LOST_HOLD or ring != self.ring():
+            return
+        if ec2.owner(self.vip)[0] == taker:
+            reason = f"{taker} took {self.vip} and has it, and the cluster's membership is the same since"
+            raise AgentError(f"{reason}; not taking it back (pcs resource cleanup overrides)")
+
+    def _owner(self, ec2: Ec2, refusal: RefusedError) -> tuple[str, bool]:
+        try:
+            return ec2.owner(self.vip)
+        except UnansweredError:
+            raise refusal from None
+
+    def _ec2(self) -> tuple[Ec2, str]:
+        record = self.record
+        try:
+            record.identity, record.credentials = self.imds.identity(), self.imds.credentials()
+        except UnansweredError:
+            if not record.keys_last(0):
+                raise
+        return self.connect(record.identity, record.credentials), record.identity["eni"]
+
+
+def is_ipv4(text: str) -> bool:
+    """Whether the text is an IPv4 address in its one usual form."""
+    try:
+        return str(IPv4Address(text)) == text
+    except ValueError:
+        return False
+
+
+def settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The parameters, defaults filled in. Raises AgentError: value, rule, remedy."""
+    given = {name: environ.get(f"OCF_RESKEY_{name}") or default for name, _, _, default, _ in PARAMETERS}
+    seconds = given["api_timeout"]
+    rules = (
+        ("ec2_vip", is_ipv4(given["ec2_vip"]), "an IPv4 address such as 10.0.0.10"),
+        ("interface", "/" not in given["interface"], "a name that ip link shows"),
+        ("endpoint", given["endpoint"][:8] in ("", "https://"), "an https:// URL"),
+        ("api_timeout", seconds.isdecimal() and 1 <= int(seconds) <= BOUND["stop"], "1 to 12 whole seconds"),
+    )
+    for name, fits, rule in rules:
+        if not fits:
+            raise AgentError(f"{name} {given[name]!r} is not {rule}; set it to one", ERR_CONFIGURED)
+    return given
+
+
+def run(action: str, environ: Mapping[str, str], imds: tuple[str, int] = IMDS_ADDRESS) -> int:
+    """Carry out an action on this node; an OCF code. Raises AgentError."""
+    given = settings(environ)
+    if action == "migrate_to":
+        return SUCCESS
+    deadline = Deadline(BOUND[action])
+    name = environ.get("OCF_RESOURCE_INSTANCE", "default").replace("/", "_")
+    agent = Agent(
+        given["ec2_vip"],
+        Metadata(Deadline(min(IMDS_SHARE, BOUND[action])), given["interface"], imds),
+        lambda me, keys: Ec2(me, keys, deadline, given),
+        Record(f"{environ.get('HA_RSCTMP') or '/run/resource-agents'}/ec2vip-{name}.json", given["ec2_vip"]),
+        probe=environ.get("OCF_RESKEY_CRM_meta_interval") == "0",
+    )
+    if action == "validate-all":
+        return agent.validate()
+    if action == "monitor":
+        return agent.monitor()
+    return agent.stop() if action == "stop" else agent.start(planned=action == "migrate_from")
+
+
+def meta_data() -> str:
+    """The agent's description by the OCF resource agent API 1.1."""
+    text = """<?xml version="1.0"?>
+<!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
+<resource-agent name="ec2vip" version="1.0">
+<version>1.1</version>
+<longdesc lang="en">Holds a floating private IPv4 address as a secondary address of this EC2 instance's
+network interface. IPaddr2, after it in a group, holds the same address in the OS.</longdesc>
+<shortdesc lang="en">Floating private IP on EC2</shortdesc>
+<parameters>
+"""
+    for name, required, kind, default, about in PARAMETERS:
+        text += f'<parameter name="{name}" required="{required}" unique="{required}">\n'
+        text += f'<longdesc lang="en">{about}</longdesc>\n'
+        text += f'<shortdesc lang="en">{about.split(".")[0]}</shortdesc>\n'
+        text += (
+            f'<content type="{kind}"' + (f' default="{default}"' if default else "") + "/>\n</parameter>\n"
+        )
+    text += "</parameters>\n<actions>\n"
+    for name, timeout in ACTIONS.items():
+        every = ' interval="10s" depth="0"' if name == "monitor" else ""
+        text += f'<action name="{name}" timeout="{timeout}s"{every}/>\n'
+    return text + "</actions>\n</resource-agent>"
+
+
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    """Carry out the action named; the exit code. The reason of a failure goes to stderr."""
+    action = arguments[0] if len(arguments) == 1 else ""
+    if action == "meta-data":
+        print(meta_data())
+        return SUCCESS
+    if action not in ACTIONS:
+        usage = action == "usage"
+        print(f"usage: ec2vip {{{'|'.join(ACTIONS)}|usage}}", file=sys.stdout if usage else sys.stderr)
+        return SUCCESS if usage else ERR_UNIMPLEMENTED
+    try:
+        return run(action, environ)
+    except AgentError as error:
+        reason, code = " ".join(str(error).split()), error.code
+    except Exception as error:  # our own fault must not pass for an answer
+        reason, code = f"unexpected {error!r}", ERR_GENERIC
+    print(f"ocf-exit-reason:{reason}", file=sys.stderr)
+    log("ERR", f"{action}: {reason}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,260 @@
+#!/bin/bash
+# Brings this node into the cluster. ec2vip-bootstrap.service runs it once on an instance, and again at the
+# next boot if it did not come to its end: every step may be repeated. The console and the journal get one
+# line a step, $LOG what the commands said.
+set -u -o pipefail
+export LC_ALL=C PATH=${EC2VIP_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+
+ROOT=${EC2VIP_ROOT:-}
+CONSOLE=${EC2VIP_CONSOLE:-/dev/console}
+STATE=$ROOT/var/lib/cloud/instance/ec2vip
+LOG=$ROOT/var/log/ec2vip-bootstrap.log
+CIB=$ROOT/var/lib/pacemaker/cib
+# shellcheck source=/dev/null
+. "$ROOT/etc/ec2vip/bootstrap.env" || exit 1
+
+# Seconds. Mirrors and peers may be late; a node that waits longer than this needs its owner.
+INTERFACE_LIMIT=60
+PACKAGES_LIMIT=${EC2VIP_PACKAGES_LIMIT:-900}
+READY_LIMIT=${EC2VIP_READY_LIMIT:-300}
+PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6} # from the start of Corosync
+PUSH_TRIES=5
+STARTED=0
+PAUSE=${EC2VIP_PAUSE:-0.5}
+FINAL=2 # a command's way of saying that waiting will not help
+
+say() {
+    printf 'ec2vip: %s\n' "$*" >&3
+    if [ -w "$CONSOLE" ]; then printf 'ec2vip: %s\n' "$*" >>"$CONSOLE"; fi
+}
+
+last_words() {
+    grep -v '^[[:space:]]*$' "$LOG" | tail -n 1
+}
+
+# step NAME FUNCTION: its output goes to the log; its failure ends everything with one line.
+step() {
+    local began=$SECONDS
+    printf '== %s\n' "$1" >>"$LOG"
+    if ! "$2" >>"$LOG" 2>&1; then
+        say "bootstrap failed: $1: $(last_words)"
+        exit 1
+    fi
+    say "$1: done ($((SECONDS - began)) s)"
+}
+
+# await LIMIT WHAT COMMAND...: until the command succeeds; a line on the console every ten seconds.
+await() {
+    local limit=$1 what=$2 began=$SECONDS told=$SECONDS
+    shift 2
+    until "$@"; do
+        (($? == FINAL)) && return 1
+        if ((SECONDS - began >= limit)); then
+            echo "$what: not within $limit s ($(last_words))"
+            return 1
+        fi
+        if ((SECONDS - told >= 10)); then
+            told=$SECONDS
+            say "still waiting for $what ($((SECONDS - began)) s of $limit s)"
+        fi
+        sleep "$PAUSE"
+    done
+}
+
+# Names differ (eth0, ens5, enX0) and there may be several: the one with this node's own address.
+find_interface() {
+    INTERFACE=$(ip -4 -o address show to "$ADDRESS/32" | awk '{ print $2; exit }')
+    [ -n "$INTERFACE" ]
+}
+
+interface() {
+    await "$INTERFACE_LIMIT" "an interface with the address $ADDRESS" find_interface
+}
+
+names() {
+    # shellcheck disable=SC2153 # HOSTS is in bootstrap.env
+    grep -qs '# ec2vip$' "$ROOT/etc/hosts" || printf '%s\n' "${HOSTS[@]/%/ # ec2vip}" >>"$ROOT/etc/hosts"
+}
+
+# Some tools put every address that EC2 lists on the interface, on whichever node; networkd drops those that
+# it does not know when it starts again, as it does at an upgrade. Neither may touch the VIP.
+network_tools() {
+    local units=("${NETWORK_UNITS[@]//\{interface\}/$INTERFACE}") file drop_in
+    systemctl mask --now "${units[@]}" || return
+    file=$(networkctl status "$INTERFACE" 2>/dev/null | sed -n 's/^ *Network File: \(\/.*\)$/\1/p')
+    for file in ${file:+"$file" "$(readlink -f "$file")"}; do
+        drop_in=$ROOT/etc/systemd/network/$(basename "$file").d
+        mkdir -p "$drop_in" &&
+            printf '[Network]\nKeepConfiguration=static\n' >"$drop_in/50-ec2vip.conf" || return
+    done
+}
+
+installed() {
+    local tool
+    for tool in corosync pacemakerd crm_mon cibadmin pcs; do
+        command -v "$tool" >/dev/null || { echo "$tool is not installed"; return 1; }
+    done
+    [ -e "$ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2" ] || { echo 'IPaddr2 is not installed'; return 1; }
+    "$INTERPRETER" -c 'import botocore' || { echo "botocore is not installed for $INTERPRETER"; return 1; }
+}
+
+# A boot that was cut short may have left packages half configured. An archive's date in the future means that
+# this machine's clock is late, which is no reason not to install.
+install_with_apt() {
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    local apt=(apt-get --yes -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=20
+        -o Acquire::Max-FutureTime=90000 -o Dpkg::Options::=--force-confold)
+    dpkg --configure -a --force-confold &&
+        "${apt[@]}" update &&
+        "${apt[@]}" --no-install-recommends --fix-broken install "${PACKAGES[@]}"
+}
+
+# What the archives of the system have, then what its supplement has, then a repository of the owner's choice.
+install_with_dnf() {
+    local section
+    dnf --assumeyes makecache || return
+    dnf --assumeyes install "${PACKAGES[@]}" && return
+    say 'packages: not all in the core archives, trying the supplementary ones'
+    dnf --assumeyes install spal-release && dnf --assumeyes install "${PACKAGES[@]}" && return
+    if [ -z "$REPOSITORY" ]; then
+        echo 'neither the core archives nor the supplementary ones have the cluster stack:' \
+            'set package_repository, or use an image that has it installed'
+        return "$FINAL"
+    fi
+    say "packages: trying $REPOSITORY"
+    for section in HighAvailability AppStream BaseOS; do
+        # The system's own packages come first: a low number wins, and 99 is the default.
+        printf '%s\n' "[ec2vip-$section]" "name=$section" "baseurl=$REPOSITORY/$section/\$basearch/os/" \
+            enabled=1 gpgcheck=1 "gpgkey=$REPOSITORY_KEY" priority=200
+    done >"$ROOT/etc/yum.repos.d/ec2vip.repo"
+    dnf --assumeyes install "${PACKAGES[@]}"
+}
+
+try_install() {
+    "install_with_$INSTALLER" || return
+    installed || return "$FINAL"
+    rm -f "$STATE/installing"
+}
+
+# What a boot that was cut short had begun to install is there, but not set up.
+packages() {
+    [ ! -e "$STATE/installing" ] && installed && return
+    touch "$STATE/installing"
+    await "$PACKAGES_LIMIT" 'the packages' try_install
+}
+
+# What the cluster should hold, worked out by pcs in a file while the daemons start.
+wanted() {
+    local words=() word
+    cibadmin --empty >"$STATE/wanted.xml" || return
+    while IFS= read -r word; do
+        if [ -n "$word" ]; then
+            words+=("$word")
+        else
+            pcs -f "$STATE/wanted.xml" "${words[@]}" </dev/null || return
+            words=()
+        fi
+    done <"$ROOT/etc/ec2vip/settings"
+    # IPaddr2 takes the interface with the subnet's route, on each node its own; if several have one, name it.
+    if (($(ip -4 -o route show table main scope link to match "$VIP" | grep -vc '^default') > 1)); then
+        pcs -f "$STATE/wanted.xml" resource update vip "nic=$INTERFACE" </dev/null
+    fi
+}
+
+# A CIB for Pacemaker's very first start on this instance: without a dc-deadtime in it a node alone waits for
+# 20 s. Version 0.0.0 loses against the CIB of any cluster that runs, so a replaced node takes over nothing.
+seed() {
+    local new=$CIB/cib.xml.new name
+    [ -e "$STATE/seeded" ] && return
+    systemctl stop pacemaker.service corosync.service || return
+    mkdir -p "$(dirname "$ROOT$LOGFILE")" "$CIB" && rm -f "$CIB"/cib* || return
+    cibadmin --empty >"$new" || return
+    for name in "${!SEED[@]}"; do
+        CIB_file=$new crm_attribute --type crm_config --name "$name" --update "${SEED[$name]}" || return
+    done
+    sed -i -E 's/ (admin_epoch|epoch|num_updates)="[0-9]+"/ \1="0"/g' "$new" || return
+    chown hacluster:haclient "$new" && chmod 600 "$new" && mv "$new" "$CIB/cib.xml" && touch "$STATE/seeded"
+}
+
+start() {
+    local unit
+    STARTED=$SECONDS
+    systemctl unmask corosync.service pacemaker.service &&
+        systemctl enable corosync.service pacemaker.service || return
+    for unit in corosync.service pacemaker.service; do
+        systemctl start "$unit" && continue
+        journalctl --no-pager --output cat --lines 5 --unit "$unit"
+        return 1
+    done
+}
+
+# crm_mon speaks of this node's view: a DC is elected, and this node has joined it.
+joined() {
+    local view
+    view=$(crm_mon --one-shot --output-as=xml) || return 1
+    grep -q '<current_dc present="true"' <<<"$view" &&
+        grep -Eq "<node name=\"$NODE\" [^>]*online=\"true\"[^>]* pending=\"false\"" <<<"$view"
+}
+
+ready() {
+    await "$READY_LIMIT" "$NODE to join the cluster" joined
+}
+
+peer_seen() {
+    corosync-quorumtool -l | grep -q " $PEER\$"
+}
+
+current() {
+    cibadmin --query --xpath "//nvpair[@name='$SETTINGS_PROPERTY' and @value='$SETTINGS']" >/dev/null 2>&1
+}
+
+# merge NEW: what is wanted into a copy of the cluster's CIB; the group as a whole replaces the one there is.
+merge() {
+    local new=$1 section part=$STATE/section.xml
+    if grep -q "<group id=\"$GROUP\"" "$new"; then
+        CIB_file=$new cibadmin --delete --xpath "//group[@id='$GROUP']" --force || return
+    fi
+    for section in crm_config resources rsc_defaults op_defaults; do
+        CIB_file=$STATE/wanted.xml cibadmin --query --scope "$section" >"$part" &&
+            CIB_file=$new cibadmin --modify --allow-create --scope "$section" --xml-file "$part" || return
+    done
+}
+
+# One push of one file: the cluster has either none of the settings or all of them. A running peer has been
+# heard by then, so that this node sees the cluster's CIB and not its own empty one.
+settings() {
+    local old=$STATE/old.xml new=$STATE/new.xml try result
+    current && return
+    wait "$WANTED"
+    result=$?
+    cat "$STATE/wanted.log"
+    ((result == 0)) || return
+    await $((STARTED + PEER_LIMIT - SECONDS)) "$PEER" peer_seen || echo "$PEER is not there: going on alone"
+    for ((try = 1; try <= PUSH_TRIES; try++)); do
+        current && return
+        cibadmin --query >"$old" && cp "$old" "$new" && merge "$new" &&
+            pcs cluster cib-push "$new" "diff-against=$old" && current && return
+        say "settings: try $try of $PUSH_TRIES: $(last_words)"
+        sleep "$PAUSE"
+    done
+    last_words
+    return 1
+}
+
+exec 3>&1
+mkdir -p "$STATE" "$(dirname "$LOG")" || exit 1
+say "bootstrap of $NODE begins"
+step interface interface
+step names names
+step 'network tools' network_tools
+step packages packages
+if [ "$BOOTSTRAPS" = yes ]; then
+    wanted >"$STATE/wanted.log" 2>&1 &
+    WANTED=$!
+fi
+step seed seed
+step start start
+step ready ready
+if [ "$BOOTSTRAPS" = yes ]; then step settings settings; fi
+touch "$STATE/done"
+say "bootstrap done ($SECONDS s)"

@@ -1,0 +1,95 @@
+"""The one description of a node that everything in its user data is derived from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+#: Corosync splits the token into retransmissions of at least 30 ms: token / (4 + 0.2) >= 30 ms
+#: (corosync.conf(5), `token_retransmits_before_loss_const`; exec/totemconfig.c).
+MIN_TOKEN_MS = 126
+#: The most that Red Hat supports (article 3068821); beyond it nobody would call it fail-over.
+MAX_TOKEN_MS = 300_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One of the pair: its Pacemaker node name (also its host name) and its fixed private address."""
+
+    name: str
+    address: IPv4Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSpec:
+    """What one node must know at first boot.
+
+    `members` are Corosync's node ids 1 and 2, in this order; the first puts the resources into the cluster.
+    `token_ms` is Corosync's token time-out in milliseconds. `package_repository` and
+    `package_repository_key` are the addresses of a CentOS Stream 9 tree (the folder with HighAvailability,
+    AppStream and BaseOS in it) and of the key that signs it. Only `al2023` looks there, and only when its
+    own archives lack the cluster stack; with none it fails at boot and says so.
+
+    Raises ValueError where the values contradict each other: a node would only find out at boot.
+    """
+
+    cluster_name: str
+    name: str
+    members: tuple[Member, Member]
+    vip: IPv4Address
+    prefix_length: int
+    platform: str
+    token_ms: int = 1000
+    package_repository: str = ""
+    package_repository_key: str = ""
+
+    def __post_init__(self) -> None:
+        first, second = self.members
+        if self.name not in (first.name, second.name):
+            raise ValueError(
+                f"node {self.name!r} is not one of the members {first.name!r} and {second.name!r}; "
+                "name one of them"
+            )
+        if first.name == second.name:
+            raise ValueError(f"both members are named {first.name!r}; Pacemaker tells nodes apart by name")
+        if len({first.address, second.address, self.vip}) != 3:
+            raise ValueError(
+                f"the members {first.address} and {second.address} and the VIP {self.vip} must be three "
+                "different addresses"
+            )
+        subnet = self.subnet
+        for address in (first.address, second.address):
+            if address not in subnet:
+                raise ValueError(
+                    f"node address {address} is outside {subnet}; the members and the VIP share a subnet"
+                )
+        if not MIN_TOKEN_MS <= self.token_ms <= MAX_TOKEN_MS:
+            raise ValueError(
+                f"token_ms {self.token_ms} is outside {MIN_TOKEN_MS}..{MAX_TOKEN_MS}, what Corosync can keep"
+            )
+
+        if bool(self.package_repository) != bool(self.package_repository_key):
+            raise ValueError(
+                f"package_repository {self.package_repository!r} and package_repository_key "
+                f"{self.package_repository_key!r} go together: packages are only taken signed; set both"
+            )
+
+    @property
+    def subnet(self) -> IPv4Network:
+        """The subnet that the VIP and both members are in."""
+        return IPv4Network((self.vip, self.prefix_length), strict=False)
+
+    @property
+    def member(self) -> Member:
+        """This node among the members."""
+        return next(member for member in self.members if member.name == self.name)
+
+    @property
+    def peer(self) -> Member:
+        """The other member."""
+        return next(member for member in self.members if member.name != self.name)
+
+    @property
+    def bootstraps(self) -> bool:
+        """Whether this is the node that puts the resources into the cluster."""
+        return self.name == self.members[0].name

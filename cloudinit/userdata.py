@@ -1,0 +1,187 @@
+"""A node's user data: one cloud-config, gzipped, the same bytes for the same node every time."""
+
+from __future__ import annotations
+
+import gzip
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cloudinit import cib, corosync, slim
+from cloudinit.platforms import platform
+from cloudinit.spec import NodeSpec
+
+#: What EC2 takes, before base64 (EC2 User Guide, "Work with instance user data").
+MAX_BYTES = 16_384
+
+AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
+BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
+REPORT_PATH = "/usr/local/sbin/ec2vip-report"
+BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
+
+#: Units that must not start by themselves. pcsd, pcs's web service, is open to the world on port 2224 and
+#: stays masked, with its helper on Debian; the bootstrap unmasks and starts the other two.
+_MASKED = ("pcsd.service", "pcsd-ruby.service", "corosync.service", "pacemaker.service")
+
+_HERE = Path(__file__).resolve().parent
+#: The sources of the programs that a node gets.
+AGENT_SOURCE = _HERE.parent / "agent" / "ec2vip.py"
+BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
+REPORT_SOURCE = _HERE / "report.sh"
+
+
+def render(spec: NodeSpec) -> bytes:
+    """The user data for one node: gzip over a `#cloud-config`, with no time stamp in it.
+
+    Raises ValueError for an unknown platform, and where the result is more than EC2 takes; the message then
+    names the files that take the room.
+    """
+    data = _gzip(text(spec))
+    if len(data) > MAX_BYTES:
+        raise ValueError(_too_large(spec, len(data)))
+    return data
+
+
+def text(spec: NodeSpec) -> str:
+    """The cloud-config of `spec` as it reads on the node."""
+    config = cloud_config(spec)
+    return "#cloud-config\n" + yaml.dump(config, Dumper=_Dumper, sort_keys=False, default_flow_style=False)
+
+
+def cloud_config(spec: NodeSpec) -> dict[str, Any]:
+    """The cloud-config of `spec` as data.
+
+    cloud-init only puts files in place and starts the bootstrap, which installs the packages too: it can wait
+    for a mirror, and a boot that was cut short is taken up by the next one, which cloud-init's own modules do
+    not do once they have begun.
+    """
+    return {
+        "hostname": spec.name,
+        "preserve_hostname": False,
+        "prefer_fqdn_over_hostname": False,
+        # The bootstrap adds the members; a template would write them over at every boot.
+        "manage_etc_hosts": False,
+        "bootcmd": [
+            # Nothing starts on installation, or from a baked image, before it is configured.
+            ["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED],
+            # cloud-init writes the unit a moment later; the link makes it go on after a reboot at any point.
+            [
+                "ln",
+                "-sf",
+                f"/etc/systemd/system/{BOOTSTRAP_UNIT}",
+                f"/etc/systemd/system/multi-user.target.wants/{BOOTSTRAP_UNIT}",
+            ],
+        ],
+        "write_files": [
+            {"path": path, "permissions": permissions, "content": content}
+            for path, permissions, content in files(spec)
+        ],
+        "runcmd": [
+            ["systemctl", "daemon-reload"],
+            ["systemctl", "start", BOOTSTRAP_UNIT],
+        ],
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's safe dumper, which shows files as the blocks of lines that they are."""
+
+
+def _block(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _block)
+
+
+def files(spec: NodeSpec) -> list[tuple[str, str, str]]:
+    """The files that the node gets: path, permissions as cloud-init takes them, content."""
+    return [
+        ("/etc/corosync/corosync.conf", "0644", corosync.conf(spec)),
+        ("/etc/logrotate.d/corosync", "0644", corosync.logrotate()),
+        ("/etc/ec2vip/bootstrap.env", "0644", _environment(spec)),
+        ("/etc/ec2vip/settings", "0644", _settings(cib.commands(spec))),
+        (BOOTSTRAP_PATH, "0755", slim.shell(BOOTSTRAP_SOURCE.read_text(encoding="utf-8"))),
+        (REPORT_PATH, "0755", slim.shell(REPORT_SOURCE.read_text(encoding="utf-8"))),
+        (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", "0644", _UNIT),
+        (AGENT_PATH, "0755", slim.python(AGENT_SOURCE.read_text(encoding="utf-8"))),
+    ]
+
+
+_UNIT = f"""\
+[Unit]
+Description=Bring this node into the cluster of the floating address
+Wants=network-online.target
+After=network-online.target cloud-init.service
+ConditionPathExists=!/var/lib/cloud/instance/ec2vip/done
+
+[Service]
+Type=oneshot
+ExecStart={BOOTSTRAP_PATH}
+# The script bounds each of its waits itself.
+TimeoutStartSec=infinity
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def _environment(spec: NodeSpec) -> str:
+    """What the bootstrap has to know, as bash reads it."""
+    chosen = platform(spec.platform)
+    return "".join(
+        [
+            _scalar("NODE", spec.name),
+            _scalar("ADDRESS", str(spec.member.address)),
+            _scalar("VIP", str(spec.vip)),
+            _scalar("PEER", spec.peer.name),
+            _scalar("BOOTSTRAPS", "yes" if spec.bootstraps else "no"),
+            _array("HOSTS", (f"{member.address} {member.name}" for member in spec.members)),
+            _scalar("INSTALLER", chosen.installer),
+            _array("PACKAGES", chosen.packages),
+            _scalar("INTERPRETER", chosen.interpreter),
+            _scalar("REPOSITORY", spec.package_repository),
+            _scalar("REPOSITORY_KEY", spec.package_repository_key),
+            _array("NETWORK_UNITS", chosen.network_units),
+            _scalar("LOGFILE", corosync.LOGFILE),
+            _map("SEED", cib.SEED_PROPERTIES),
+            _scalar("GROUP", cib.GROUP),
+            _scalar("SETTINGS_PROPERTY", cib.SETTINGS_PROPERTY),
+            _scalar("SETTINGS", cib.digest(spec)),
+        ]
+    )
+
+
+def _scalar(name: str, value: str) -> str:
+    return f"{name}={shlex.quote(value)}\n"
+
+
+def _array(name: str, values: Iterable[str]) -> str:
+    return f"{name}=({' '.join(shlex.quote(value) for value in values)})\n"
+
+
+def _map(name: str, values: Mapping[str, str]) -> str:
+    items = " ".join(f"[{shlex.quote(key)}]={shlex.quote(value)}" for key, value in values.items())
+    return f"declare -A {name}=({items})\n"
+
+
+def _settings(commands: Iterable[list[str]]) -> str:
+    """pcs commands, one word a line, an empty line after each command: nothing to quote, nothing to split."""
+    return "".join("\n".join(command) + "\n\n" for command in commands)
+
+
+def _gzip(content: str) -> bytes:
+    return gzip.compress(content.encode(), compresslevel=9, mtime=0)
+
+
+def _too_large(spec: NodeSpec, size: int) -> str:
+    """Name the largest files by what each takes on its own, compressed."""
+    sizes = sorted(((len(_gzip(content)), path) for path, _, content in files(spec)), reverse=True)
+    takers = ", ".join(f"{path} {count}" for count, path in sizes[:3])
+    return (
+        f"user data of {spec.name} is {size} bytes and EC2 takes {MAX_BYTES}; "
+        f"the largest files, compressed: {takers}; shorten them"
+    )

@@ -1,0 +1,1 @@
+"""What AWS gets: the network, the identity and the two nodes of a floating private IP."""

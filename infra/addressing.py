@@ -1,0 +1,83 @@
+"""The rules that AWS and this stack have for addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+from .errors import raise_if_any
+
+# RFC 1918, and the shared space of RFC 6598 that VPCs may use too.
+PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+# The sizes that a VPC's and a subnet's CIDR may have:
+# https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
+SHORTEST_PREFIX, LONGEST_PREFIX = 16, 28
+# AWS keeps the first four addresses of every subnet and the last one:
+# https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
+RESERVED = {
+    0: "the network's own",
+    1: "the VPC router's",
+    2: "the name server's",
+    3: "kept by AWS for future use",
+    -1: "the broadcast address",
+}
+
+
+def network_problems(key: str, network: IPv4Network) -> Iterator[str]:
+    """What makes this CIDR unfit for a VPC or a subnet; `key` is its setting's name."""
+    if not SHORTEST_PREFIX <= network.prefixlen <= LONGEST_PREFIX:
+        yield (
+            f"{key} {network} has a prefix of /{network.prefixlen}, and AWS takes /{SHORTEST_PREFIX} to "
+            f"/{LONGEST_PREFIX}; set ec2vip:{key} to a CIDR of such a size"
+        )
+    if not any(network.subnet_of(private) for private in PRIVATE):
+        yield (
+            f"{key} {network} is not private; set ec2vip:{key} to a CIDR inside one of "
+            f"{', '.join(str(n) for n in PRIVATE)}"
+        )
+
+
+def nesting_problems(subnet: IPv4Network, vpc: IPv4Network) -> Iterator[str]:
+    """What keeps the subnet out of the VPC."""
+    if not subnet.subnet_of(vpc):
+        yield f"subnetCidr {subnet} is outside vpcCidr {vpc}; set ec2vip:subnetCidr to a part of it"
+
+
+def pair_problems(
+    vip: IPv4Address | None, nodes: tuple[IPv4Address, ...], subnet: IPv4Network | None
+) -> Iterator[str]:
+    """What keeps these addresses from being a pair's in that subnet.
+
+    A None stands for a value that is not known, so that its rules are left out.
+    """
+    named = ([("vip", vip)] if vip else []) + [("nodeIps", node) for node in nodes]
+    for key, address in named:
+        yield from _address_problems(key, address, subnet)
+    if vip in nodes:
+        yield f"vip {vip} is also in nodeIps; set ec2vip:vip to an address that no node has for its own"
+    if len(set(nodes)) < len(nodes):
+        yield f"nodeIps {nodes[0]} is there twice; give each node in ec2vip:nodeIps an address of its own"
+
+
+def _address_problems(key: str, address: IPv4Address, subnet: IPv4Network | None) -> Iterator[str]:
+    if not any(address in private for private in PRIVATE):
+        yield (
+            f"{key} {address} is not a private address; set ec2vip:{key} from one of "
+            f"{', '.join(str(n) for n in PRIVATE)}"
+        )
+    if subnet is None:
+        return
+    if address not in subnet:
+        yield f"{key} {address} is outside {subnet}; set ec2vip:{key} to an address inside it"
+        return
+    for index, use in RESERVED.items():
+        if address == subnet[index]:
+            yield (
+                f"{key} {address} is {use} in {subnet}, where AWS reserves the first four addresses and the "
+                f"last; set ec2vip:{key} to one from {subnet[4]} to {subnet[-2]}"
+            )
+
+
+def check_pair(vip: IPv4Address, nodes: tuple[IPv4Address, IPv4Address], subnet: IPv4Network) -> None:
+    """Raise ConfigError unless the three addresses can be a pair's in that subnet."""
+    raise_if_any(list(pair_problems(vip, nodes, subnet)))

@@ -1,0 +1,115 @@
+"""Looks up what a stack's settings only name, and checks the settings against it."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pulumi_aws as aws
+
+from .addressing import pair_problems
+from .config import StackConfig
+from .errors import raise_if_any
+from .pair import FloatingIpPairArgs
+from .sites import ExistingSubnet, NewSubnet, NewVpc, Site
+
+
+def pair_args(config: StackConfig) -> FloatingIpPairArgs:
+    """The component's arguments for this configuration.
+
+    Raises ConfigError where the VPC or the subnet that it names does not suit the pair.
+    """
+    return FloatingIpPairArgs(
+        vip=config.vip,
+        node_ips=config.node_ips,
+        site=_site(config),
+        clients=config.clients,
+        public_ips=config.public_ips,
+        endpoints=config.endpoints,
+        instance_type=config.instance_type,
+        platform=config.platform,
+        package_repository=config.package_repository,
+        ami_id=config.ami_id,
+        key_name=config.key_name,
+        ssm=config.ssm,
+        token_ms=config.token_ms,
+        encryption_key=config.encryption_key,
+        tags=config.tags,
+    )
+
+
+def _site(config: StackConfig) -> Site:
+    if config.subnet_id is not None:
+        return _existing_subnet(config, config.subnet_id)
+    assert config.subnet_cidr is not None, "StackConfig has it for every new subnet"
+    if config.vpc_id is not None:
+        return _new_subnet(config, config.vpc_id, config.subnet_cidr)
+    assert config.vpc_cidr is not None, "StackConfig has one of the three"
+    return NewVpc(
+        vpc_cidr=config.vpc_cidr, subnet_cidr=config.subnet_cidr, availability_zone=config.availability_zone
+    )
+
+
+def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
+    found = aws.ec2.get_subnet(id=subnet_id)
+    cidr = IPv4Network(found.cidr_block)
+    problems = list(pair_problems(config.vip, config.node_ips, cidr))
+    if found.map_public_ip_on_launch != config.public_ips:
+        gives = "gives its instances public addresses" if found.map_public_ip_on_launch else "gives none"
+        problems.append(
+            f"publicIps {str(config.public_ips).lower()} is not what {subnet_id} does, which {gives}; set "
+            f"ec2vip:publicIps to {str(found.map_public_ip_on_launch).lower()}, or change the subnet"
+        )
+    if config.endpoints:
+        problems += _dns_problems(found.vpc_id)
+    raise_if_any(problems)
+    return ExistingSubnet(vpc_id=found.vpc_id, subnet_id=subnet_id, subnet_arn=found.arn, subnet_cidr=cidr)
+
+
+def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network) -> NewSubnet:
+    vpc = aws.ec2.get_vpc(id=vpc_id)
+    blocks = [IPv4Network(a.cidr_block) for a in vpc.cidr_block_associations]
+    problems = []
+    if not any(subnet_cidr.subnet_of(block) for block in blocks):
+        problems.append(
+            f"subnetCidr {subnet_cidr} is outside {vpc_id}, which has {', '.join(map(str, blocks))}; set "
+            "ec2vip:subnetCidr to a free part of it"
+        )
+    gateway = _internet_gateway(vpc_id) if config.public_ips else None
+    if config.public_ips and gateway is None:
+        problems.append(
+            f"publicIps true needs an internet gateway, and {vpc_id} has none; attach one, or set "
+            "ec2vip:publicIps to false"
+        )
+    if config.endpoints:
+        problems += _dns_problems(vpc_id)
+    raise_if_any(problems)
+    return NewSubnet(
+        vpc_id=vpc_id,
+        subnet_cidr=subnet_cidr,
+        internet_gateway_id=gateway,
+        availability_zone=config.availability_zone,
+    )
+
+
+def _internet_gateway(vpc_id: str) -> str | None:
+    """The id of the VPC's internet gateway: it can have one at most."""
+    by_vpc = aws.ec2.GetInternetGatewayFilterArgs(name="attachment.vpc-id", values=[vpc_id])
+    try:
+        return str(aws.ec2.get_internet_gateway(filters=[by_vpc]).internet_gateway_id)
+    except Exception as e:
+        # pulumi_aws raises a bare Exception for every failure; this is its text for "no match".
+        if "no matching" not in str(e):
+            raise
+        return None
+
+
+def _dns_problems(vpc_id: str) -> list[str]:
+    """What keeps an interface endpoint's private name from working in the VPC."""
+    vpc = aws.ec2.get_vpc(id=vpc_id)
+    if vpc.enable_dns_support and vpc.enable_dns_hostnames:
+        return []
+    return [
+        f"endpoints true needs DNS names in {vpc_id}, where enableDnsSupport is "
+        f"{str(vpc.enable_dns_support).lower()} and enableDnsHostnames is "
+        f"{str(vpc.enable_dns_hostnames).lower()}; turn both on, or set ec2vip:endpoints to false"
+    ]

@@ -1,0 +1,251 @@
+"""The pair's place in the network: subnet, reservations, routes, and who may talk to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+import pulumi
+import pulumi_aws as aws
+
+from .clients import ClientRule
+from .sites import ExistingSubnet, NewVpc, Site
+from .tags import Scope
+
+# Corosync's port (corosync.conf(5), `mcastport`).
+COROSYNC_PORT = 5405
+HTTPS_PORT = 443
+ANYWHERE = "0.0.0.0/0"
+ANY_PROTOCOL = "-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """The subnet that the pair is in.
+
+    `ready` are the resources that a node needs in order to use it: its route to the internet, for one.
+    """
+
+    vpc_id: pulumi.Input[str]
+    subnet_id: pulumi.Input[str]
+    arn: pulumi.Input[str]
+    cidr: IPv4Network
+    ready: tuple[pulumi.Resource, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Groups:
+    """The nodes' security group, the clients', and the rules that a node needs at its first boot."""
+
+    nodes: aws.ec2.SecurityGroup
+    clients: aws.ec2.SecurityGroup
+    ready: tuple[pulumi.Resource, ...]
+
+
+def make_subnet(scope: Scope, site: Site, public_ips: bool) -> Subnet:
+    """The site's subnet, made where it is not there, with the route to the internet that is ours to make."""
+    if isinstance(site, ExistingSubnet):
+        return Subnet(
+            vpc_id=site.vpc_id, subnet_id=site.subnet_id, arn=site.subnet_arn, cidr=site.subnet_cidr, ready=()
+        )
+    vpc_id: pulumi.Input[str]
+    gateway_id: pulumi.Input[str] | None
+    if isinstance(site, NewVpc):
+        vpc_id, gateway_id = _make_vpc(scope, site, public_ips)
+    else:
+        vpc_id, gateway_id = site.vpc_id, site.internet_gateway_id
+    subnet = aws.ec2.Subnet(
+        scope.part("subnet"),
+        vpc_id=vpc_id,
+        cidr_block=str(site.subnet_cidr),
+        availability_zone=site.availability_zone,
+        # Here and not on the instances: a stopped instance has no public address, and would be replaced for
+        # lacking it (hashicorp/terraform-provider-aws#33775).
+        map_public_ip_on_launch=public_ips,
+        tags=scope.tags("subnet"),
+        opts=scope.options(),
+    )
+    ready = _make_route(scope, vpc_id, subnet.id, gateway_id) if public_ips else ()
+    return Subnet(vpc_id=vpc_id, subnet_id=subnet.id, arn=subnet.arn, cidr=site.subnet_cidr, ready=ready)
+
+
+def _make_vpc(
+    scope: Scope, site: NewVpc, public_ips: bool
+) -> tuple[pulumi.Output[str], pulumi.Output[str] | None]:
+    """A VPC, and its internet gateway where the nodes have public addresses."""
+    vpc = aws.ec2.Vpc(
+        scope.part("vpc"),
+        cidr_block=str(site.vpc_cidr),
+        # Both are needed for the private name of an interface endpoint:
+        # https://docs.aws.amazon.com/vpc/latest/privatelink/create-interface-endpoint.html
+        enable_dns_support=True,
+        enable_dns_hostnames=True,
+        tags=scope.tags("vpc"),
+        opts=scope.options(),
+    )
+    if not public_ips:
+        return vpc.id, None
+    gateway = aws.ec2.InternetGateway(
+        scope.part("internet"), vpc_id=vpc.id, tags=scope.tags("internet"), opts=scope.options()
+    )
+    return vpc.id, gateway.id
+
+
+def _make_route(
+    scope: Scope,
+    vpc_id: pulumi.Input[str],
+    subnet_id: pulumi.Input[str],
+    gateway_id: pulumi.Input[str] | None,
+) -> tuple[pulumi.Resource, ...]:
+    """A route table of the subnet's own, with the gateway for the way to everywhere."""
+    table = aws.ec2.RouteTable(
+        scope.part("routes"), vpc_id=vpc_id, tags=scope.tags("routes"), opts=scope.options()
+    )
+    route = aws.ec2.Route(
+        scope.part("route-internet"),
+        route_table_id=table.id,
+        destination_cidr_block=ANYWHERE,
+        gateway_id=gateway_id,
+        opts=scope.options(),
+    )
+    association = aws.ec2.RouteTableAssociation(
+        scope.part("routes-subnet"), route_table_id=table.id, subnet_id=subnet_id, opts=scope.options()
+    )
+    return route, association
+
+
+def reserve(scope: Scope, subnet: Subnet, addresses: dict[str, IPv4Address]) -> tuple[pulumi.Resource, ...]:
+    """Keep AWS from handing these addresses, by their holders' roles, to anything else in the subnet."""
+    return tuple(
+        aws.ec2.SubnetCidrReservation(
+            scope.part(f"reservation-{role}"),
+            subnet_id=subnet.subnet_id,
+            cidr_block=f"{address}/32",
+            reservation_type="explicit",
+            description=f"{scope.part(role)}: assigned by name alone",
+            # Reservations may not overlap, and addresses may change roles.
+            opts=scope.options(delete_before_replace=True),
+        )
+        for role, address in addresses.items()
+    )
+
+
+def make_groups(scope: Scope, vpc_id: pulumi.Input[str], clients: Sequence[ClientRule]) -> Groups:
+    """The two security groups. Members talk Corosync to each other; clients reach what their rules say."""
+    nodes = _make_group(scope, "nodes", vpc_id, "The two nodes of a floating IP pair")
+    wearers = _make_group(scope, "clients", vpc_id, "Whoever may reach the floating IP of a pair")
+    corosync = aws.vpc.SecurityGroupIngressRule(
+        scope.part("from-nodes-corosync"),
+        security_group_id=nodes.id,
+        referenced_security_group_id=nodes.id,
+        ip_protocol="udp",
+        from_port=COROSYNC_PORT,
+        to_port=COROSYNC_PORT,
+        description="Corosync, between the members alone",
+        tags=scope.tags("from-nodes-corosync"),
+        opts=scope.options(),
+    )
+    egress = aws.vpc.SecurityGroupEgressRule(
+        scope.part("to-anywhere"),
+        security_group_id=nodes.id,
+        cidr_ipv4=ANYWHERE,
+        ip_protocol=ANY_PROTOCOL,
+        description="Packages, the EC2 API, the other member, and what the nodes serve with",
+        tags=scope.tags("to-anywhere"),
+        opts=scope.options(),
+    )
+    for rule in clients:
+        if rule.source is not None:
+            _admit(scope, nodes, rule)
+    for service in dict.fromkeys((r.protocol, r.from_port, r.to_port, r.service) for r in clients):
+        _admit_wearers(scope, nodes, wearers, *service)
+    return Groups(nodes=nodes, clients=wearers, ready=(corosync, egress))
+
+
+def _make_group(scope: Scope, role: str, vpc_id: pulumi.Input[str], purpose: str) -> aws.ec2.SecurityGroup:
+    return aws.ec2.SecurityGroup(
+        scope.part(role), vpc_id=vpc_id, description=purpose, tags=scope.tags(role), opts=scope.options()
+    )
+
+
+def _admit(scope: Scope, nodes: aws.ec2.SecurityGroup, rule: ClientRule) -> None:
+    role = f"from-{rule.source}-{rule.service}"
+    aws.vpc.SecurityGroupIngressRule(
+        scope.part(role),
+        security_group_id=nodes.id,
+        cidr_ipv4=str(rule.cidr) if rule.cidr else None,
+        referenced_security_group_id=rule.security_group,
+        ip_protocol=rule.protocol,
+        from_port=rule.from_port,
+        to_port=rule.to_port,
+        description=f"Clients of the floating IP: {rule.service}",
+        tags=scope.tags(role),
+        opts=scope.options(),
+    )
+
+
+def _admit_wearers(
+    scope: Scope,
+    nodes: aws.ec2.SecurityGroup,
+    wearers: aws.ec2.SecurityGroup,
+    protocol: str,
+    from_port: int,
+    to_port: int,
+    service: str,
+) -> None:
+    """Both ends of the clients' group's way to the nodes: it may be the only group that a client wears."""
+    into, out = f"from-clients-{service}", f"clients-to-nodes-{service}"
+    aws.vpc.SecurityGroupIngressRule(
+        scope.part(into),
+        security_group_id=nodes.id,
+        referenced_security_group_id=wearers.id,
+        ip_protocol=protocol,
+        from_port=from_port,
+        to_port=to_port,
+        description=f"The clients' group: {service}",
+        tags=scope.tags(into),
+        opts=scope.options(),
+    )
+    aws.vpc.SecurityGroupEgressRule(
+        scope.part(out),
+        security_group_id=wearers.id,
+        referenced_security_group_id=nodes.id,
+        ip_protocol=protocol,
+        from_port=from_port,
+        to_port=to_port,
+        description=f"To the floating IP: {service}",
+        tags=scope.tags(out),
+        opts=scope.options(),
+    )
+
+
+def make_endpoint(
+    scope: Scope, subnet: Subnet, nodes: aws.ec2.SecurityGroup, region: pulumi.Input[str]
+) -> tuple[pulumi.Resource, ...]:
+    """The interface endpoint of the EC2 API in the subnet, which the nodes alone may use."""
+    group = _make_group(scope, "endpoint", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
+    rule = aws.vpc.SecurityGroupIngressRule(
+        scope.part("from-nodes-https"),
+        security_group_id=group.id,
+        referenced_security_group_id=nodes.id,
+        ip_protocol="tcp",
+        from_port=HTTPS_PORT,
+        to_port=HTTPS_PORT,
+        description="The nodes' agent",
+        tags=scope.tags("from-nodes-https"),
+        opts=scope.options(),
+    )
+    endpoint = aws.ec2.VpcEndpoint(
+        scope.part("endpoint"),
+        vpc_id=subnet.vpc_id,
+        service_name=pulumi.Output.format("com.amazonaws.{0}.ec2", region),
+        vpc_endpoint_type="Interface",
+        subnet_ids=[subnet.subnet_id],
+        security_group_ids=[group.id],
+        # The agent asks for the API by its ordinary name.
+        private_dns_enabled=True,
+        tags=scope.tags("endpoint"),
+        opts=scope.options(),
+    )
+    return rule, endpoint

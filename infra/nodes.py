@@ -1,0 +1,189 @@
+"""The two instances, and what each gets at its first boot."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import pulumi
+import pulumi_aws as aws
+
+from cloudinit.platforms import PLATFORMS, SsmAmi
+from cloudinit.spec import Member, NodeSpec
+from cloudinit.userdata import render
+
+from .errors import ConfigError
+from .tags import Scope
+
+# One address of its own, and the VIP.
+ADDRESSES_NEEDED = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What both nodes are made from. `public_ips` is their subnet's, and only says when to make them anew."""
+
+    instance_type: str
+    platform: str
+    ami_id: pulumi.Input[str] | None
+    key_name: str | None
+    public_ips: bool
+
+
+def architecture(instance_type: str) -> str:
+    """The instance type's architecture, `x86_64` or `arm64`.
+
+    Raises ConfigError where its interfaces have no room for a second address, or no platform runs on it.
+    """
+    facts = aws.ec2.get_instance_type(instance_type=instance_type)
+    room = facts.maximum_ipv4_addresses_per_interface
+    if room < ADDRESSES_NEEDED:
+        raise ConfigError(
+            [
+                f"instanceType {instance_type} has {room} IPv4 address an interface, and a node needs "
+                f"{ADDRESSES_NEEDED}; set ec2vip:instanceType to a larger one, such as t3.micro"
+            ]
+        )
+    for known in ("x86_64", "arm64"):
+        if known in facts.supported_architectures:
+            return known
+    raise ConfigError(
+        [
+            f"instanceType {instance_type} is for {', '.join(facts.supported_architectures)}, and the "
+            "platforms are for x86_64 and arm64; set ec2vip:instanceType to one of those"
+        ]
+    )
+
+
+def newest_ami(platform: str, arch: str) -> str:
+    """The id of the platform's newest image."""
+    source = PLATFORMS[platform].ami[arch]
+    if isinstance(source, SsmAmi):
+        return str(aws.ssm.get_parameter(name=source.parameter).insecure_value)
+    found = aws.ec2.get_ami(
+        most_recent=True,
+        owners=[source.owner],
+        filters=[
+            aws.ec2.GetAmiFilterArgs(name="name", values=[source.name_pattern]),
+            aws.ec2.GetAmiFilterArgs(name="architecture", values=[arch]),
+            aws.ec2.GetAmiFilterArgs(name="state", values=["available"]),
+        ],
+    )
+    return str(found.id)
+
+
+def _image(scope: Scope, machine: Machine) -> pulumi.Input[str]:
+    """The image: the user's, or the platform's newest as it was at the first `up`.
+
+    That one is kept in the state, for a newer image must not replace the nodes by itself. Its name there has
+    the platform and the architecture in it, so that another platform is another image.
+    """
+    arch = architecture(machine.instance_type)
+    if machine.ami_id is not None:
+        return machine.ami_id
+    kept = pulumi.Stash(
+        scope.part(f"image-{machine.platform}-{arch}"),
+        input=newest_ami(machine.platform, arch),
+        opts=scope.options(ignore_changes=["input"]),
+    )
+    return kept.output
+
+
+def make_nodes(
+    scope: Scope,
+    machine: Machine,
+    specs: Sequence[NodeSpec],
+    *,
+    subnet_id: pulumi.Input[str],
+    security_group_id: pulumi.Input[str],
+    profile_name: pulumi.Input[str],
+    secret_user_data: bool,
+    ready: Sequence[pulumi.Resource],
+) -> list[aws.ec2.Instance]:
+    """One instance for each spec. They wait for `ready`: a node needs its network from the first boot on."""
+    apart = aws.ec2.PlacementGroup(
+        scope.part("apart"), strategy="spread", tags=scope.tags("apart"), opts=scope.options()
+    )
+    image = _image(scope, machine)
+    return [
+        _make_node(
+            scope,
+            spec,
+            machine,
+            ami=image,
+            subnet_id=subnet_id,
+            vpc_security_group_ids=[security_group_id],
+            iam_instance_profile=profile_name,
+            placement_group=apart.name,
+            user_data_base64=user_data(spec, secret=secret_user_data),
+            depends_on=list(ready),
+        )
+        for spec in specs
+    ]
+
+
+def user_data(spec: NodeSpec, *, secret: bool) -> pulumi.Input[str]:
+    """The node's user data as EC2 takes it, base64 over gzip; a secret to Pulumi where it holds one."""
+    text = base64.b64encode(render(spec)).decode("ascii")
+    return pulumi.Output.secret(text) if secret else text
+
+
+def _make_node(
+    scope: Scope, spec: NodeSpec, machine: Machine, *, depends_on: list[pulumi.Resource], **properties: object
+) -> aws.ec2.Instance:
+    role = spec.name.removeprefix(f"{scope.name}-")
+    return aws.ec2.Instance(
+        spec.name,
+        instance_type=machine.instance_type,
+        private_ip=str(spec.member.address),
+        key_name=machine.key_name,
+        metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
+            http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+        ),
+        root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
+            encrypted=True, volume_type="gp3", tags=scope.tags(f"{role}-root")
+        ),
+        user_data_replace_on_change=True,
+        tags=scope.tags(role),
+        opts=scope.options(
+            depends_on=depends_on,
+            # A fixed address can be on one instance at a time.
+            delete_before_replace=True,
+            # Where the VIP is, is the cluster's to say.
+            ignore_changes=["secondaryPrivateIps"],
+            replacement_trigger=machine.public_ips,
+        ),
+        **properties,
+    )
+
+
+def specs(
+    name: str,
+    vip: IPv4Address,
+    addresses: tuple[IPv4Address, IPv4Address],
+    prefix_length: int,
+    platform: str,
+    token_ms: int,
+    package_repository: str,
+) -> tuple[NodeSpec, NodeSpec]:
+    """What each node is told; `prefix_length` is the subnet's, `token_ms` in milliseconds."""
+    members = (
+        Member(name=f"{name}-a", address=addresses[0]),
+        Member(name=f"{name}-b", address=addresses[1]),
+    )
+    first, second = (
+        NodeSpec(
+            cluster_name=name,
+            name=member.name,
+            members=members,
+            vip=vip,
+            prefix_length=prefix_length,
+            platform=platform,
+            token_ms=token_ms,
+            package_repository=package_repository,
+        )
+        for member in members
+    )
+    return first, second

@@ -1,0 +1,157 @@
+"""The component: two nodes, and the address that floats between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+import pulumi
+import pulumi_aws as aws
+
+from .addressing import check_pair
+from .clients import ClientRule
+from .identity import make_identity
+from .network import make_endpoint, make_groups, make_subnet, reserve
+from .nodes import Machine, make_nodes, specs
+from .sites import Site
+from .tags import Scope
+
+TYPE = "ec2vip:index:FloatingIpPair"
+
+# The names under which a stack exports a pair's outputs.
+VIP = "vip"
+VIP_CIDR = "vipCidr"
+VPC_ID = "vpcId"
+SUBNET_ID = "subnetId"
+NODE_IDS = "nodeIds"
+NODE_PRIVATE_IPS = "nodePrivateIps"
+SECURITY_GROUP_ID = "securityGroupId"
+CLIENT_SECURITY_GROUP_ID = "clientSecurityGroupId"
+ROLE_ARN = "roleArn"
+INSTANCE_PROFILE_NAME = "instanceProfileName"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatingIpPairArgs:
+    """What a pair is made from.
+
+    `vip` floats, `node_ips` are the nodes' own; all three are addresses of the site's subnet. `clients` say
+    who may reach the VIP. `public_ips` says whether a new subnet hands out public addresses; an existing one does
+    as it does. `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the
+    platform's image. `tags` go on everything that can have them.
+
+    Raises ConfigError where the addresses cannot be a pair's in the subnet.
+    """
+
+    vip: IPv4Address
+    node_ips: tuple[IPv4Address, IPv4Address]
+    site: Site
+    clients: tuple[ClientRule, ...] = ()
+    public_ips: bool = True
+    endpoints: bool = False
+    instance_type: str = "t3.micro"
+    platform: str = "al2023"
+    package_repository: str = ""
+    ami_id: pulumi.Input[str] | None = None
+    key_name: str | None = None
+    ssm: bool = False
+    token_ms: int = 1000
+    encryption_key: bytes | None = field(default=None, repr=False)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_pair(self.vip, self.node_ips, self.site.subnet_cidr)
+
+
+class FloatingIpPair(pulumi.ComponentResource):
+    """Two EC2 instances in one subnet that share a third private address, the VIP.
+
+    The cluster on the instances moves the VIP; Pulumi reserves it and otherwise leaves it alone, so that no
+    `up` takes it from its holder.
+    """
+
+    vip: pulumi.Output[str]
+    """The floating address."""
+    vip_cidr: pulumi.Output[str]
+    """The floating address as a CIDR, for another security group's or route's sake: 10.0.250.185/32."""
+    vpc_id: pulumi.Output[str]
+    """The VPC that the pair is in."""
+    subnet_id: pulumi.Output[str]
+    """The subnet that the pair is in."""
+    node_ids: pulumi.Output[list[str]]
+    """The instances' ids, the first node first."""
+    node_private_ips: pulumi.Output[list[str]]
+    """The nodes' own addresses, in the same order."""
+    security_group_id: pulumi.Output[str]
+    """The nodes' security group."""
+    client_security_group_id: pulumi.Output[str]
+    """A security group that lets its wearers reach the VIP in every way that `clients` names."""
+    role_arn: pulumi.Output[str]
+    """The nodes' role; attach policies to it for what the nodes serve with."""
+    instance_profile_name: pulumi.Output[str]
+    """The instance profile that gives the role to the nodes."""
+
+    def __init__(
+        self, name: str, args: FloatingIpPairArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__(TYPE, name, {}, opts)
+        scope = Scope(pair=self, name=name, extra_tags=args.tags)
+        subnet = make_subnet(scope, args.site, args.public_ips)
+        first, second = args.node_ips
+        reservations = reserve(scope, subnet, {"vip": args.vip, "a": first, "b": second})
+        groups = make_groups(scope, subnet.vpc_id, args.clients)
+        identity = make_identity(scope, subnet.arn, args.ssm)
+        ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
+        if args.endpoints:
+            ready += make_endpoint(scope, subnet, groups.nodes, aws.get_region().region)
+        nodes = make_nodes(
+            scope,
+            Machine(
+                instance_type=args.instance_type,
+                platform=args.platform,
+                ami_id=args.ami_id,
+                key_name=args.key_name,
+                public_ips=args.public_ips,
+            ),
+            specs(
+                name,
+                args.vip,
+                args.node_ips,
+                args.site.subnet_cidr.prefixlen,
+                args.platform,
+                args.token_ms,
+                args.package_repository,
+            ),
+            subnet_id=subnet.subnet_id,
+            security_group_id=groups.nodes.id,
+            profile_name=identity.profile.name,
+            secret_user_data=args.encryption_key is not None,
+            ready=ready,
+        )
+        self.vip = pulumi.Output.from_input(str(args.vip))
+        self.vip_cidr = pulumi.Output.from_input(f"{args.vip}/32")
+        self.vpc_id = pulumi.Output.from_input(subnet.vpc_id)
+        self.subnet_id = pulumi.Output.from_input(subnet.subnet_id)
+        self.node_ids = pulumi.Output.all(*(node.id for node in nodes))
+        self.node_private_ips = pulumi.Output.all(*(node.private_ip for node in nodes))
+        self.security_group_id = groups.nodes.id
+        self.client_security_group_id = groups.clients.id
+        self.role_arn = identity.role.arn
+        self.instance_profile_name = identity.profile.name
+        self.register_outputs(self.outputs())
+
+    def outputs(self) -> dict[str, pulumi.Output[object]]:
+        """The outputs under the names that a stack exports them with."""
+        return {
+            VIP: self.vip,
+            VIP_CIDR: self.vip_cidr,
+            VPC_ID: self.vpc_id,
+            SUBNET_ID: self.subnet_id,
+            NODE_IDS: self.node_ids,
+            NODE_PRIVATE_IPS: self.node_private_ips,
+            SECURITY_GROUP_ID: self.security_group_id,
+            CLIENT_SECURITY_GROUP_ID: self.client_security_group_id,
+            ROLE_ARN: self.role_arn,
+            INSTANCE_PROFILE_NAME: self.instance_profile_name,
+        }

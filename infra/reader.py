@@ -1,0 +1,149 @@
+"""Reads a stack's settings one by one and collects everything that is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Typed access to settings that Pulumi hands over as text, lists and mappings as JSON.
+
+    A setting that is absent or empty reads as None (or as the default). One that is wrong reads the same, and
+    adds to `problems`: a value, its rule, its remedy.
+    """
+
+    def __init__(self, namespace: str, values: Mapping[str, str], secrets: Collection[str] = ()) -> None:
+        self.namespace = namespace
+        self.values = values
+        self.secrets = secrets
+        self.problems: list[str] = []
+
+    def wrong(self, key: str, rule: str, remedy: str) -> None:
+        """Add what is wrong with the value of `key`."""
+        self.problems.append(f"{key} {self.values.get(key, '')} {rule}; {remedy}")
+
+    def require(self, key: str, example: str) -> None:
+        """Add that `key` is missing."""
+        self.problems.append(
+            f"{key} is not set, and is required; set {self.namespace}:{key}, such as {example}"
+        )
+
+    def refuse_unknown(self, known: Collection[str]) -> None:
+        """Add every key that is not among the known ones, with the nearest of those."""
+        for key in sorted(set(self.values) - set(known)):
+            near = difflib.get_close_matches(key, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"remove {self.namespace}:{key}"
+            self.problems.append(f"{key} is not a setting of {self.namespace}; {remedy}")
+
+    def text(self, key: str, pattern: str = ".*", example: str = "") -> str | None:
+        """The text, which must match the pattern as a whole."""
+        value = self.values.get(key, "").strip()
+        if not value:
+            return None
+        if not re.fullmatch(pattern, value):
+            self.wrong(
+                key, f"is not of the form {pattern}", f"set {self.namespace}:{key} to one such as {example}"
+            )
+            return None
+        return value
+
+    def choice(self, key: str, choices: Collection[str], default: str) -> str:
+        """One of the choices."""
+        value = self.text(key) or default
+        if value not in choices:
+            near = difflib.get_close_matches(value, choices, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"set {self.namespace}:{key} to one of them"
+            self.wrong(key, f"is not one of {', '.join(choices)}", hint)
+            return default
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """True or false."""
+        value = self.values.get(key, "").strip().lower()
+        if value not in ("", "true", "false"):
+            self.wrong(key, "is neither true nor false", f"set {self.namespace}:{key} to one of the two")
+        return value == "true" if value in ("true", "false") else default
+
+    def integer(self, key: str, default: int, low: int, high: int, unit: str) -> int:
+        """A whole number from low to high."""
+        value = self.values.get(key, "").strip()
+        if not value:
+            return default
+        if not re.fullmatch(r"-?\d+", value) or not low <= int(value) <= high:
+            self.wrong(
+                key, f"is not a whole number from {low} to {high}", f"set {self.namespace}:{key} in {unit}"
+            )
+            return default
+        return int(value)
+
+    def address(self, key: str) -> IPv4Address | None:
+        """An IPv4 address."""
+        return self._parse(key, self.text(key), IPv4Address, "10.0.250.185")
+
+    def network(self, key: str) -> IPv4Network | None:
+        """An IPv4 network, with no bit of a host set."""
+        return self._parse(key, self.text(key), IPv4Network, "10.0.250.0/24")
+
+    def addresses(self, key: str, count: int) -> tuple[IPv4Address, ...]:
+        """Exactly so many IPv4 addresses, or nothing."""
+        items = self._json(key, list, "a list")
+        if not items:
+            return ()
+        if len(items) != count:
+            self.wrong(
+                key, f"has {len(items)} addresses, not {count}", f"list {count} in {self.namespace}:{key}"
+            )
+        parsed = [self._parse(key, str(item), IPv4Address, "10.0.250.186") for item in items]
+        found = tuple(p for p in parsed if p is not None)
+        return found if len(found) == len(items) == count else ()
+
+    def entries(self, key: str) -> list[Any]:
+        """A list of anything."""
+        return self._json(key, list, "a list") or []
+
+    def mapping(self, key: str) -> dict[str, Any]:
+        """A mapping of anything."""
+        return self._json(key, dict, "a mapping") or {}
+
+    def secret(self, key: str, command: str) -> str | None:
+        """A text that the stack's file must hold encrypted. Its value is in no message."""
+        value = self.values.get(key, "").strip()
+        if not value:
+            return None
+        if f"{self.namespace}:{key}" not in self.secrets:
+            self.problems.append(f"{key} is in plain text, and is a secret; set it with: {command}")
+            return None
+        return value
+
+    def _json(self, key: str, kind: type[T], article: str) -> T | None:
+        value = self.values.get(key, "").strip()
+        if not value:
+            return None
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = None
+        if not isinstance(parsed, kind):
+            self.wrong(
+                key, f"is not {article}", f"write {self.namespace}:{key} as {article} in the stack's file"
+            )
+            return None
+        return parsed
+
+    def _parse(self, key: str, value: str | None, parser: Callable[[str], T], example: str) -> T | None:
+        if value is None:
+            return None
+        try:
+            return parser(value)
+        except ValueError as e:
+            self.problems.append(
+                f"{key} {value} does not parse ({e}); set {self.namespace}:{key} to a value such as {example}"
+            )
+            return None

@@ -1,0 +1,54 @@
+"""Names and tags of everything that a pair is made of: the one place that knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+
+# The stack's own tags: a resource's name, and the pair that it belongs to.
+NAME, PAIR = "Name", "ec2vip:pair"
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
+TAGS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 50, 128, 256
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A pair's component, as its parts see it: whose children they are and what they are called.
+
+    `pair` is the component, `name` its name, `extra_tags` the user's.
+    """
+
+    pair: pulumi.ComponentResource
+    name: str
+    extra_tags: Mapping[str, str] = field(default_factory=dict)
+
+    def part(self, role: str) -> str:
+        """The name of the part with that role: `ec2vip-subnet`."""
+        return f"{self.name}-{role}"
+
+    def tags(self, role: str) -> dict[str, str]:
+        """The tags of the part with that role."""
+        return {**self.extra_tags, NAME: self.part(role), PAIR: self.name}
+
+    def options(self, **options: object) -> pulumi.ResourceOptions:
+        """Resource options that make the part the pair's child."""
+        return pulumi.ResourceOptions(parent=self.pair, **options)  # type: ignore[arg-type]
+
+
+def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:
+    """What AWS, or this stack, would not take of the user's tags."""
+    for key, value in tags.items():
+        if not isinstance(value, str):
+            yield f"tags {key} {value!r} is not a text; put the value of {key} in quotes in ec2vip:tags"
+        elif len(value) > VALUE_LENGTH_MAX:
+            yield f"tags {key} has {len(value)} characters, and AWS takes {VALUE_LENGTH_MAX}; shorten it"
+        if not 1 <= len(key) <= KEY_LENGTH_MAX:
+            yield f"tags {key!r} has {len(key)} characters, and AWS takes 1 to {KEY_LENGTH_MAX}; rename it"
+        if key.lower().startswith("aws:"):
+            yield f"tags {key} starts with aws:, which AWS keeps for itself; rename it in ec2vip:tags"
+        if key in (NAME, PAIR):
+            yield f"tags {key} is one of the stack's own; remove it from ec2vip:tags"
+    if len(tags) > TAGS_MAX - 2:
+        yield f"tags has {len(tags)} entries, and AWS takes {TAGS_MAX} with the stack's two; remove some"

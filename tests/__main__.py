@@ -1,0 +1,260 @@
+"""The commands behind the Makefile: `python -m tests up|status|shell|verify|down|env`.
+
+Run them through `make`, which installs what they need first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tests.drill.clouds import STACK, lab_pair, lab_stack
+from tests.drill.pair import NodeView, Pair
+from tests.drill.trials import TRIALS, Result, report, run_trial
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.log import say, step
+from tests.lab.paths import BUILD, PROJECT
+
+UP_LIMIT_S = 300.0
+"""From `pulumi up` to an answering VIP. Two nodes that install some 110 packages each need a minute on 2 cores."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+console = Console()
+
+LabOption = Annotated[
+    str, typer.Option("--lab", envvar="LAB", help="The lab's name; several may run at once.")
+]
+
+
+@app.command()
+def up(name: LabOption = "ec2vip") -> None:
+    """Start the lab, stand the pair up with Pulumi, and wait until the VIP answers a client."""
+    started = time.monotonic()
+    lab = Lab(name)
+    with step(f"starting the lab {name!r}"):
+        lab.up()
+    stack = lab_stack(lab)
+    with step("pulumi up"):
+        stack.up()
+    pair = lab_pair(lab)
+    with step(
+        f"waiting for the VIP {pair.vip}", expected="about 1 min: the nodes install and form their cluster"
+    ):
+        _wait_for_vip(lab, pair)
+    show(lab, pair)
+    say(
+        f"up after {time.monotonic() - started:.0f} s. Next: `make verify`, `make status`, `make shell NODE=a`, `make down`"
+    )
+    say(
+        f'For pulumi, boto3 or the AWS CLI by hand:  eval "$(make -s env{"" if name == "ec2vip" else f" LAB={name}"})"'
+    )
+
+
+def _wait_for_vip(lab: Lab, pair: Pair) -> None:
+    """Until the pair is whole; with the nodes' own words as progress, and at once when a node says it failed."""
+    deadline = time.monotonic() + UP_LIMIT_S
+    said: dict[str, str] = {}
+    while flaws := pair.flaws():
+        for node in pair.nodes():
+            lines = _product_lines(console_text(lab, node.instance_id))
+            if lines and lines[-1] != said.get(node.name):
+                said[node.name] = lines[-1]
+                say(f"    {node.name}: {lines[-1]}")
+            if lines and "bootstrap failed" in lines[-1]:
+                _show_last_words(lab, pair)
+                raise LabError(f"{node.name}: {lines[-1]}", "mend the cause, then `make down` and `make up`")
+        if time.monotonic() > deadline:
+            _show_last_words(lab, pair)
+            raise LabError(
+                f"the pair is not whole after {UP_LIMIT_S:.0f} s: {'; '.join(flaws)}",
+                "look into the nodes with `make shell NODE=a`; end it with `make down`",
+            )
+        time.sleep(0.5)
+
+
+def _product_lines(text: str) -> list[str]:
+    """What the nodes' bootstrap said on the console."""
+    return [found.group() for found in re.finditer(r"ec2vip: [^\r\n]*", text)]
+
+
+def console_text(lab: Lab, instance_id: str) -> str:
+    """The instance's console log, as EC2 shows it."""
+    import base64
+
+    output = lab.client().get_console_output(InstanceId=instance_id).get("Output", "")
+    try:
+        return base64.b64decode(output, validate=True).decode(errors="replace")
+    except ValueError:
+        return str(output)
+
+
+def _show_last_words(lab: Lab, pair: Pair) -> None:
+    for node in pair.nodes():
+        say(f"--- {node.name} ({node.instance_id}), end of its console ---")
+        for line in console_text(lab, node.instance_id).splitlines()[-20:]:
+            say(f"    {line}")
+
+
+def show(lab: Lab, pair: Pair) -> None:
+    """The table of the pair."""
+    table = Table(title=f"{pair.vip} in lab {lab.name!r}", title_justify="left")
+    for heading in ("node", "instance", "address", "EC2", "cluster", "VIP"):
+        table.add_column(heading)
+    for node in pair.nodes():
+        table.add_row(node.name, node.instance_id, node.address, node.state, node.cluster, _holding(node))
+    console.print(table)
+    console.print(f"The VIP {'answers' if pair.answers() else 'does not answer'} the client.")
+
+
+def _holding(node: NodeView) -> str:
+    if node.holds_in_ec2 and node.holds_in_os:
+        return "holder"
+    return "in EC2 only" if node.holds_in_ec2 else "in its system only" if node.holds_in_os else ""
+
+
+@app.command()
+def status(
+    name: LabOption = "ec2vip",
+    as_json: Annotated[
+        bool, typer.Option("--json", envvar="JSON", help="Print JSON instead of a table.")
+    ] = False,
+) -> None:
+    """Show the nodes, the holder, and the cluster's state. Exit status 1 where the pair is not whole."""
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    flaws = pair.flaws()
+    if as_json:
+        nodes = [vars(node) for node in pair.nodes()]
+        answer = {"lab": name, "vip": pair.vip, "whole": not flaws, "flaws": flaws, "nodes": nodes}
+        print(json.dumps({**answer, "holder": pair.holder()}, indent=2))
+    else:
+        show(lab, pair)
+        for flaw in flaws:
+            console.print(f"[red]{flaw}[/red]")
+    raise typer.Exit(1 if flaws else 0)
+
+
+@app.command()
+def shell(
+    node: Annotated[str, typer.Argument(help="a, b, or client")],
+    command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
+    name: LabOption = "ec2vip",
+) -> None:
+    """Open a root shell on a node, or on the client host."""
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    if node == "client":
+        prefix = lab.in_client()
+    else:
+        found = [view for view in pair.nodes() if view.name.rpartition("-")[2] == node or view.name == node]
+        if not found:
+            raise LabError(f"there is no node {node!r}", "say a, b or client")
+        prefix = lab.in_node(found[0].instance_id)
+    raise typer.Exit(subprocess.run([*prefix, *(command or ["bash", "-l"])], check=False).returncode)
+
+
+@app.command()
+def verify(
+    name: LabOption = "ec2vip",
+    only: Annotated[list[str] | None, typer.Option("--only", help="Run only the trials named.")] = None,
+) -> None:
+    """Break the pair in every way of the trials, measure the client's outage, and write build/verify.json."""
+    unknown = set(only or []) - {trial.name for trial in TRIALS}
+    if unknown:
+        known = ", ".join(trial.name for trial in TRIALS)
+        raise LabError(f"there is no trial {sorted(unknown)[0]!r}", f"the trials are {known}")
+    pair = lab_pair(Lab(name))
+    started = datetime.now(timezone.utc)
+    results: list[Result] = []
+    for trial in TRIALS:
+        if only and trial.name not in only:
+            continue
+        with step(f"{trial.name}: {trial.purpose}"):
+            result = run_trial(trial, pair, lambda text: say(f"    {text}"))
+        results.append(result)
+        say(f"    {'passed' if result.passed else 'FAILED'}: outage {result.outage_s:.2f} s; {result.detail}")
+        # Written after each, so that an interruption loses nothing.
+        save("verify.json", report(STACK, pair.cloud.name, started, results))
+    table = Table(title="What the client saw", title_justify="left")
+    for heading in (
+        "trial",
+        "passed",
+        "outage [s]",
+        "new holder after [s]",
+        "holder before",
+        "after",
+        "detail",
+    ):
+        table.add_column(heading)
+    for r in results:
+        times = (f"{r.outage_s:.2f}", f"{r.recovered_s:.2f}" if r.recovered_s else "-")
+        table.add_row(r.name, "yes" if r.passed else "NO", *times, r.holder_before, r.holder_after, r.detail)
+    console.print(table)
+    raise typer.Exit(0 if all(r.passed for r in results) else 1)
+
+
+def save(name: str, content: Any) -> None:
+    """Write a report into build/, whole or not at all."""
+    BUILD.mkdir(exist_ok=True)
+    aside = BUILD / f"{name}.part"
+    aside.write_text(json.dumps(content, indent=2) + "\n")
+    aside.replace(BUILD / name)
+
+
+@app.command()
+def env(name: LabOption = "ec2vip") -> None:
+    """Print what a shell needs in its environment to use the lab by hand."""
+    lab = Lab(name)
+    lab.require_running()
+    for key, value in {**lab_stack(lab).environment, "PULUMI_STACK": STACK}.items():
+        print(f"export {key}={shlex.quote(value)}")
+
+
+@app.command()
+def down(name: LabOption = "ec2vip") -> None:
+    """Destroy the stack and end the lab; nothing of it remains."""
+    lab = Lab(name)
+    if lab.is_running():
+        with step("pulumi destroy"):
+            try:
+                lab_stack(lab).destroy()
+            except LabError as error:
+                # The lab's end takes everything with it in any case; the reason is still worth seeing.
+                say(f"    {error}")
+    with step(f"ending the lab {name!r}"):
+        lab.down()
+
+
+def main() -> int:
+    """Run a command; a LabError is one line, Ctrl-C another."""
+    os.chdir(PROJECT)
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as end:
+        return end.exit_code
+    except LabError as error:
+        say(f"error: {error}")
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted; `make up` goes on from here, `make down` ends it")
+        return 130
+    except typer.BadParameter as error:
+        say(f"error: {error.format_message()}")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""The EC2s that the drill can work on, and the pair that Pulumi made on one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.drill.pair import Pair
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.paths import PROJECT
+from tests.lab.process import run
+from tests.lab.pulumi_stack import PulumiStack
+
+STACK = "local"
+"""The stack whose settings are for the lab."""
+
+
+class LabCloud:
+    """The lab: every node has a shell, and its power can be cut."""
+
+    name = "lab"
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self._ec2: Any = None
+
+    def ec2(self) -> Any:
+        if self._ec2 is None:
+            self._ec2 = self.lab.client("ec2")
+        return self._ec2
+
+    def client_prefix(self) -> Sequence[str]:
+        return self.lab.in_client()
+
+    def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
+        return self.lab.try_in(instance_id, argv, timeout_s=90)
+
+    def cut_power(self, instance_id: str) -> None:
+        leader = self.lab.state()["nodes"].get(instance_id, {}).get("leader")
+        if leader is None:
+            raise LabError(f"{instance_id} has no power already", "see `make status`")
+        run([*self.lab.enter(), "kill", "-KILL", str(leader)])
+
+
+def lab_stack(lab: Lab) -> PulumiStack:
+    """The project's own program and settings, with its state in the lab's folder."""
+    return PulumiStack(PROJECT, STACK, lab.folder / "pulumi", lab.environment())
+
+
+def lab_pair(lab: Lab) -> Pair:
+    """The pair that `up` made. Raises LabError where there is none."""
+    lab.require_running()
+    outputs = lab_stack(lab).outputs()
+    if "vip" not in outputs:
+        raise LabError(f"lab {lab.name!r} runs, but holds no pair", "run `make up`")
+    return Pair(LabCloud(lab), outputs["vip"], outputs["nodeIds"])

@@ -1,0 +1,172 @@
+"""The lab's own process, and the walls around it.
+
+`spawn()` starts it with process, mount and network namespaces of its own, so that everything the lab ever makes
+(nodes, mounts, networks, rules, sockets) is inside, and ends when one process ends, however it ends. On the
+machine itself there remain one folder, one tree of control groups (removed by `Lab.down`) and one loopback port.
+
+Inside: this module as process 1, which only waits for children; its child, which serves the EC2 API, the metadata
+service, the name service and the package mirror, and runs the hypervisor.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from tests.lab.paths import PROJECT, lab_dir
+
+REGION = "us-east-1"
+API_NAME = f"ec2.{REGION}.amazonaws.com"
+MIRROR_NAME = "mirror.lab.internal"
+
+
+def spawn(name: str, image: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start the lab's process behind its walls, detached from the caller. Its child is process 1 inside."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [
+                *(
+                    "unshare",
+                    "--mount",
+                    "--pid",
+                    "--fork",
+                    "--kill-child",
+                    "--mount-proc",
+                    "--propagation=private",
+                ),
+                *(sys.executable, "-m", "tests.lab.daemon", name, str(image)),
+            ],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+
+
+class StateFile:
+    """`state.json` in the lab's folder: what the commands need to know, written whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "state.json"
+        self._lock = threading.Lock()
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the file's content."""
+        with self._lock:
+            aside = self._path.with_suffix(".part")
+            aside.write_text(json.dumps(state, indent=1))
+            aside.replace(self._path)
+
+
+def _serve_mirror(folder: Path, address: str) -> None:
+    """The package mirror: plain files over HTTP, as an archive's mirror is."""
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def translate_path(self, path: str) -> str:
+            return super().translate_path(path.removeprefix("/debian"))
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer((address, 80), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, name="mirror", daemon=True).start()
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((address, port))
+    listener.listen(128)
+    return listener
+
+
+def serve(name: str, image: Path) -> None:
+    """Build the lab and serve it until the process is ended."""
+    # Imported here: process 1 needs none of it, and stays small.
+    import trustme
+
+    from tests.lab import fabric, layout, names
+    from tests.lab.emulator import Emulator
+    from tests.lab.hypervisor import Hypervisor
+
+    folder = lab_dir(name)
+    plane = fabric.Fabric()
+    plane.build()
+
+    authority = trustme.CA(organization_name="region's certificate authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(API_NAME).configure_cert(context)
+    certificate = authority.cert_pem.bytes()
+
+    state_file = StateFile(folder)
+    state: dict[str, Any] = {"name": name, "ready": False, "process_1": 1, "region": REGION, "nodes": {}}
+
+    def publish() -> None:
+        state["nodes"] = {key: {"leader": node.leader} for key, node in hypervisor.nodes.items()}
+        state_file.write(state)
+
+    timeline = (folder / "timeline.jsonl").open("a", buffering=1)
+
+    def record(event: dict[str, Any]) -> None:
+        timeline.write(json.dumps({"t": time.monotonic(), **event}, default=str) + "\n")
+
+    def follow() -> None:
+        try:
+            for change in plane.apply(emulator.interfaces(), emulator.rules()):
+                record({"event": "fabric", "change": change})
+        except Exception:
+            traceback.print_exc()
+
+    hypervisor = Hypervisor(name, folder / "nodes", image / "root", certificate, plane, publish)
+    emulator = Emulator(region=REGION, machines=hypervisor, on_change=follow, record=record)
+    hypervisor.emulator = emulator
+
+    def inside() -> None:
+        emulator.serve(layout.API, 443, ssl_context=context, sock=_listen(layout.API, 443))
+        emulator.serve_imds(layout.IMDS, 80, sock=_listen(layout.IMDS, 80))
+        names.serve(layout.RESOLVER, {API_NAME: layout.API, MIRROR_NAME: layout.MIRROR})
+        _serve_mirror(image / "mirror", layout.MIRROR)
+
+    fabric.in_namespace(layout.FABRIC, inside)
+    state["endpoint"] = emulator.serve("127.0.0.1").url
+    state["ready"] = True
+    publish()
+    signal.pause()
+
+
+def main(name: str, image: str) -> int:
+    """Process 1 inside: private /run, one child that serves, and a wait for whatever ends."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"], check=True)
+    for folder in ("/run/netns", "/run/lock"):
+        Path(folder).mkdir()
+    child = os.fork()
+    if child == 0:
+        try:
+            serve(name, Path(image))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    while True:
+        pid, status = os.wait()
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -1,0 +1,107 @@
+"""Which private addresses are on which interface: as asked for, as routed, as the metadata show them."""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from .agenda import Agenda
+from .settings import Settings
+
+Record = Callable[[dict[str, Any]], None]
+Place = tuple[str, str]  # VPC and address: two VPCs may use the same ranges
+
+
+class View:
+    """The secondary addresses as one part of EC2 sees them, which may be a while behind."""
+
+    def __init__(self) -> None:
+        self._holder: dict[Place, str] = {}
+        self._applied: dict[Place, int] = {}
+        self._lock = threading.Lock()
+
+    def apply(self, place: Place, eni_id: str | None, version: int) -> bool:
+        """Put an address on an interface, or nowhere. False if a newer version was there already."""
+        with self._lock:
+            if self._applied.get(place, -1) > version:
+                return False
+            self._applied[place] = version
+            self._holder.pop(place, None)
+            if eni_id is not None:
+                self._holder[place] = eni_id
+            return True
+
+    def of(self, eni_id: str) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(address for (_, address), holder in self._holder.items() if holder == eni_id)
+
+    def drop(self, eni_id: str) -> None:
+        """The interface is gone, and with it what it held."""
+        with self._lock:
+            for place in [place for place, holder in self._holder.items() if holder == eni_id]:
+                del self._holder[place]
+
+
+class AddressBook:
+    """Carries a change of secondary addresses through EC2: Describe, then the routes, then the metadata.
+
+    AWS calls the remapping asynchronous and names the metadata's `local-ipv4s` as the way to confirm it
+    (API_AssignPrivateIpAddresses), so the metadata follow the routes here and never lead them.
+    """
+
+    def __init__(
+        self, settings: Settings, agenda: Agenda, on_change: Callable[[], None], record: Record
+    ) -> None:
+        self.described, self.routed, self.metadata = View(), View(), View()
+        self._settings = settings
+        self._agenda = agenda
+        self._on_change = on_change
+        self._record = record
+        self._versions = itertools.count()
+
+    def changed(self, vpc_id: str, addresses: Iterable[str], eni_id: str | None) -> None:
+        """The API has put these secondaries on the interface, or taken them from whichever had them."""
+        settings = self._settings
+        for address in addresses:
+            place, version = (vpc_id, address), next(self._versions)
+            self._agenda.after(settings.describe_lag_s, partial(self.described.apply, place, eni_id, version))
+            self._agenda.after(settings.route_delay_s, partial(self._route, place, eni_id, version))
+
+    def adopt(self, vpc_id: str, addresses: Iterable[str], eni_id: str) -> None:
+        """Secondaries an interface was created with: in effect at once everywhere."""
+        for address in addresses:
+            version = next(self._versions)
+            for view in (self.described, self.routed, self.metadata):
+                view.apply((vpc_id, address), eni_id, version)
+
+    def refresh_metadata(self, vpc_id: str, addresses: Iterable[str], eni_id: str) -> None:
+        """A reboot or start brings the metadata up to date, however late they were."""
+        wanted = set(addresses)
+        for address in set(self.metadata.of(eni_id)) - wanted:
+            self.metadata.apply((vpc_id, address), None, next(self._versions))
+        for address in wanted:
+            self.metadata.apply((vpc_id, address), eni_id, next(self._versions))
+
+    def drop(self, eni_id: str) -> None:
+        for view in (self.described, self.routed, self.metadata):
+            view.drop(eni_id)
+
+    def _route(self, place: Place, eni_id: str | None, version: int) -> None:
+        if self.routed.apply(place, eni_id, version):
+            self._record({"kind": "route", "address": place[1], "eni_id": eni_id})
+            self._on_change()
+        self._agenda.after(self._settings.imds_delay_s, partial(self._show, place, eni_id, version))
+
+    def _show(self, place: Place, eni_id: str | None, version: int) -> None:
+        if self.metadata.apply(place, eni_id, version):
+            self._record({"kind": "imds-address", "address": place[1], "eni_id": eni_id})
+
+
+def reserved(cidr: str) -> set[str]:
+    """The first four and the last address of a subnet, which AWS keeps. Source: VPC guide, subnet sizing."""
+    network = ipaddress.IPv4Network(cidr)
+    return {str(network[index]) for index in (0, 1, 2, 3, -1)}

@@ -1,0 +1,60 @@
+"""Things to be done later, in order, by one thread."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+
+
+class Agenda:
+    """Runs actions after a delay in seconds; without delay at once, in the caller's thread."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def after(self, delay: float, action: Callable[[], object]) -> None:
+        """Do it after `delay` seconds; never for an infinite one."""
+        if delay <= 0:
+            action()
+            return
+        if math.isinf(delay):
+            return
+        with self._changed:
+            heapq.heappush(self._due, (time.monotonic() + delay, next(self._numbers), action))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="emulator-agenda", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Forget what is still due."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and (not self._due or self._due[0][0] > time.monotonic()):
+                    wait = self._due[0][0] - time.monotonic() if self._due else None
+                    self._changed.wait(wait)
+                if self._closed:
+                    return
+                _, _, action = heapq.heappop(self._due)
+            try:
+                action()
+            except Exception:
+                log.exception("an action of the agenda failed")

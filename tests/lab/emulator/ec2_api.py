@@ -1,0 +1,37 @@
+"""EC2's actions: moto's, with those replaced in which it does not do as AWS does."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from moto.core.request import Request as MotoRequest
+from moto.core.utils import camelcase_to_underscores
+from moto.ec2.responses import EC2Response
+
+from .instances_api import InstancesApi
+from .interfaces_api import InterfacesApi
+from .network_api import NetworkApi
+from .placement_api import PlacementApi
+from .world import World
+
+
+class Ec2Api(InterfacesApi, InstancesApi, NetworkApi, PlacementApi, EC2Response):  # type: ignore[misc]
+    """One request's worth of EC2, bound to an emulator's world."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+
+    def serve(self, environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        """Answer a signed request given as a WSGI environ. The world's lock is held."""
+        request = MotoRequest(environ)
+        request.from_wsgi_server = True
+        status, headers, body = self._dispatch(request)
+        return int(status), dict(headers), body.encode() if isinstance(body, str) else bytes(body)
+
+
+@lru_cache(maxsize=1024)
+def knows(action: str) -> bool:
+    """Whether EC2 here has the action at all."""
+    return action != "" and hasattr(Ec2Api, camelcase_to_underscores(action))

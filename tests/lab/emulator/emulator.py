@@ -1,0 +1,122 @@
+"""The emulator as the lab uses it."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import Any
+
+from .faults import Faults
+from .front import ApiFront
+from .http import Server
+from .imds import MetadataService
+from .model import GroupRule, Instance, Interface, Machines
+from .principals import Principals
+from .settings import Settings
+from .world import World
+
+# moto keeps accounts for the life of the process: an account of its own keeps an emulator's state apart.
+_accounts = itertools.count(123456789012)
+
+
+class Emulator:
+    """An EC2 (with the IAM, STS and SSM it needs) of one account in one Region, in this process.
+
+    `on_change` is called after any change that the data plane must follow; `record` gets one dict per event:
+    `kind` "api", "route", "imds-address", "imds", "instance" or "machine-error", with `t` (monotonic) and
+    `wall` (since the epoch) in seconds. Both must be quick and are called from many threads.
+    `clock` gives the time of day in seconds, for credentials and time stamps.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str = "us-east-1",
+        settings: Settings | None = None,
+        machines: Machines | None = None,
+        on_change: Callable[[], None] | None = None,
+        record: Callable[[dict[str, Any]], None] | None = None,
+        account_id: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.region = region
+        self.account_id = account_id or str(next(_accounts))
+        self.settings = settings if settings is not None else Settings.instant()
+        self.faults = Faults()
+        self._world = World(self.account_id, region, self.settings, machines, on_change, record, clock)
+        principals = Principals(self._world)
+        self._front = ApiFront(self._world, principals, self.faults)
+        self._metadata = MetadataService(self._world, principals, self.faults)
+        self._servers: list[Server] = []
+
+    def serve(
+        self,
+        host: str,
+        port: int = 0,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        sock: socket.socket | None = None,
+    ) -> Server:
+        """Serve the APIs. The socket is made in the calling thread, and so in its network namespace; `sock`
+        is one bound already, and is then the server's. May be called several times.
+        """
+        server = Server(
+            self._front.respond, host, port, sock=sock, ssl_context=ssl_context, refuses=self._front.refuses
+        )
+        self._servers.append(server)
+        return server
+
+    def serve_imds(self, host: str, port: int = 80, *, sock: socket.socket | None = None) -> Server:
+        """Serve the instance metadata; who asks is told from the source address. Sockets as for `serve`."""
+        server = Server(self._metadata.respond, host, port, sock=sock, refuses=self._metadata.refuses)
+        self._servers.append(server)
+        return server
+
+    def close(self) -> None:
+        """End the servers and threads, and forget the account."""
+        self._front.closing.set()
+        self._metadata.closing.set()
+        self.faults.clear()
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        self._world.close()
+
+    def __enter__(self) -> Emulator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def interfaces(self) -> list[Interface]:
+        """All network interfaces, with the addresses in effect in the data plane."""
+        with self._world.lock:
+            return [self._world.interface(eni) for eni in self._world.ec2.enis.values()]
+
+    def instances(self) -> list[Instance]:
+        """All instances, terminated ones included."""
+        with self._world.lock:
+            return [self._world.instance(found) for found in self._world.ec2.all_instances()]
+
+    def instance(self, instance_id: str) -> Instance:
+        """Raises KeyError for an unknown id."""
+        with self._world.lock:
+            found = self._world.find_instance(instance_id)
+            if found is None:
+                raise KeyError(f"there is no instance {instance_id}")
+            return self._world.instance(found)
+
+    def rules(self) -> list[GroupRule]:
+        """The rules of all security groups."""
+        with self._world.lock:
+            return self._world.rules()
+
+    def set_instance_state(self, instance_id: str, state: str) -> None:
+        """The machine's report: "pending", "running", "stopping", "stopped" or "terminated".
+
+        Raises ValueError for an unknown state or instance.
+        """
+        self._world.lifecycle.report(instance_id, state)

@@ -1,0 +1,90 @@
+"""Faults of the API and of the metadata service, for one instance or for all."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+API_KINDS = ("down", "slow", "hang", "throttled", "denied")
+IMDS_KINDS = ("down", "slow", "hang", "401", "404", "503")
+SLOW_S = 3.0  # what "slow" adds unless told otherwise
+
+
+class Fault:
+    """A fault in force until `undo()`, or to the end of its `with` block."""
+
+    def __init__(self, faults: Faults, part: str, instance_id: str | None, kind: str, seconds: float) -> None:
+        self._faults = faults
+        self.part, self.instance_id, self.kind, self.seconds = part, instance_id, kind, seconds
+        self.over = threading.Event()
+
+    def undo(self) -> None:
+        """End it, and let go of whoever it holds up. Ending it twice does no harm."""
+        self._faults._end(self)
+
+    def __enter__(self) -> Fault:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.undo()
+
+    def __repr__(self) -> str:
+        return f"Fault({self.part}, {self.instance_id or 'all'}, {self.kind})"
+
+
+class Faults:
+    """The faults in force. For `instance_id` None every instance is meant; the account's administrator,
+    who looks on from outside, is spared.
+
+    down: the connection is closed without an answer. hang: it stays open without one until the fault ends.
+    slow: `seconds` before each answer. throttled, denied: RequestLimitExceeded, UnauthorizedOperation.
+    401, 404, 503: that status for every metadata request.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._active: list[Fault] = []
+
+    def api(self, instance_id: str | None = None, kind: str = "down", seconds: float = SLOW_S) -> Fault:
+        """Break the API. Raises ValueError for an unknown kind."""
+        return self._begin("api", instance_id, kind, seconds, API_KINDS)
+
+    def imds(self, instance_id: str | None = None, kind: str = "down", seconds: float = SLOW_S) -> Fault:
+        """Break the metadata service. Raises ValueError for an unknown kind."""
+        return self._begin("imds", instance_id, kind, seconds, IMDS_KINDS)
+
+    def active(self) -> list[Fault]:
+        with self._lock:
+            return list(self._active)
+
+    def of(self, part: str, instance_id: str | None) -> list[Fault]:
+        """The faults that hit this instance; none for a caller that is no instance."""
+        if instance_id is None:
+            return []
+        with self._lock:
+            return [
+                each for each in self._active if each.part == part and each.instance_id in (None, instance_id)
+            ]
+
+    def clear(self) -> None:
+        """End them all."""
+        for fault in self.active():
+            fault.undo()
+
+    def _begin(
+        self, part: str, instance_id: str | None, kind: str, seconds: float, kinds: tuple[str, ...]
+    ) -> Fault:
+        if kind not in kinds:
+            raise ValueError(f"{kind!r} is no fault of the {part}; use one of {', '.join(kinds)}")
+        fault = Fault(self, part, instance_id, kind, seconds)
+        with self._lock:
+            self._active.append(fault)
+        return fault
+
+    def _end(self, fault: Fault) -> None:
+        with self._lock:
+            if fault in self._active:
+                self._active.remove(fault)
+        fault.over.set()

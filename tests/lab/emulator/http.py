@@ -1,0 +1,202 @@
+"""A threaded HTTP server of the kind the emulator needs: per-connection TLS, refusals, silence."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler
+from typing import Any, TypeAlias
+
+IDLE_S = 60.0  # a kept-alive connection without a request
+BODY_LIMIT = 1 << 20  # bytes; a request of EC2 stays far below
+
+
+Headers: TypeAlias = "Message[str, str]"  # names in any case
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. `set_ttl` sets the IP TTL of the packets that carry the answer."""
+
+    method: str
+    target: str
+    headers: Headers
+    body: bytes
+    client_ip: str
+    scheme: str
+    set_ttl: Callable[[int], None] = lambda ttl: None
+
+
+@dataclass(frozen=True)
+class Response:
+    """One HTTP answer."""
+
+    status: int
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Silence(Exception):  # noqa: N818 - not an error but an answer: none
+    """Raised by a responder to have the connection closed without an answer."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = IDLE_S
+    server: _Listener
+
+    def handle_one_request(self) -> None:
+        # A client that was cut off (power loss, partition) is no reason for a traceback.
+        try:
+            super().handle_one_request()
+        except (OSError, Silence):
+            self.close_connection = True
+
+    def answer(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if not 0 <= length <= BODY_LIMIT:
+            self.close_connection = True
+            return
+        body = self.rfile.read(length) if length else b""
+        request = Request(
+            method=self.command,
+            target=self.path,
+            headers=self.headers,
+            body=body,
+            client_ip=self.client_address[0],
+            scheme="https" if isinstance(self.connection, ssl.SSLSocket) else "http",
+            set_ttl=self._set_ttl,
+        )
+        response = self.server.respond(request)
+        self.send_response_only(response.status)
+        self.send_header("Content-Type", response.content_type)
+        self.send_header("Content-Length", str(len(response.body)))
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(response.body)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do_OPTIONS = do_PATCH = answer  # noqa: N815
+
+    def _set_ttl(self, ttl: int) -> None:
+        self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's own name
+        """Nothing: the emulator records calls itself."""
+
+
+class _Listener(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        respond: Callable[[Request], Response],
+        refuses: Callable[[str], bool],
+        ssl_context: ssl.SSLContext | None,
+    ) -> None:
+        super().__init__(listening.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.server_address = listening.getsockname()[:2]
+        self.respond = respond
+        self._refuses = refuses
+        self._ssl_context = ssl_context
+        self._open: set[socket.socket] = set()
+        self._open_lock = threading.Lock()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        if not self._refuses(client_address[0]):
+            return True
+        # Without lingering, closing sends a reset: the client sees its connection refused, at once.
+        request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return False
+
+    def shutdown_request(self, request: Any) -> None:
+        with contextlib.suppress(OSError):
+            if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)[:4] != struct.pack("i", 0):
+                request.close()
+                return
+        super().shutdown_request(request)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        if self._ssl_context is None:
+            self._converse(request, client_address)
+            return
+        # The handshake belongs in the connection's thread: a client that dies during it holds up nobody.
+        request.settimeout(IDLE_S)
+        with contextlib.suppress(OSError):
+            tls = self._ssl_context.wrap_socket(request, server_side=True)
+            with tls:
+                self._converse(tls, client_address)
+
+    def _converse(self, connection: socket.socket, client_address: Any) -> None:
+        with self._open_lock:
+            self._open.add(connection)
+        try:
+            super().finish_request(connection, client_address)
+        finally:
+            with self._open_lock:
+                self._open.discard(connection)
+
+    def hang_up(self) -> None:
+        """End the conversations in hand, idle ones included."""
+        with self._open_lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A broken connection ends its thread quietly; errors of the emulator are recorded elsewhere."""
+
+
+class Server:
+    """A listening socket and the thread that serves it. `url` is what a client is to be given."""
+
+    def __init__(
+        self,
+        respond: Callable[[Request], Response],
+        host: str,
+        port: int = 0,
+        *,
+        sock: socket.socket | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        refuses: Callable[[str], bool] = lambda client_ip: False,
+    ) -> None:
+        # Made here, in the caller's thread: it belongs to the network namespace that thread is in.
+        if sock is None:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+        sock.listen(_Listener.request_queue_size)
+        self._listener = _Listener(sock, respond, refuses, ssl_context)
+        self.host: str = sock.getsockname()[0]
+        self.port: int = sock.getsockname()[1]
+        self.url = f"{'https' if ssl_context else 'http'}://{self.host}:{self.port}"
+        self._thread = threading.Thread(
+            target=self._listener.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name=f"emulator-{self.port}",
+            daemon=True,
+        )
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening and hang up."""
+        self._listener.shutdown()
+        self._listener.hang_up()
+        self._listener.server_close()
+        self._thread.join()

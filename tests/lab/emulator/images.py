@@ -1,0 +1,112 @@
+"""Public images that moto does not list, and the public parameters that name the newest of them.
+
+Sources: Debian wiki, Cloud/AmazonEC2Image (owner 136693071363, /aws/service/debian); Ubuntu on AWS
+documentation, "Find Ubuntu images" (owner 099720109477, /aws/service/canonical). The ids are made up.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from moto.ec2.models.amis import Ami
+from moto.ssm.models import Parameter, ssm_backends
+from moto.utilities.utils import load_resource
+
+
+@dataclass(frozen=True)
+class PublicImage:
+    """An image and the SSM parameters that point to it."""
+
+    ami_id: str
+    name: str
+    owner_id: str
+    description: str
+    root_device: str
+    parameters: tuple[str, ...]
+    imds_v2: bool = False
+
+
+IMDS_V2 = "v2.0"  # an image marked so launches with tokens required and a hop limit of 2
+DEBIAN, CANONICAL = "136693071363", "099720109477"
+_UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/amd64/hvm/ebs-gp3/ami-id"
+PUBLIC_IMAGES = (
+    PublicImage(
+        "ami-0deb1a2e12000a3d6",
+        "debian-12-amd64-20251112-2294",
+        DEBIAN,
+        "Debian 12 (20251112-2294)",
+        "/dev/xvda",
+        ("/aws/service/debian/release/12/latest/amd64", "/aws/service/debian/release/bookworm/latest/amd64"),
+    ),
+    PublicImage(
+        "ami-0deb1a2e13000a3d6",
+        "debian-13-amd64-20251117-2299",
+        DEBIAN,
+        "Debian 13 (20251117-2299)",
+        "/dev/xvda",
+        ("/aws/service/debian/release/13/latest/amd64", "/aws/service/debian/release/trixie/latest/amd64"),
+    ),
+    PublicImage(
+        "ami-0b0b24040000a3d64",
+        "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20251022",
+        CANONICAL,
+        "Canonical, Ubuntu, 24.04, amd64 noble image",
+        "/dev/sda1",
+        (_UBUNTU.format("24.04"), _UBUNTU.format("noble")),
+        imds_v2=True,
+    ),
+)
+
+
+# moto would list 1,300 images of other services, and take longer for it than for all the rest together.
+os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+
+
+def add_public_images(ec2: Any, account_id: str, region: str) -> None:
+    """Make the images known to this account's EC2 and their parameters to its SSM.
+
+    Amazon Linux's are moto's own, and so are its parameters.
+    """
+    for known in load_resource(f"ec2/resources/latest_amis/{region}.json"):
+        fields = {name: value for name, value in known.items() if name != "creation_date"}
+        ami = ec2.amis[known["ami_id"]] = Ami(ec2, **{**fields, "owner_alias": "amazon"})
+        if known["name"].startswith("al2023"):
+            ami.imds_support = IMDS_V2
+    parameters = ssm_backends[account_id][region]._parameters
+    for number, image in enumerate(PUBLIC_IMAGES, 1):
+        made = datetime(2025, 11, number, tzinfo=timezone.utc)
+        ami = ec2.amis[image.ami_id] = Ami(
+            ec2,
+            image.ami_id,
+            name=image.name,
+            description=image.description,
+            owner_id=image.owner_id,
+            public=True,
+            virtualization_type="hvm",
+            architecture="x86_64",
+            image_location=f"{image.owner_id}/{image.name}",
+            hypervisor="xen",
+            root_device_type="ebs",
+            root_device_name=image.root_device,
+            creation_date=made,
+        )
+        if image.imds_v2:
+            ami.imds_support = IMDS_V2
+        for name in image.parameters:
+            parameters[name].append(
+                Parameter(
+                    account_id=account_id,
+                    name=name,
+                    value=image.ami_id,
+                    parameter_type="String",
+                    description=None,
+                    allowed_pattern=None,
+                    keyid=None,
+                    last_modified_date=made.timestamp(),
+                    version=1,
+                    data_type="aws:ec2:image",
+                )
+            )

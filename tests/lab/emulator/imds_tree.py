@@ -1,0 +1,159 @@
+"""The instance metadata as a tree: a dict is a directory, a text a leaf.
+
+Source of names and meaning: EC2 user guide, "Instance metadata categories". A category that has nothing to
+say is absent, and asking for it is a 404.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+from .model import Instance
+from .principals import Principals
+from .world import World
+
+Tree = dict[str, "Tree | str"]
+
+
+def stamp(moment: datetime) -> str:
+    """A time as the metadata write it: UTC, whole seconds."""
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def meta_data(world: World, principals: Principals, instance: Instance) -> Tree:
+    """All below `meta-data/`. The world's lock is held."""
+    found = world.find_instance(instance.id)
+    nics = [found.nics[index] for index in sorted(found.nics)]
+    primary = nics[0]
+    reservation = next((each.id for each in world.ec2.reservations.values() if found in each.instances), "")
+    name = world.private_dns_name(primary.private_ip_address)
+    tree: Tree = {
+        "ami-id": instance.image_id,
+        "ami-launch-index": str(instance.launch_index),
+        "ami-manifest-path": "(unknown)",
+        "block-device-mapping": {"ami": found.root_device_name, "root": found.root_device_name},
+        "events": {"maintenance": {"history": "[]", "scheduled": "[]"}},
+        "hostname": name,
+        "instance-action": "none",
+        "instance-id": instance.id,
+        "instance-life-cycle": "on-demand",
+        "instance-type": instance.type,
+        "local-hostname": name,
+        "local-ipv4": primary.private_ip_address,
+        "mac": primary.mac_address,
+        "network": {"interfaces": {"macs": {nic.mac_address: _interface(world, nic) for nic in nics}}},
+        "placement": _placement(world, found),
+        "profile": "default-hvm",
+        "reservation-id": reservation,
+        "security-groups": "\n".join(sorted(group.name for group in primary.group_set)),
+        "services": {"domain": "amazonaws.com", "partition": "aws"},
+    }
+    if primary.public_ip:
+        tree["public-ipv4"] = primary.public_ip
+        tree["public-hostname"] = found.public_dns_name or ""
+    if instance.profile is not None:
+        tree["iam"] = _iam(world, principals, instance)
+    if found.key_name:
+        tree["public-keys"] = {"0": {"openssh-key": _public_key(world, found.key_name)}}
+    if found.metadata_options.instance_metadata_tags == "enabled":
+        tree["tags"] = {"instance": {tag["key"]: tag["value"] for tag in found.get_tags()}}
+    return tree
+
+
+def identity_document(world: World, instance: Instance) -> str:
+    """`dynamic/instance-identity/document`; its address is the primary one and does not follow a move."""
+    found = world.find_instance(instance.id)
+    document = {
+        "accountId": world.account_id,
+        "architecture": found.architecture,
+        "availabilityZone": found.availability_zone,
+        "billingProducts": None,
+        "devpayProductCodes": None,
+        "imageId": instance.image_id,
+        "instanceId": instance.id,
+        "instanceType": instance.type,
+        "kernelId": None,
+        "marketplaceProductCodes": None,
+        "pendingTime": stamp(instance.launched),
+        "privateIp": found.nics[0].private_ip_address,
+        "ramdiskId": None,
+        "region": world.region,
+        "version": "2017-09-30",
+    }
+    return json.dumps(document, indent=2)
+
+
+def _placement(world: World, found: Any) -> Tree:
+    zone = str(found.availability_zone)
+    tree: Tree = {
+        "availability-zone": zone,
+        "availability-zone-id": found.nics[0].subnet.availability_zone_id,
+        "region": world.region,
+    }
+    if found.placement.group_name:
+        tree["group-name"] = found.placement.group_name
+    return tree
+
+
+def _interface(world: World, nic: Any) -> Tree:
+    vpc = world.ec2.vpcs[nic.vpc_id]
+    # Clients take the first address for the primary (amazonlinux/amazon-ec2-net-utils#19).
+    addresses = (nic.private_ip_address, *world.addresses.metadata.of(nic.id))
+    tree: Tree = {
+        "device-number": str(nic.device_index),
+        "interface-id": nic.id,
+        "local-hostname": world.private_dns_name(nic.private_ip_address),
+        "local-ipv4s": "\n".join(addresses),
+        "mac": nic.mac_address,
+        "network-card-index": "0",
+        "owner-id": world.account_id,
+        "security-group-ids": "\n".join(sorted(group.id for group in nic.group_set)),
+        "security-groups": "\n".join(sorted(group.name for group in nic.group_set)),
+        "subnet-id": nic.subnet_id,
+        "subnet-ipv4-cidr-block": nic.subnet.cidr_block,
+        "vpc-id": nic.vpc_id,
+        "vpc-ipv4-cidr-block": vpc.cidr_block,
+        "vpc-ipv4-cidr-blocks": "\n".join(
+            association["cidr_block"] for association in vpc.get_cidr_block_association_set()
+        ),
+    }
+    if nic.public_ip:
+        tree["ipv4-associations"] = {nic.public_ip: nic.private_ip_address}
+        tree["public-hostname"] = nic.association["publicDnsName"]
+        tree["public-ipv4s"] = nic.public_ip
+    return tree
+
+
+def _iam(world: World, principals: Principals, instance: Instance) -> Tree:
+    profile = world.profile_of(instance.id)
+    tree: Tree = {}
+    info = {
+        "Code": "Success",
+        "LastUpdated": stamp(datetime.fromtimestamp(world.clock(), timezone.utc)),
+        "InstanceProfileArn": profile.arn,
+        "InstanceProfileId": profile.id,
+    }
+    tree["info"] = json.dumps(info, indent=2)
+    if profile.roles:
+        role = profile.roles[0]
+        session = principals.credentials(instance.id, role)
+        credentials = {
+            "Code": "Success",
+            "LastUpdated": stamp(session.issued),
+            "Type": "AWS-HMAC",
+            "AccessKeyId": session.access_key_id,
+            "SecretAccessKey": session.secret_access_key,
+            "Token": session.session_token,
+            "Expiration": stamp(session.expiration),
+        }
+        tree["security-credentials"] = {role.name: json.dumps(credentials, indent=2)}
+    return tree
+
+
+def _public_key(world: World, key_name: str) -> str:
+    keys = world.ec2.describe_key_pairs(key_names=[key_name])
+    material = keys[0].material_public if keys else b""
+    return material.decode() if isinstance(material, bytes) else str(material)

@@ -1,0 +1,161 @@
+"""Who calls: the account's administrator, an IAM user, or an instance in a role."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from . import signing
+from .errors import ApiError
+from .http import Request
+from .world import World
+
+RENEW_BEFORE_S = 300  # new role credentials are there five minutes before the old expire; EC2 user guide
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A caller whose signature was good. `policies` is None for who may do everything."""
+
+    arn: str
+    policies: tuple[Mapping[str, Any], ...] | None
+    role: str | None = None
+    instance_id: str | None = None
+
+
+class Principals:
+    """Issues the credentials of roles, and tells from a request's signature who made it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._issued: dict[tuple[str, str], Any] = {}
+        self._lock = threading.Lock()
+
+    def credentials(self, instance_id: str, role: Any) -> Any:
+        """The role's credentials for an instance: the last ones, or new ones when those are near their end.
+
+        A lifetime too short for the five minutes is renewed at half.
+        """
+        world = self._world
+        now, lifetime = world.clock(), world.settings.credential_lifetime_s
+        with self._lock, world.lock:
+            current = self._issued.get((instance_id, role.arn))
+            if current is None or _ends(current) - now < min(RENEW_BEFORE_S, lifetime / 2):
+                current = world.sts.assume_role(
+                    region_name=world.region,
+                    role_session_name=instance_id,
+                    role_arn=role.arn,
+                    policy=None,
+                    duration=int(lifetime),
+                    external_id=None,
+                )
+                current.issued = datetime.fromtimestamp(now, timezone.utc)
+                current.expiration = datetime.fromtimestamp(now + lifetime, timezone.utc)
+                self._issued[instance_id, role.arn] = current
+            return current
+
+    def session_instance(self, access_key_id: str) -> str | None:
+        """The instance an access key was issued to, unverified."""
+        with self._lock:
+            issued = dict(self._issued)
+        return next((i for (i, _), each in issued.items() if each.access_key_id == access_key_id), None)
+
+    def identify(self, request: Request, signature: signing.Signature | None) -> Principal:
+        """Who signed the request. The world's lock is held.
+
+        Raises ApiError: `MissingAuthenticationToken` unsigned, `AuthFailure` or the query services'
+        `InvalidClientTokenId` and `SignatureDoesNotMatch` for credentials that do not hold,
+        `RequestExpired` for a stale time stamp or expired role credentials (EC2 API error codes).
+        """
+        if signature is None:
+            raise ApiError(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
+        self._check_time(request, signature)
+        session = self._world.sts.get_assumed_role_from_access_key(signature.access_key_id)
+        if session is not None:
+            return self._session(session, request, signature)
+        user = self._world.iam.get_user_from_access_key_id(signature.access_key_id)
+        if user is not None:
+            key = next(k for k in user.access_keys if k.access_key_id == signature.access_key_id)
+            if key.status != "Active":
+                raise _unknown_key(signature.service)
+            self._check_signature(request, signature, key.secret_access_key)
+            return Principal(arn=user.arn, policies=tuple(self._user_policies(user)))
+        if re.fullmatch(r"A[KS]IA[A-Z0-9]{16}", signature.access_key_id):
+            raise _unknown_key(signature.service)
+        return Principal(arn=f"arn:aws:iam::{self._world.account_id}:root", policies=None)
+
+    def _session(self, session: Any, request: Request, signature: signing.Signature) -> Principal:
+        if request.headers.get("X-Amz-Security-Token") != session.session_token:
+            raise _unknown_key(signature.service)
+        self._check_signature(request, signature, session.secret_access_key)
+        if _ends(session) <= self._world.clock():
+            if signature.service == "ec2":
+                raise ApiError(400, "RequestExpired", "Request has expired.")
+            raise ApiError(403, "ExpiredToken", "The security token included in the request is expired")
+        role = next((each for each in self._world.iam.roles.values() if each.arn == session.role_arn), None)
+        if role is None:
+            raise _unknown_key(signature.service)
+        name = session.session_name
+        return Principal(
+            arn=f"arn:aws:sts::{self._world.account_id}:assumed-role/{role.name}/{name}",
+            policies=tuple(self._role_policies(role)),
+            role=role.name,
+            instance_id=name if name.startswith("i-") else None,
+        )
+
+    def _check_time(self, request: Request, signature: signing.Signature) -> None:
+        stamp = signing.signed_at(request)
+        if stamp is None:
+            raise _unknown_key(signature.service)
+        if abs(self._world.clock() - stamp) > self._world.settings.clock_skew_s:
+            raise ApiError(400, "RequestExpired", "Request has expired.")
+
+    @staticmethod
+    def _check_signature(request: Request, signature: signing.Signature, secret: str) -> None:
+        if signing.holds(signature, request, secret):
+            return
+        if signature.service == "ec2":
+            raise _unknown_key("ec2")
+        raise ApiError(
+            403,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your AWS Secret Access Key and signing method.",
+        )
+
+    def _role_policies(self, role: Any) -> list[Mapping[str, Any]]:
+        documents = [_document(text) for text in role.policies.values()]
+        return documents + [_managed(policy) for policy in role.managed_policies.values()]
+
+    def _user_policies(self, user: Any) -> list[Mapping[str, Any]]:
+        holders = [user, *self._world.iam.get_groups_for_user(user.name)]
+        documents: list[Mapping[str, Any]] = []
+        for holder in holders:
+            documents += [_document(text) for text in holder.policies.values()]
+            documents += [_managed(policy) for policy in holder.managed_policies.values()]
+        return documents
+
+
+def _ends(session: Any) -> float:
+    ends: datetime = session.expiration
+    return (ends if ends.tzinfo else ends.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _document(text: Any) -> Mapping[str, Any]:
+    loaded: Mapping[str, Any] = json.loads(text) if isinstance(text, str) else text
+    return loaded
+
+
+def _managed(policy: Any) -> Mapping[str, Any]:
+    return _document(next(version.document for version in policy.versions if version.is_default))
+
+
+def _unknown_key(service: str) -> ApiError:
+    if service == "ec2":
+        return ApiError(401, "AuthFailure", "AWS was not able to validate the provided access credentials")
+    return ApiError(403, "InvalidClientTokenId", "The security token included in the request is invalid.")

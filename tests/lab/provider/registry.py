@@ -1,0 +1,44 @@
+"""Everything that the stand-in implements, by Pulumi's names."""
+
+from __future__ import annotations
+
+from .functions import FUNCTIONS
+from .groups import SecurityGroup, SecurityGroupEgressRule, SecurityGroupIngressRule
+from .identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
+from .instances import Instance, PlacementGroup
+from .network import (
+    InternetGateway,
+    Route,
+    RouteTable,
+    RouteTableAssociation,
+    Subnet,
+    SubnetCidrReservation,
+    Vpc,
+    VpcEndpoint,
+)
+from .schema import ResourceType
+
+TYPES: dict[str, ResourceType] = {
+    kind.token: kind
+    for kind in (
+        Vpc(),
+        Subnet(),
+        SubnetCidrReservation(),
+        InternetGateway(),
+        RouteTable(),
+        Route(),
+        RouteTableAssociation(),
+        VpcEndpoint(),
+        SecurityGroup(),
+        SecurityGroupIngressRule(),
+        SecurityGroupEgressRule(),
+        Role(),
+        RolePolicy(),
+        RolePolicyAttachment(),
+        InstanceProfile(),
+        PlacementGroup(),
+        Instance(),
+    )
+}
+
+__all__ = ["FUNCTIONS", "TYPES"]

@@ -1,0 +1,298 @@
+"""Set-up from nothing: `python3 -m tests.lab.toolchain LEVEL -- COMMAND…` installs what LEVEL needs, then
+becomes COMMAND with all of it on PATH.
+
+Levels, each with the ones before it:
+  python   the virtual environment with requirements.txt and the `test` extra
+  engine   the Pulumi command-line tool and its Python language host
+  lab      Debian packages for nodes and networks, and the node image (root on Linux)
+  test     like `lab` where this machine can have it, else `engine` with the reason; under CI always `lab`
+
+Everything slow lands in the cache (see paths.cache_dir), keyed by what it was made from, complete or not at all.
+Standard library only, Python 3.10 or later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.lab import image
+from tests.lab.errors import LabError
+from tests.lab.log import say, step
+from tests.lab.paths import PROJECT, cache_dir
+from tests.lab.process import run
+
+LEVELS = ("python", "engine", "lab", "test")
+
+PACKAGES = {
+    # Debian and Ubuntu package → a file that shows it's there (dpkg may not know of a hand-made install).
+    "apt-utils": "/usr/bin/apt-ftparchive",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "iproute2": "/usr/sbin/ip",
+    "iputils-ping": "/usr/bin/ping",
+    "mmdebstrap": "/usr/bin/mmdebstrap",
+    "nftables": "/usr/sbin/nft",
+    "systemd-container": "/usr/bin/systemd-nspawn",
+    "util-linux": "/usr/bin/nsenter",
+}
+
+PULUMI_VERSION = "3.259.0"
+"""The engine that is built or installed; a newer or older one on PATH serves from OLDEST_PULUMI on."""
+OLDEST_PULUMI = (3, 200)
+LANGUAGE_HOST_VERSION = "3.78.0"
+"""The newest release of the Go SDK whose module still holds the Python language host's program."""
+OLDEST_GO = (1, 25)
+
+FREE_BYTES = {"python": 2 << 30, "engine": 6 << 30, "lab": 8 << 30}
+"""Room that a level wants while it installs (the Go build's own cache is the largest part)."""
+
+
+def ensure(level: str) -> dict[str, str]:
+    """Install what `level` needs and return the environment to run with.
+
+    Raises LabError with the remedy where this machine can't have it.
+    """
+    if sys.version_info < (3, 10):
+        raise LabError(f"Python {platform.python_version()} is too old", "install Python 3.10 or later")
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with _one_at_a_time():
+        path = [str(_virtual_environment() / "bin")]
+        if level != "python":
+            path.insert(0, str(_pulumi()))
+        if level == "lab":
+            require_lab_machine()
+            _packages()
+            image.ensure()
+    return {"PATH": ":".join([*path, os.environ["PATH"]]), "VIRTUAL_ENV": str(Path(path[-1]).parent)}
+
+
+def require_lab_machine() -> None:
+    """Raise LabError where the lab can't run here: it needs Linux, root and a Debian-like package manager."""
+    if platform.system() != "Linux":
+        raise LabError(f"the lab needs Linux; this is {platform.system()}", "use a Debian or Ubuntu machine")
+    if os.geteuid() != 0:
+        raise LabError(
+            "the lab needs root: it makes namespaces and boots nodes", "run it with sudo, or as root"
+        )
+    if not shutil.which("apt-get"):
+        raise LabError("apt-get is not here", "use Debian 12 or 13, or Ubuntu 22.04 or later")
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Two set-ups at once would build the same things; the second waits for the first."""
+    with (cache_dir() / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another set-up is at work; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def require_room(folder: Path, level: str) -> None:
+    """Raise LabError where the disk under `folder` has less room than `level` wants."""
+    free = shutil.disk_usage(folder).free
+    if free < FREE_BYTES[level]:
+        raise LabError(
+            f"{folder} has {free >> 20} MiB free; set-up wants {FREE_BYTES[level] >> 20} MiB",
+            "free some, or point EC2VIP_CACHE at a larger disk",
+        )
+
+
+def _virtual_environment() -> Path:
+    """A venv with the project's dependencies, keyed by their declarations and this Python."""
+    key = hashlib.sha256()
+    for name in ("requirements.txt", "pyproject.toml"):
+        key.update((PROJECT / name).read_bytes())
+    key.update(sys.version.encode())
+    folder = cache_dir() / f"venv-{key.hexdigest()[:12]}"
+    done = folder / "complete"
+    if done.exists():
+        return folder
+    require_room(cache_dir(), "python")
+    with step("installing Python packages", expected="about 1 min, the first time only"):
+        shutil.rmtree(folder, ignore_errors=True)
+        made = run([sys.executable, "-m", "venv", str(folder)], check=False)
+        if made.returncode != 0:
+            # Debian's and Ubuntu's own Python comes without the module's pip.
+            _apt_install(["python3-venv"])
+            shutil.rmtree(folder, ignore_errors=True)
+            run([sys.executable, "-m", "venv", str(folder)])
+        run(
+            [str(folder / "bin/pip"), "install", "--quiet", *_requirements()],
+            timeout_s=1800,
+            remedy="look at pip's message; a package index must be reachable",
+        )
+        done.touch()
+    return folder
+
+
+def _requirements() -> list[str]:
+    """What pip is asked for: requirements.txt and the `test` extra of pyproject.toml.
+
+    The checkout itself isn't installed (its build would leave files there), so the extra is read here; Python
+    3.10 has no TOML reader of its own, and pip brings one.
+    """
+    try:
+        import tomllib
+    except ImportError:
+        from pip._vendor import tomli as tomllib  # type: ignore[no-redef]
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    return ["--requirement", str(PROJECT / "requirements.txt"), *project["optional-dependencies"]["test"]]
+
+
+def _pulumi() -> Path:
+    """The folder with `pulumi` and its Python language host: PATH's, the installer's, or built here."""
+    found = shutil.which("pulumi")
+    if found and shutil.which("pulumi-language-python") and _pulumi_version(found) >= OLDEST_PULUMI:
+        return Path(found).parent
+    folder = cache_dir() / f"pulumi-{PULUMI_VERSION}"
+    if (folder / "pulumi").exists():
+        return folder
+    require_room(cache_dir(), "engine")
+    aside = cache_dir() / f"pulumi-{PULUMI_VERSION}.part"
+    shutil.rmtree(aside, ignore_errors=True)
+    # A continuous-integration machine reaches package registries only, so it doesn't try the installer.
+    if os.environ.get("CI") or not _official_installer(aside):
+        _build_pulumi(aside)
+    aside.rename(folder)
+    return folder
+
+
+def _pulumi_version(program: str) -> tuple[int, ...]:
+    words = run([program, "version"], check=False).stdout.strip().lstrip("v").split(".")
+    return tuple(int(word) for word in words[:2] if word.isdigit())
+
+
+def _official_installer(into: Path) -> bool:
+    """Let the Pulumi SDK download its own release into `into`; False where it can't be reached."""
+    python = _virtual_environment() / "bin/python"
+    code = (
+        "import sys; from semver import VersionInfo; from pulumi.automation import PulumiCommand; "
+        "PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))"
+    )
+    root = into.with_name(into.name + ".installer")
+    shutil.rmtree(root, ignore_errors=True)
+    with step(f"installing Pulumi {PULUMI_VERSION} with the official installer"):
+        installed = run([str(python), "-c", code, str(root), PULUMI_VERSION], check=False, timeout_s=300)
+    found = installed.returncode == 0 and (root / "bin/pulumi-language-python").exists()
+    if found:
+        (root / "bin").rename(into)
+    else:
+        say("    the installer could not be reached; building from source instead")
+    shutil.rmtree(root, ignore_errors=True)
+    return found
+
+
+def _build_pulumi(into: Path) -> None:
+    """Build the command-line tool and the language host from Go modules."""
+    go = shutil.which("go")
+    version = run([go, "env", "GOVERSION"]).stdout.strip() if go else "none"
+    if tuple(int(word) for word in version.removeprefix("go").split(".")[:2] if word.isdigit()) < OLDEST_GO:
+        raise LabError(
+            f"neither a Pulumi release nor Go {OLDEST_GO[0]}.{OLDEST_GO[1]} is here (Go: {version})",
+            f"install Pulumi {PULUMI_VERSION} or Go, and have it on PATH",
+        )
+    into.mkdir(parents=True)
+    with step(f"building Pulumi {PULUMI_VERSION}", expected="about 4 min on 2 cores, the first time only"):
+        _go_build("pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", PULUMI_VERSION, into / "pulumi")
+    with step("building Pulumi's Python language host", expected="about 15 s"):
+        _go_build(
+            "language-python",
+            "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
+            LANGUAGE_HOST_VERSION,
+            into / "pulumi-language-python",
+        )
+        sdk = run(
+            ["go", "list", "-mod=mod", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"],
+            cwd=PROJECT / "tests/lab/gomod/pulumi",
+        ).stdout.strip()
+        launcher = into / "pulumi-language-python-exec"
+        shutil.copyfile(Path(sdk) / "python/cmd/pulumi-language-python-exec", launcher)
+        launcher.chmod(0o755)
+
+
+def _go_build(module: str, package: str, version: str, output: Path) -> None:
+    flags = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}"
+    run(
+        [
+            "go",
+            "build",
+            "-trimpath",
+            "-tags",
+            "osusergo,grpcnotrace",
+            "-ldflags",
+            flags,
+            "-o",
+            str(output),
+            package,
+        ],
+        cwd=PROJECT / "tests/lab/gomod" / module,
+        env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
+        timeout_s=3600,
+        remedy="look at Go's message; a module proxy must be reachable",
+    )
+
+
+def _packages() -> None:
+    """Install the Debian packages that are missing, and say which."""
+    missing = [name for name, proof in PACKAGES.items() if not Path(proof).exists()]
+    if missing:
+        _apt_install(missing)
+
+
+def _apt_install(names: Sequence[str]) -> None:
+    require_lab_machine()
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    with step(f"installing Debian packages: {' '.join(names)}"):
+        run(
+            ["apt-get", "update", "--quiet"],
+            env=environment,
+            timeout_s=600,
+            remedy="mend apt's sources, then again",
+        )
+        run(
+            ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *names],
+            env=environment,
+            timeout_s=1200,
+            remedy="mend what apt-get names, then run the command again",
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Entry point; see the module's text."""
+    if len(arguments) < 3 or arguments[0] not in LEVELS or arguments[1] != "--":
+        say(f"usage: python3 -m tests.lab.toolchain {'|'.join(LEVELS)} -- COMMAND…")
+        return 2
+    level, command = arguments[0], list(arguments[2:])
+    try:
+        if level == "test":
+            try:
+                environment = ensure("lab")
+            except LabError as error:
+                if os.environ.get("CI"):
+                    raise
+                say(f"without the lab: {error}")
+                environment = ensure("engine")
+        else:
+            environment = ensure(level)
+    except LabError as error:
+        say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; what was complete stays in the cache, the rest is made again next time")
+        return 130
+    os.environ.update(environment)
+    os.execvp(command[0], command)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,33 @@
+"""What the tests of a node's first boot share: one pair to vary."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from cloudinit.spec import Member, NodeSpec
+
+MEMBERS = (
+    Member(name="ec2vip-a", address=IPv4Address("10.0.250.186")),
+    Member(name="ec2vip-b", address=IPv4Address("10.0.250.187")),
+)
+
+
+def make_spec(**changes: Any) -> NodeSpec:
+    """The first node of the usual pair, with what the test changes."""
+    usual: dict[str, Any] = {
+        "cluster_name": "dev",
+        "name": "ec2vip-a",
+        "members": MEMBERS,
+        "vip": IPv4Address("10.0.250.185"),
+        "prefix_length": 24,
+        "platform": "debian12",
+    }
+    return NodeSpec(**{**usual, **changes})
+
+
+@pytest.fixture
+def spec() -> NodeSpec:
+    return make_spec()

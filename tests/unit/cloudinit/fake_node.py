@@ -1,0 +1,154 @@
+"""A node for the bootstrap to run on: a folder as its root, and tools that only note what they are told.
+
+The cluster is one file, `cluster.xml`: what was pushed to it. The fakes are bash, for many are started.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from cloudinit import userdata
+from cloudinit.spec import NodeSpec
+
+CLUSTER_TOOLS = ("corosync", "pacemakerd", "crm_mon", "cibadmin", "pcs")
+
+#: Each tool's answer, after it has noted its words in calls.log. $FAKE is the folder of the fakes.
+TOOLS = {
+    "ip": 'case "$*" in *address*) cat "$FAKE/addresses" ;; *route*) cat "$FAKE/routes" ;; esac',
+    "systemctl": 'case "$*" in "start $(cat "$FAKE/broken-unit")") exit 1 ;; esac',
+    "journalctl": 'echo "the unit\'s last words"',
+    "networkctl": 'cat "$FAKE/networkctl"',
+    "chown": "",
+    "dpkg": "",
+    "apt-get": '[ "$2" != update ] && [[ "$*" == *" install "* ]] && install_packages',
+    "dnf": 'case "$*" in *install*) install_packages ;; esac',
+    "python-of-the-agent": '[ -e "$FAKE/bin/pcs" ]',
+    "crm_mon": 'cat "$FAKE/view.xml"',
+    "corosync-quorumtool": 'cat "$FAKE/members"',
+    "corosync": "",
+    "pacemakerd": "",
+    "crm_attribute": 'echo "$*" >>"$CIB_file"',
+    "cibadmin": """
+case "$*" in
+    --empty) echo '<cib crm_feature_set="3" epoch="1" num_updates="0" admin_epoch="0">' ;;
+    "--query --xpath"*) value=${3##*@value=\\'} && grep -q "=${value%%\\'*}" "$FAKE/cluster.xml" ;;
+    "--query --scope"*) cat "$CIB_file" ;;
+    --query) cat "$FAKE/cluster.xml" ;;
+    --delete*) sed -i /vip-group/d "$CIB_file" ;;
+    --modify*) [ "$4" != resources ] || cat "$6" >>"$CIB_file" ;;
+esac""",
+    "pcs": """
+case "$*" in
+    "cluster cib-push "*) countdown push-failures || { echo 'push refused'; exit 1; }
+        cp "$3" "$FAKE/cluster.xml" ;;
+    -f*) file=$2; shift 2; echo "$*" >>"$file"; case "$*" in *'group add'*) echo '<group id="vip-group">' >>"$file" ;; esac ;;
+esac""",
+}
+
+PRELUDE = """#!/bin/bash
+echo "${0##*/} $*" >>"$FAKE/calls.log"
+# countdown FILE: fails while the number in the file is above zero, and takes one off it.
+countdown() { local n; n=$(cat "$FAKE/$1"); ((n == 0)) && return; echo $((n - 1)) >"$FAKE/$1"; return 1; }
+install_packages() {
+    countdown install-failures || { echo "E: no such package"; exit 100; }
+    cp "$FAKE"/packaged/* "$FAKE/bin/"
+    mkdir -p "$EC2VIP_ROOT/usr/lib/ocf/resource.d/heartbeat"
+    touch "$EC2VIP_ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
+}
+"""
+
+JOINED = (
+    '<current_dc present="true" name="ec2vip-b"/>\n'
+    '<node name="{name}" id="1" online="true" standby="false" pending="false" unclean="false"/>\n'
+)
+
+
+class FakeNode:
+    """One node's disk and tools, and the runs of the bootstrap on it."""
+
+    def __init__(self, folder: Path, spec: NodeSpec, *, baked: bool = False) -> None:
+        self.root = folder / "root"
+        self.fakes = folder / "fakes"
+        self.console = folder / "console"
+        self._put_user_data(spec)
+        for place in ("bin", "packaged"):
+            (self.fakes / place).mkdir(parents=True)
+        for tool, answer in TOOLS.items():
+            later = tool in CLUSTER_TOOLS and not baked
+            path = self.fakes / ("packaged" if later else "bin") / tool
+            path.write_text(f"{PRELUDE}{answer}\n")
+            path.chmod(0o755)
+        self.console.touch()
+        self.say(
+            "addresses", f"2: ens5    inet {spec.member.address}/24 brd 10.0.250.255 scope global ens5\n"
+        )
+        self.say("routes", "10.0.250.0/24 dev ens5 proto kernel\n")
+        self.say("view.xml", JOINED.format(name=spec.name))
+        self.say("members", "Nodeid Votes Name\n 1 1 ec2vip-a (local)\n 2 1 ec2vip-b\n")
+        self.say("cluster.xml", '<cib epoch="5">\n')
+        self.say("install-failures", "0")
+        self.say("push-failures", "0")
+        for name in ("broken-unit", "networkctl", "calls.log"):
+            self.say(name, "")
+        if baked:
+            agents = self.root / "usr/lib/ocf/resource.d/heartbeat"
+            agents.mkdir(parents=True, exist_ok=True)
+            (agents / "IPaddr2").touch()
+
+    def _put_user_data(self, spec: NodeSpec) -> None:
+        for path, _, content in userdata.files(spec):
+            target = self.root / path.lstrip("/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+        for folder in ("etc/yum.repos.d", "var/log"):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        with (self.root / "etc/ec2vip/bootstrap.env").open("a") as environment:
+            environment.write("INTERPRETER=python-of-the-agent\n")
+
+    def say(self, fake: str, text: str) -> None:
+        """What a tool will answer from now on."""
+        (self.fakes / fake).write_text(text)
+
+    def bootstrap(self, **limits: str) -> subprocess.CompletedProcess[str]:
+        """Run the very script that the user data carries."""
+        self.say("calls.log", "")
+        return subprocess.run(
+            ["bash", str(self.root / "usr/local/sbin/ec2vip-bootstrap")],
+            env={
+                "EC2VIP_ROOT": str(self.root),
+                "EC2VIP_CONSOLE": str(self.console),
+                "EC2VIP_PATH": f"{self.fakes / 'bin'}:/usr/bin:/bin",
+                "EC2VIP_PAUSE": "0.01",
+                "EC2VIP_PEER_LIMIT": "0",
+                "FAKE": str(self.fakes),
+                "HOME": os.environ.get("HOME", "/"),
+                **limits,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """What the tools were told in the last run, in order."""
+        return (self.fakes / "calls.log").read_text().splitlines()
+
+    def calls_of(self, beginning: str) -> list[str]:
+        return [call for call in self.calls if call.startswith(beginning)]
+
+    @property
+    def cluster(self) -> str:
+        return (self.fakes / "cluster.xml").read_text()
+
+    @property
+    def done(self) -> bool:
+        return (self.root / "var/lib/cloud/instance/ec2vip/done").exists()
+
+    @property
+    def last_line(self) -> str:
+        """The last line on the console."""
+        return self.console.read_text().splitlines()[-1]

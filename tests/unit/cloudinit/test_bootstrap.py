@@ -1,0 +1,264 @@
+"""The bootstrap's own logic: order, repetition, failure. The real script runs, on a node made of fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cloudinit import cib
+from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.fake_node import JOINED, FakeNode
+
+pytestmark = pytest.mark.subprocess  # a shell script is tested by running it
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FakeNode:
+    """The first member, with nothing installed."""
+    return FakeNode(tmp_path, make_spec())
+
+
+def in_order(calls: list[str], *beginnings: str) -> bool:
+    """Whether calls with these beginnings come one after the other."""
+    rest = iter(calls)
+    return all(any(call.startswith(beginning) for call in rest) for beginning in beginnings)
+
+
+def test_the_first_member_goes_from_nothing_to_a_cluster_with_its_resources(node: FakeNode) -> None:
+    run = node.bootstrap()
+    assert run.returncode == 0, run.stdout
+    assert in_order(
+        node.calls,
+        "systemctl mask --now",
+        "apt-get",
+        "systemctl unmask corosync.service pacemaker.service",
+        "systemctl enable corosync.service pacemaker.service",
+        "systemctl start corosync.service",
+        "systemctl start pacemaker.service",
+        "crm_mon",
+        "pcs cluster cib-push",
+    )
+    assert len(node.calls_of("pcs cluster cib-push")) == 1
+    assert "<group id=" in node.cluster
+    assert f"ec2vip-settings={cib.digest(make_spec())}" in node.cluster
+    assert node.done
+    assert node.last_line.startswith("ec2vip: bootstrap done")
+
+
+def test_the_console_and_the_journal_get_the_same_lines(node: FakeNode) -> None:
+    run = node.bootstrap()
+    assert run.stdout == node.console.read_text()
+    assert all(line.startswith("ec2vip: ") for line in run.stdout.splitlines())
+
+
+def test_the_cluster_is_never_written_but_by_the_one_push(node: FakeNode) -> None:
+    node.bootstrap()
+    for call in node.calls_of("pcs"):
+        assert call.startswith("pcs -f ") or call.startswith("pcs cluster cib-push ")
+    assert not [call for call in node.calls_of("pcs -f ") if "/lib/pacemaker/" in call]
+
+
+def test_the_second_member_joins_and_pushes_nothing(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(name="ec2vip-b"))
+    assert node.bootstrap().returncode == 0
+    assert node.calls_of("pcs") == []
+    assert node.done
+
+
+def test_a_second_run_changes_nothing(node: FakeNode) -> None:
+    node.bootstrap()
+    before = node.cluster
+    assert node.bootstrap().returncode == 0
+    assert node.calls_of("pcs cluster") == []
+    assert node.calls_of("apt-get") == []
+    assert node.cluster == before
+
+
+def test_a_replaced_first_member_leaves_the_running_cluster_as_it_is(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec())
+    running = f'<cib epoch="9">\nec2vip-settings={cib.digest(make_spec())}\nwhat the owner changed since\n'
+    node.say("cluster.xml", running)
+    assert node.bootstrap().returncode == 0
+    assert node.cluster == running
+
+
+def test_changed_settings_are_pushed_once_in_place_of_the_old_ones(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec())
+    node.say("cluster.xml", '<cib epoch="9">\nec2vip-settings=0123456789abcdef\n<group id="vip-group">\n')
+    assert node.bootstrap().returncode == 0
+    assert len(node.calls_of("pcs cluster cib-push")) == 1
+    assert len(node.calls_of("cibadmin --delete --xpath //group[@id='vip-group']")) == 1
+    assert node.cluster.count("<group id=") == 1
+
+
+def test_a_push_that_is_refused_is_tried_again(node: FakeNode) -> None:
+    node.say("push-failures", "2")
+    assert node.bootstrap().returncode == 0
+    assert len(node.calls_of("pcs cluster cib-push")) == 3
+    assert "ec2vip: settings: try 2 of 5: push refused\n" in node.console.read_text()
+
+
+def test_a_push_that_stays_refused_is_reported(node: FakeNode) -> None:
+    node.say("push-failures", "99")
+    assert node.bootstrap().returncode == 1
+    assert node.last_line == "ec2vip: bootstrap failed: settings: push refused"
+    assert not node.done
+
+
+def test_an_image_with_the_stack_in_it_installs_nothing(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(), baked=True)
+    assert node.bootstrap().returncode == 0
+    assert node.calls_of("apt-get") == []
+    assert node.done
+
+
+def test_a_mirror_that_is_late_is_waited_for(node: FakeNode) -> None:
+    node.say("install-failures", "3")
+    assert node.bootstrap().returncode == 0
+    assert len([call for call in node.calls_of("apt-get") if " install " in call]) == 4
+
+
+def test_a_mirror_that_never_comes_ends_in_one_line_with_its_last_words(node: FakeNode) -> None:
+    node.say("install-failures", "9999")
+    assert node.bootstrap(EC2VIP_PACKAGES_LIMIT="0").returncode == 1
+    assert node.last_line == (
+        "ec2vip: bootstrap failed: packages: the packages: not within 0 s (E: no such package)"
+    )
+    assert node.calls_of("systemctl start") == []
+    assert not node.done
+
+
+def test_an_installation_that_was_cut_short_is_finished(tmp_path: Path) -> None:
+    """The tools are in place, but their packages may be half configured."""
+    node = FakeNode(tmp_path, make_spec(), baked=True)
+    state = node.root / "var/lib/cloud/instance/ec2vip"
+    state.mkdir(parents=True)
+    (state / "installing").touch()
+    assert node.bootstrap().returncode == 0
+    assert in_order(node.calls, "dpkg --configure -a", "apt-get")
+    assert not (state / "installing").exists()
+
+
+def test_the_first_cib_shortens_the_wait_for_a_dc_and_loses_against_any_other(node: FakeNode) -> None:
+    node.bootstrap()
+    seed = (node.root / "var/lib/pacemaker/cib/cib.xml").read_text()
+    assert 'epoch="0" num_updates="0" admin_epoch="0"' in seed
+    assert "--name dc-deadtime --update 2s" in seed
+    assert "--name stonith-enabled --update false" in seed
+    assert 'crm_feature_set="3"' in seed
+    assert in_order(node.calls, "crm_attribute", "chown hacluster:haclient", "systemctl start pacemaker")
+
+
+def test_a_cib_is_seeded_once_in_an_instances_life(node: FakeNode) -> None:
+    """What an image brings along goes; what Pacemaker has written since stays."""
+    kept = node.root / "var/lib/pacemaker/cib/cib.xml"
+    kept.parent.mkdir(parents=True)
+    (kept.parent / "cib-7.raw").write_text("from the image")
+    node.bootstrap()
+    assert not (kept.parent / "cib-7.raw").exists()
+    kept.write_text("what the cluster has come to")
+    node.bootstrap()
+    assert kept.read_text() == "what the cluster has come to"
+    assert "systemctl stop" not in "\n".join(node.calls)
+
+
+def test_a_node_that_does_not_join_is_reported(node: FakeNode) -> None:
+    node.say("view.xml", '<current_dc present="false"/>\n')
+    assert node.bootstrap(EC2VIP_READY_LIMIT="0").returncode == 1
+    assert node.last_line.startswith(
+        "ec2vip: bootstrap failed: ready: ec2vip-a to join the cluster: not within"
+    )
+    assert node.calls_of("pcs cluster") == []
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        JOINED.format(name="ec2vip-b"),
+        JOINED.format(name="ec2vip-a").replace('pending="false"', 'pending="true"'),
+        JOINED.format(name="ec2vip-a").replace('online="true"', 'online="false"'),
+    ],
+    ids=["the peer has", "pending", "offline"],
+)
+def test_only_a_node_that_has_joined_pushes(node: FakeNode, view: str) -> None:
+    node.say("view.xml", view)
+    assert node.bootstrap(EC2VIP_READY_LIMIT="0").returncode == 1
+    assert node.calls_of("pcs cluster") == []
+
+
+@pytest.mark.parametrize("unit", ["corosync.service", "pacemaker.service"])
+def test_a_service_that_does_not_start_is_reported_with_its_own_words(node: FakeNode, unit: str) -> None:
+    node.say("broken-unit", unit)
+    assert node.bootstrap().returncode == 1
+    assert node.last_line == "ec2vip: bootstrap failed: start: the unit's last words"
+    assert node.calls[-1].endswith(f"--unit {unit}")
+
+
+def test_the_tools_are_kept_off_the_interface_with_the_nodes_own_address(node: FakeNode) -> None:
+    node.say("addresses", "3: enX1    inet 10.0.250.186/24 scope global enX1\n")
+    node.bootstrap()
+    (mask,) = node.calls_of("systemctl mask")
+    assert mask.split()[3:] == [
+        "refresh-policy-routes@enX1.timer",
+        "refresh-policy-routes@enX1.service",
+        "policy-routes@enX1.service",
+    ]
+
+
+def test_networkd_keeps_addresses_that_it_does_not_know(node: FakeNode) -> None:
+    node.say("networkctl", "  Link File: n/a\n  Network File: /run/systemd/network/70-ens5.network\n")
+    node.bootstrap()
+    drop_in = node.root / "etc/systemd/network/70-ens5.network.d/50-ec2vip.conf"
+    assert drop_in.read_text() == "[Network]\nKeepConfiguration=static\n"
+
+
+def test_an_interface_is_named_only_where_several_are_in_the_subnet(node: FakeNode) -> None:
+    node.bootstrap()
+    assert "nic=" not in node.cluster
+
+
+def test_of_several_interfaces_the_one_with_the_nodes_address_is_named(node: FakeNode) -> None:
+    node.say("routes", "default via 10.0.250.1 dev ens5\n10.0.250.0/24 dev ens5\n10.0.250.0/24 dev ens6\n")
+    node.bootstrap()
+    assert "resource update vip nic=ens5" in node.cluster
+
+
+def test_the_members_are_in_the_hosts_file_once(node: FakeNode) -> None:
+    node.bootstrap()
+    node.bootstrap()
+    assert (node.root / "etc/hosts").read_text().splitlines() == [
+        "127.0.0.1 localhost",
+        "10.0.250.186 ec2vip-a # ec2vip",
+        "10.0.250.187 ec2vip-b # ec2vip",
+    ]
+
+
+def test_amazon_linux_tries_its_supplement_before_it_gives_up(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(platform="al2023"))
+    node.say("install-failures", "9999")
+    assert node.bootstrap().returncode == 1
+    assert in_order(
+        node.calls,
+        "dnf --assumeyes makecache",
+        "dnf --assumeyes install corosync",
+        "dnf --assumeyes install spal-release",
+    )
+    assert node.last_line == (
+        "ec2vip: bootstrap failed: packages: neither the core archives nor the supplementary ones have the "
+        "cluster stack: set package_repository, or use an image that has it installed"
+    )
+    assert not list((node.root / "etc/yum.repos.d").iterdir())
+
+
+def test_amazon_linux_takes_the_owners_repository_last_and_only_signed(tmp_path: Path) -> None:
+    spec = make_spec(
+        platform="al2023", package_repository="file:///srv/stream", package_repository_key="file:///srv/key"
+    )
+    node = FakeNode(tmp_path, spec)
+    node.say("install-failures", "2")
+    assert node.bootstrap().returncode == 0
+    repository = (node.root / "etc/yum.repos.d/ec2vip.repo").read_text()
+    assert "baseurl=file:///srv/stream/HighAvailability/$basearch/os/\n" in repository
+    assert repository.count("gpgcheck=1\ngpgkey=file:///srv/key\n") == 3
+    assert "gpgcheck=0" not in repository

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from cloudinit.spec import Member, NodeSpec
+from tests.unit.cloudinit.conftest import MEMBERS, make_spec
+
+
+def test_the_first_member_bootstraps_and_the_second_does_not() -> None:
+    first, second = make_spec(name="ec2vip-a"), make_spec(name="ec2vip-b")
+    assert (first.bootstraps, second.bootstraps) == (True, False)
+    assert (first.member, first.peer) == MEMBERS
+    assert (second.peer, second.member) == MEMBERS
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "ec2vip-c"}, ["ec2vip-c", "not one of the members"]),
+        ({"members": (MEMBERS[0], MEMBERS[0])}, ["both members are named", "ec2vip-a"]),
+        (
+            {"members": (MEMBERS[0], Member(name="b", address=MEMBERS[0].address))},
+            ["10.0.250.186", "three different"],
+        ),
+        ({"vip": MEMBERS[1].address}, ["10.0.250.187", "three different"]),
+        ({"vip": IPv4Address("10.0.9.1")}, ["10.0.250.186", "outside 10.0.9.0/24"]),
+        ({"token_ms": 125}, ["125", "126..300000"]),
+        ({"token_ms": 300_001}, ["300001", "126..300000"]),
+        ({"package_repository": "file:///srv/stream"}, ["package_repository_key", "set both"]),
+    ],
+)
+def test_a_contradiction_is_refused_with_the_value_and_the_rule(
+    changes: dict[str, Any], words: list[str]
+) -> None:
+    with pytest.raises(ValueError, match=words[0]) as refusal:
+        make_spec(**changes)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_a_spec_cannot_be_changed(spec: NodeSpec) -> None:
+    with pytest.raises(AttributeError):
+        spec.token_ms = 1  # type: ignore[misc]

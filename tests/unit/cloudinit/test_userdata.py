@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import gzip
+import random
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloudinit import cib, corosync, userdata
+from cloudinit.platforms import PLATFORMS
+from cloudinit.spec import NodeSpec
+from tests.unit.cloudinit.conftest import make_spec
+
+#: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with the types its schema gives them.
+KNOWN = {
+    "hostname": str,
+    "preserve_hostname": bool,
+    "prefer_fqdn_over_hostname": bool,
+    "manage_etc_hosts": bool,
+    "bootcmd": list,
+    "write_files": list,
+    "runcmd": list,
+}
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """User data as cloud-init takes it in: unpack, look at the first line, load the rest."""
+    text = gzip.decompress(data).decode()
+    assert text.splitlines()[0] == "#cloud-config"
+    config = yaml.safe_load(text)
+    assert isinstance(config, dict)
+    return config
+
+
+def written(spec: NodeSpec) -> dict[str, dict[str, Any]]:
+    return {file["path"]: file for file in read(userdata.render(spec))["write_files"]}
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+@pytest.mark.parametrize("name", ["ec2vip-a", "ec2vip-b"])
+def test_what_the_node_reads_is_what_was_meant(platform: str, name: str) -> None:
+    spec = make_spec(platform=platform, name=name)
+    assert read(userdata.render(spec)) == userdata.cloud_config(spec)
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_every_platform_fits_with_room_to_spare(platform: str) -> None:
+    spec = make_spec(
+        platform=platform,
+        cluster_name="a-cluster-with-quite-a-long-name",
+        package_repository="file:///srv/a/place/that/is/rather/deep/9-stream",
+        package_repository_key="file:///srv/a/place/that/is/rather/deep/9-stream/key",
+    )
+    assert len(userdata.render(spec)) <= userdata.MAX_BYTES - 1024
+
+
+def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:
+    first = userdata.render(spec)
+    assert userdata.render(make_spec()) == first
+    # Bytes 4 to 7 of a gzip stream are its time stamp.
+    assert first[4:8] == bytes(4)
+
+
+def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
+    config = read(userdata.render(spec))
+    assert {key: type(value) for key, value in config.items()} == KNOWN
+    for command in [*config["bootcmd"], *config["runcmd"]]:
+        assert all(isinstance(word, str) for word in command)
+    for file in config["write_files"]:
+        assert set(file) == {"path", "permissions", "content"}
+        assert file["permissions"] in ("0644", "0755")
+        assert file["path"].startswith("/")
+
+
+def test_files_are_shown_as_blocks_of_lines(spec: NodeSpec) -> None:
+    text = userdata.text(spec)
+    assert "  content: |\n    totem {\n      version: 2\n" in text
+    assert "\\n" not in text.split("/etc/systemd/system/", 1)[0].replace("'\\n'", "").replace("%s\\n", "")
+
+
+def test_the_node_is_called_what_corosync_calls_it() -> None:
+    config = read(userdata.render(make_spec(name="ec2vip-b")))
+    assert (config["hostname"], config["preserve_hostname"]) == ("ec2vip-b", False)
+
+
+def test_nothing_starts_before_it_is_configured_and_pcsd_never(spec: NodeSpec) -> None:
+    mask = read(userdata.render(spec))["bootcmd"][0]
+    assert mask[:4] == ["cloud-init-per", "instance", "ec2vip-mask", "systemctl"]
+    assert mask[4] == "mask"
+    assert set(mask[5:]) == {"corosync.service", "pacemaker.service", "pcsd.service", "pcsd-ruby.service"}
+
+
+def test_a_boot_that_was_cut_short_is_taken_up_again(spec: NodeSpec) -> None:
+    """The unit is linked into every boot by bootcmd, which runs first, and held back only by its end."""
+    link = read(userdata.render(spec))["bootcmd"][1]
+    unit = "/etc/systemd/system/ec2vip-bootstrap.service"
+    assert link == [
+        "ln",
+        "-sf",
+        unit,
+        "/etc/systemd/system/multi-user.target.wants/ec2vip-bootstrap.service",
+    ]
+    content = written(spec)[unit]["content"]
+    assert "ConditionPathExists=!/var/lib/cloud/instance/ec2vip/done\n" in content
+    assert "ExecStart=/usr/local/sbin/ec2vip-bootstrap\n" in content
+
+
+def test_the_bootstrap_is_the_last_that_runcmd_starts(spec: NodeSpec) -> None:
+    """So that its failure is cloud-init's, and what `cloud-init status --wait` says."""
+    assert read(userdata.render(spec))["runcmd"] == [
+        ["systemctl", "daemon-reload"],
+        ["systemctl", "start", "ec2vip-bootstrap.service"],
+    ]
+
+
+def test_the_programs_are_executable_and_the_rest_is_not(spec: NodeSpec) -> None:
+    programs = {path for path, file in written(spec).items() if file["permissions"] == "0755"}
+    assert programs == {
+        "/usr/local/sbin/ec2vip-bootstrap",
+        "/usr/local/sbin/ec2vip-report",
+        "/usr/lib/ocf/resource.d/heartbeat/ec2vip",
+    }
+
+
+def test_the_agent_is_a_program_on_the_node(spec: NodeSpec) -> None:
+    content = written(spec)["/usr/lib/ocf/resource.d/heartbeat/ec2vip"]["content"]
+    assert content.startswith("#!/usr/bin/python3")
+    compile(content, "ec2vip", "exec")
+
+
+def test_corosync_gets_its_configuration_before_it_is_installed(spec: NodeSpec) -> None:
+    assert written(spec)["/etc/corosync/corosync.conf"]["content"] == corosync.conf(spec)
+
+
+def test_the_pcs_commands_survive_the_way_to_the_node(spec: NodeSpec) -> None:
+    content = written(spec)["/etc/ec2vip/settings"]["content"]
+    assert [command.split("\n") for command in content.split("\n\n")[:-1]] == cib.commands(spec)
+
+
+def test_the_bootstrap_is_told_who_it_is() -> None:
+    lines = written(make_spec(name="ec2vip-b"))["/etc/ec2vip/bootstrap.env"]["content"].splitlines()
+    values = dict(line.split("=", 1) for line in lines if not line.startswith("declare"))
+    assert (values["NODE"], values["ADDRESS"]) == ("ec2vip-b", "10.0.250.187")
+    assert (values["PEER"], values["BOOTSTRAPS"]) == ("ec2vip-a", "no")
+    assert shlex.split(values["HOSTS"].strip("()")) == ["10.0.250.186 ec2vip-a", "10.0.250.187 ec2vip-b"]
+    assert values["SETTINGS"] == cib.digest(make_spec())
+
+
+def test_too_much_is_refused_with_what_takes_the_room(
+    spec: NodeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = tmp_path / "agent.py"
+    agent.write_text(f"#!/usr/bin/python3\nx = {random.Random(0).randbytes(12_000).hex()!r}\n")
+    monkeypatch.setattr(userdata, "AGENT_SOURCE", agent)
+    with pytest.raises(ValueError, match="EC2 takes 16384") as refusal:
+        userdata.render(spec)
+    assert "compressed: /usr/lib/ocf/resource.d/heartbeat/ec2vip 1" in str(refusal.value)
+    assert "ec2vip-a" in str(refusal.value)
+
+
+def test_an_unknown_platform_is_refused() -> None:
+    with pytest.raises(ValueError, match="'plan9' is unknown"):
+        userdata.render(make_spec(platform="plan9"))

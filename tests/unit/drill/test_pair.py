@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.drill import pair as pair_module
+from tests.drill.pair import Pair, cluster_states
+from tests.lab.errors import LabError
+
+VIP = "10.0.250.185"
+CRM_MON = """<pacemaker-result><nodes>
+<node name="ec2vip-a" id="1" online="true" standby="false" pending="false" unclean="false"/>
+<node name="ec2vip-b" id="2" online="{online}" standby="false" pending="{pending}" unclean="false"/>
+</nodes></pacemaker-result>"""
+
+
+class Cloud:
+    """A pair as EC2 and two shells would describe it."""
+
+    name = "fake"
+
+    def __init__(
+        self, ec2: str = "i-a", system: Sequence[str] = ("i-a",), online: str = "true", pending: str = "false"
+    ):
+        self.in_ec2, self.in_system = ec2, system
+        self.mon = CRM_MON.format(online=online, pending=pending)
+        self.states = {"i-a": "running", "i-b": "running"}
+
+    def ec2(self) -> Any:
+        return self
+
+    def describe_instances(self, InstanceIds: list[str]) -> dict[str, Any]:  # noqa: N803 (boto3's name)
+        def item(key: str) -> dict[str, Any]:
+            own = {"i-a": "10.0.250.186", "i-b": "10.0.250.187"}[key]
+            listed = [{"PrivateIpAddress": VIP, "Primary": False}] if self.in_ec2 == key else []
+            listed.append({"PrivateIpAddress": own, "Primary": True})
+            return {
+                "InstanceId": key,
+                "PrivateIpAddress": own,
+                "State": {"Name": self.states[key]},
+                "Tags": [{"Key": "Name", "Value": key.replace("i-", "ec2vip-")}],
+                "NetworkInterfaces": [{"PrivateIpAddresses": listed}],
+            }
+
+        return {"Reservations": [{"Instances": [item(key)]} for key in InstanceIds]}
+
+    def client_prefix(self) -> Sequence[str]:
+        return []
+
+    def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
+        if argv[0] == "crm_mon":
+            return self.mon
+        # .18 and .1850 are there to be mistaken for the VIP.
+        has = f" {VIP}/24" if instance_id in self.in_system else ""
+        return f"lo UNKNOWN 127.0.0.1/8\nens5@if3 UP 10.0.250.18/24 110.0.250.185/24{has}\n"
+
+    def cut_power(self, instance_id: str) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_module, "answers", lambda prefix, address: True)
+
+
+def flaws(cloud: Cloud) -> str:
+    return "; ".join(Pair(cloud, VIP, ["i-a", "i-b"]).flaws())
+
+
+def test_the_holder_is_who_has_the_vip_as_a_secondary_address() -> None:
+    assert Pair(Cloud(ec2="i-b"), VIP, ["i-a", "i-b"]).holder() == "i-b"
+    assert Pair(Cloud(ec2="nobody"), VIP, ["i-a", "i-b"]).holder() is None
+
+
+@pytest.mark.usefixtures("answering")
+def test_a_whole_pair_has_no_flaws() -> None:
+    assert flaws(Cloud()) == ""
+
+
+@pytest.mark.usefixtures("answering")
+@pytest.mark.parametrize(
+    ("cloud", "words"),
+    [
+        (Cloud(ec2="i-a", system=["i-b"]), "['ec2vip-a'] in EC2 and with ['ec2vip-b']"),
+        (Cloud(ec2="i-a", system=["i-a", "i-b"]), "with ['ec2vip-a', 'ec2vip-b'] in the nodes' systems"),
+        (Cloud(ec2="i-a", system=[]), "with nobody in the nodes' systems"),
+        (Cloud(ec2="nobody", system=["i-a"]), "with nobody in EC2"),
+        (Cloud(online="false"), "ec2vip-b is offline"),
+        (Cloud(pending="true"), "ec2vip-b is pending"),
+    ],
+)
+def test_a_flaw_is_named(cloud: Cloud, words: str) -> None:
+    assert words in flaws(cloud)
+
+
+def test_a_vip_that_does_not_answer_is_a_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_module, "answers", lambda prefix, address: False)
+    assert "does not answer the client" in flaws(Cloud())
+
+
+@pytest.mark.usefixtures("answering")
+def test_waiting_for_a_broken_pair_ends_with_what_is_wrong() -> None:
+    with pytest.raises(LabError, match="ec2vip-b is offline"):
+        Pair(Cloud(online="false"), VIP, ["i-a", "i-b"]).wait_until_whole(0)
+
+
+def test_a_pending_node_is_not_online_yet() -> None:
+    assert cluster_states(CRM_MON.format(online="true", pending="true"))["ec2vip-b"] == "pending"
