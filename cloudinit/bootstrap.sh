@@ -77,10 +77,14 @@ names() {
 }
 
 # Some tools put every address that EC2 lists on the interface, on whichever node; networkd drops those that
-# it does not know when it starts again, as it does at an upgrade. Neither may touch the VIP.
+# it does not know when it starts again, as it does at an upgrade. Neither may touch the VIP. Only timers are
+# stopped: stopping the rest would take back what they configured, and with it DHCP for a moment.
 network_tools() {
-    local units=("${NETWORK_UNITS[@]//\{interface\}/$INTERFACE}") file drop_in
-    systemctl mask --now "${units[@]}" || return
+    local units=("${NETWORK_UNITS[@]//\{interface\}/$INTERFACE}") unit file drop_in
+    systemctl mask "${units[@]}" || return
+    for unit in "${units[@]}"; do
+        if [[ $unit == *.timer ]]; then systemctl stop "$unit" || return; fi
+    done
     file=$(networkctl status "$INTERFACE" 2>/dev/null | sed -n 's/^ *Network File: \(\/.*\)$/\1/p')
     for file in ${file:+"$file" "$(readlink -f "$file")"}; do
         drop_in=$ROOT/etc/systemd/network/$(basename "$file").d

@@ -11,15 +11,21 @@ ask() {
     timeout 10 "$@" 2>&1 || printf '(exit code %s)\n' $?
 }
 
-# Without credentials: only the VIP's part of the metadata is asked for.
+# What EC2 says is on this node's interface; nothing else of the metadata, and no credentials.
 metadata() {
-    local imds=http://169.254.169.254/latest token mac
-    token=$(curl -sS --max-time 2 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' "$imds/api/token") || return
-    mac=$(ip -4 -o address show to "$ADDRESS/32" | awk '{ print $2; exit }' | xargs -I IF cat /sys/class/net/IF/address)
-    curl -sS --max-time 2 -H "X-aws-ec2-metadata-token: $token" \
+    local imds=http://169.254.169.254/latest header=X-aws-ec2-metadata-token token interface mac
+    token=$(curl -sS --max-time 2 -X PUT -H "$header-ttl-seconds: 60" "$imds/api/token") || return
+    interface=$(ip -4 -o address show to "$ADDRESS/32" | awk '{ print $2; exit }')
+    mac=$(cat "/sys/class/net/$interface/address")
+    curl -sS --max-time 2 -H "$header: $token" \
         "$imds/meta-data/network/interfaces/macs/$mac/local-ipv4s"
 }
-export -f metadata
+
+versions() {
+    local names=(corosync pacemaker pcs resource-agents)
+    dpkg-query --show "${names[@]}" 2>/dev/null || rpm --query "${names[@]}"
+}
+export -f metadata versions
 export ADDRESS
 
 echo "ec2vip report of $NODE ($ADDRESS), VIP $VIP, $(date --utc +%FT%TZ)"
@@ -32,5 +38,5 @@ ask 'membership' corosync-quorumtool -s
 ask 'links' corosync-cfgtool -s
 ask 'addresses' ip -4 -o address show
 ask 'addresses in the metadata' bash -c metadata
-ask 'packages' bash -c 'dpkg -l corosync pacemaker pcs resource-agents 2>/dev/null || rpm -q corosync pacemaker pcs resource-agents'
+ask 'packages' bash -c versions
 ask 'warnings of this boot' journalctl --no-pager --boot --priority warning --lines 40

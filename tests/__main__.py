@@ -25,10 +25,10 @@ from tests.drill.trials import TRIALS, Result, report, run_trial
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.log import say, step
-from tests.lab.paths import BUILD, PROJECT
+from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
 
 UP_LIMIT_S = 300.0
-"""From `pulumi up` to an answering VIP. Two nodes that install some 110 packages each need a minute on 2 cores."""
+"""From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -39,7 +39,7 @@ LabOption = Annotated[
 
 
 @app.command()
-def up(name: LabOption = "ec2vip") -> None:
+def up(name: LabOption = DEFAULT_LAB) -> None:
     """Start the lab, stand the pair up with Pulumi, and wait until the VIP answers a client."""
     started = time.monotonic()
     lab = Lab(name)
@@ -54,12 +54,10 @@ def up(name: LabOption = "ec2vip") -> None:
     ):
         _wait_for_vip(lab, pair)
     show(lab, pair)
-    say(
-        f"up after {time.monotonic() - started:.0f} s. Next: `make verify`, `make status`, `make shell NODE=a`, `make down`"
-    )
-    say(
-        f'For pulumi, boto3 or the AWS CLI by hand:  eval "$(make -s env{"" if name == "ec2vip" else f" LAB={name}"})"'
-    )
+    say(f"up after {time.monotonic() - started:.0f} s")
+    say("next: `make verify`, `make status`, `make shell NODE=a`, `make down`")
+    other = "" if name == DEFAULT_LAB else f" LAB={name}"
+    say(f'for pulumi, boto3 or the AWS CLI by hand: eval "$(make -s env{other})"')
 
 
 def _wait_for_vip(lab: Lab, pair: Pair) -> None:
@@ -126,7 +124,7 @@ def _holding(node: NodeView) -> str:
 
 @app.command()
 def status(
-    name: LabOption = "ec2vip",
+    name: LabOption = DEFAULT_LAB,
     as_json: Annotated[
         bool, typer.Option("--json", envvar="JSON", help="Print JSON instead of a table.")
     ] = False,
@@ -150,7 +148,7 @@ def status(
 def shell(
     node: Annotated[str, typer.Argument(help="a, b, or client")],
     command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
-    name: LabOption = "ec2vip",
+    name: LabOption = DEFAULT_LAB,
 ) -> None:
     """Open a root shell on a node, or on the client host."""
     lab = Lab(name)
@@ -167,7 +165,7 @@ def shell(
 
 @app.command()
 def verify(
-    name: LabOption = "ec2vip",
+    name: LabOption = DEFAULT_LAB,
     only: Annotated[list[str] | None, typer.Option("--only", help="Run only the trials named.")] = None,
 ) -> None:
     """Break the pair in every way of the trials, measure the client's outage, and write build/verify.json."""
@@ -214,7 +212,7 @@ def save(name: str, content: Any) -> None:
 
 
 @app.command()
-def env(name: LabOption = "ec2vip") -> None:
+def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)
     lab.require_running()
@@ -223,7 +221,7 @@ def env(name: LabOption = "ec2vip") -> None:
 
 
 @app.command()
-def down(name: LabOption = "ec2vip") -> None:
+def down(name: LabOption = DEFAULT_LAB) -> None:
     """Destroy the stack and end the lab; nothing of it remains."""
     lab = Lab(name)
     if lab.is_running():

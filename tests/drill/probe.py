@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 
 from tests.lab.errors import LabError
@@ -43,9 +44,7 @@ def longest_outage(replies: Sequence[tuple[float, int]]) -> Outage:
     """
     if len(replies) < 2:
         raise LabError(f"the client got {len(replies)} answers", "the VIP must answer before a trial starts")
-    gap, start = max(
-        (after[0] - before[0], before[0]) for before, after in zip(replies, replies[1:], strict=False)
-    )
+    gap, start = max((after[0] - before[0], before[0]) for before, after in pairwise(replies))
     sequences = {sequence for _, sequence in replies}
     span = max(sequences) - min(sequences) + 1
     return Outage(seconds=max(0.0, round(gap - INTERVAL_S, 3)), lost=span - len(sequences), start=start)
@@ -75,7 +74,8 @@ class Probe:
         return self
 
     def _read(self) -> None:
-        assert self._process and self._process.stdout
+        assert self._process is not None
+        assert self._process.stdout is not None
         for line in self._process.stdout:
             if match := REPLY.match(line):
                 self.replies.append((float(match["time"]), int(match["sequence"])))
@@ -83,7 +83,8 @@ class Probe:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process and self._reader
+        assert self._process is not None
+        assert self._reader is not None
         if self._process.poll() is None:
             # The whole group: the words of the prefix stand between this process and ping.
             os.killpg(self._process.pid, signal.SIGINT)

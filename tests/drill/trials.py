@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -111,10 +112,11 @@ def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Resu
     try:
         pair.wait_until_whole(WHOLE_LIMIT_S, progress)
         before = pair.holder() or ""
-        with Probe(pair.cloud.client_prefix(), pair.vip) as probe:
+        with Probe(pair.cloud.client_prefix(), pair.vip) as probe, ThreadPoolExecutor(1) as pool:
             probe.wait_for_answers(10)
             started = time.monotonic()
-            trial.fault(pair, before)
+            # Aside, for a command such as `systemctl stop` may go on long after the VIP has moved.
+            fault = pool.submit(trial.fault, pair, before)
             if trial.moves:
                 after = pair.wait_for_holder_other_than(before, MOVE_LIMIT_S)
                 recovered_s = round(time.monotonic() - started, 3)
@@ -122,6 +124,7 @@ def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Resu
             else:
                 time.sleep(SETTLE_S)
                 after = pair.holder() or ""
+            fault.result()
             # The way back must not hurt the client either, so the probe goes on until the pair is whole.
             trial.heal(pair, before)
             pair.wait_until_whole(WHOLE_LIMIT_S, progress)
@@ -132,7 +135,7 @@ def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Resu
             raise LabError(f"the VIP went back to {before}", "a node that returns must not take the VIP")
         if not trial.moves and after != before:
             raise LabError(f"the VIP moved from {before} to {after}", "this fault must not move it")
-        detail = f"{outage.lost} pings of 10 ms lost"
+        detail = f"{outage.lost} pings lost"
         return Result(trial.name, True, outage_s, recovered_s, before, after, detail)
     except LabError as error:
         return Result(trial.name, False, outage_s, recovered_s, before, after, str(error))

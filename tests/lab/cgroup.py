@@ -17,6 +17,10 @@ V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "freezer", "memory", "pids", 
 MEMORY_BYTES = 2 << 30
 """A bound, not a need: a node with the whole stack uses some 250 MB."""
 
+RT_BUDGET = "cpu.rt_runtime_us"
+RT_BUDGET_US = 200_000
+"""Of every second, per node; Corosync needs a hundredth of it, and two labs fit into the machine's 950 000."""
+
 
 class Cgroup:
     """The control group `ec2vip-lab-LAB/NODE`, made at once, removed by `remove()`."""
@@ -27,8 +31,13 @@ class Cgroup:
             for part in (folder.parent, folder):
                 part.mkdir(exist_ok=True)
                 _delegate(part)
-        for file, value in (("memory.max", MEMORY_BYTES), ("memory.limit_in_bytes", MEMORY_BYTES)):
-            self._write(file, str(value))
+        self._write("memory.max", str(MEMORY_BYTES))
+        self._write("memory.limit_in_bytes", str(MEMORY_BYTES))
+        # Version 1 gives a new group no real-time budget, and Corosync could not have its priority.
+        for folder in self.folders:
+            if (folder / RT_BUDGET).exists():
+                (folder.parent / RT_BUDGET).write_text(str(2 * RT_BUDGET_US))
+                (folder / RT_BUDGET).write_text(str(RT_BUDGET_US))
 
     def procs(self) -> list[str]:
         """The files into which a process writes its id to enter the group."""
@@ -69,7 +78,7 @@ def remove(lab: str) -> None:
     """Remove every group of the lab; its processes must have ended (a frozen one is thawed so that it can)."""
     for root in _hierarchies():
         top = root / f"ec2vip-lab-{lab}"
-        for folder in sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True) + [top]:
+        for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
             _remove_folder(folder)
 
 

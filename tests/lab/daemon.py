@@ -80,8 +80,8 @@ def _serve_mirror(folder: Path, address: str) -> None:
         def translate_path(self, path: str) -> str:
             return super().translate_path(path.removeprefix("/debian"))
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+        def log_message(self, *_: object) -> None:
+            """Not a line for every package."""
 
     server = http.server.ThreadingHTTPServer((address, 80), functools.partial(Handler, directory=str(folder)))
     threading.Thread(target=server.serve_forever, name="mirror", daemon=True).start()

@@ -204,9 +204,9 @@ def ruleset(interfaces: list[Interface], rules: Iterable[GroupRule]) -> str:
             verdict = "accept" if way == "ingress" else "return"
             lines.append(f"  chain {way}_{link_name(item)} {{")
             for rule in rules:
-                if rule.direction == way and rule.group_id in item.security_group_ids:
-                    if match := _match(rule, end, members):
-                        lines.append(f"    {match} {verdict}")
+                applies = rule.direction == way and rule.group_id in item.security_group_ids
+                if applies and (match := _match(rule, end, members)):
+                    lines.append(f"    {match} {verdict}")
             lines += ["    drop", "  }"]
     into = ", ".join(f'"{link_name(item)}" : jump ingress_{link_name(item)}' for item in interfaces)
     out_of = ", ".join(f'"{link_name(item)}" : jump egress_{link_name(item)}' for item in interfaces)

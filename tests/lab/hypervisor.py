@@ -248,12 +248,12 @@ class Hypervisor:
 def _leader(machine: subprocess.Popen[bytes]) -> int:
     """The guest's process 1 as seen from here: the child of systemd-nspawn that has its own pid namespace."""
     children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children")
-    own = os.readlink("/proc/self/ns/pid")
+    own = Path("/proc/self/ns/pid").readlink()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and machine.poll() is None:
         with contextlib.suppress(OSError):
             for child in children.read_text().split():
-                if os.readlink(f"/proc/{child}/ns/pid") != own and _comm(child) in ("systemd", "init"):
+                if Path(f"/proc/{child}/ns/pid").readlink() != own and _comm(child) in ("systemd", "init"):
                     return int(child)
         time.sleep(0.02)
     raise LabError("the guest's process 1 did not start", "look at the end of its console.log")

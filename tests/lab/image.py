@@ -9,7 +9,6 @@ Standard library only: set-up makes the image.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -188,4 +187,4 @@ def _customise(root: Path) -> None:
     for unit in MASKED_UNITS:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
-        os.symlink("/dev/null", link)
+        link.symlink_to("/dev/null")

@@ -42,6 +42,8 @@ class Lab:
         """
         if self.is_running():
             return
+        if not image.folder().exists():
+            raise LabError("the node image is not there", "`make up` and `make test` make it first")
         self.down()
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "nodes").mkdir()

@@ -32,7 +32,7 @@ class CommandError(LabError):
 def run(
     argv: Sequence[str],
     *,
-    input: str | None = None,
+    input: str | None = None,  # noqa: A002 (subprocess.run calls it so)
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     timeout_s: float | None = 120,

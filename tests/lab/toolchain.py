@@ -59,7 +59,7 @@ def ensure(level: str) -> dict[str, str]:
 
     Raises LabError with the remedy where this machine can't have it.
     """
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 (this is what tells the user)
         raise LabError(f"Python {platform.python_version()} is too old", "install Python 3.10 or later")
     cache_dir().mkdir(parents=True, exist_ok=True)
     with _one_at_a_time():
@@ -109,11 +109,8 @@ def require_room(folder: Path, level: str) -> None:
 
 def _virtual_environment() -> Path:
     """A venv with the project's dependencies, keyed by their declarations and this Python."""
-    key = hashlib.sha256()
-    for name in ("requirements.txt", "pyproject.toml"):
-        key.update((PROJECT / name).read_bytes())
-    key.update(sys.version.encode())
-    folder = cache_dir() / f"venv-{key.hexdigest()[:12]}"
+    wanted = repr((sys.version, (PROJECT / "requirements.txt").read_text(), _requirements()))
+    folder = cache_dir() / f"venv-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     done = folder / "complete"
     if done.exists():
         return folder
@@ -268,7 +265,7 @@ def _apt_install(names: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; see the module's text."""
+    """Entry point; see the module's text. Returns an exit status only where the command can't be run."""
     if len(arguments) < 3 or arguments[0] not in LEVELS or arguments[1] != "--":
         say(f"usage: python3 -m tests.lab.toolchain {'|'.join(LEVELS)} -- COMMAND…")
         return 2
@@ -291,7 +288,7 @@ def main(arguments: Sequence[str]) -> int:
         say("interrupted; what was complete stays in the cache, the rest is made again next time")
         return 130
     os.environ.update(environment)
-    os.execvp(command[0], command)
+    return os.execvp(command[0], command)  # noqa: S606 (becomes the command)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 class Agenda:
     """Runs actions after a delay in seconds; without delay at once, in the caller's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
@@ -31,7 +32,7 @@ class Agenda:
         if math.isinf(delay):
             return
         with self._changed:
-            heapq.heappush(self._due, (time.monotonic() + delay, next(self._numbers), action))
+            heapq.heappush(self._due, (self._now() + delay, next(self._numbers), action))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="emulator-agenda", daemon=True)
                 self._thread.start()
@@ -48,8 +49,8 @@ class Agenda:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._closed and (not self._due or self._due[0][0] > time.monotonic()):
-                    wait = self._due[0][0] - time.monotonic() if self._due else None
+                while not self._closed and (not self._due or self._due[0][0] > self._now()):
+                    wait = self._due[0][0] - self._now() if self._due else None
                     self._changed.wait(wait)
                 if self._closed:
                     return

@@ -26,7 +26,7 @@ class Emulator:
     """An EC2 (with the IAM, STS and SSM it needs) of one account in one Region, in this process.
 
     `on_change` is called after any change that the data plane must follow; `record` gets one dict per event:
-    `kind` "api", "route", "imds-address", "imds", "instance" or "machine-error", with `t` (monotonic) and
+    `kind` "api", "route", "imds-address", "imds", "instance", "fault" or "machine-error", with `t` (monotonic) and
     `wall` (since the epoch) in seconds. Both must be quick and are called from many threads.
     `clock` gives the time of day in seconds, for credentials and time stamps.
     """
@@ -45,8 +45,8 @@ class Emulator:
         self.region = region
         self.account_id = account_id or str(next(_accounts))
         self.settings = settings if settings is not None else Settings.instant()
-        self.faults = Faults()
         self._world = World(self.account_id, region, self.settings, machines, on_change, record, clock)
+        self.faults = Faults(self._world.note)
         principals = Principals(self._world)
         self._front = ApiFront(self._world, principals, self.faults)
         self._metadata = MetadataService(self._world, principals, self.faults)

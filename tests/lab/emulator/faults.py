@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 API_KINDS = ("down", "slow", "hang", "throttled", "denied")
 IMDS_KINDS = ("down", "slow", "hang", "401", "404", "503")
@@ -43,7 +45,8 @@ class Faults:
     401, 404, 503: that status for every metadata request.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: Callable[[dict[str, Any]], None] = lambda event: None) -> None:
+        self._record = record
         self._lock = threading.Lock()
         self._active: list[Fault] = []
 
@@ -81,10 +84,17 @@ class Faults:
         fault = Fault(self, part, instance_id, kind, seconds)
         with self._lock:
             self._active.append(fault)
+        self._tell(fault, "begins")
         return fault
 
     def _end(self, fault: Fault) -> None:
         with self._lock:
-            if fault in self._active:
-                self._active.remove(fault)
+            if fault not in self._active:
+                return
+            self._active.remove(fault)
         fault.over.set()
+        self._tell(fault, "ends")
+
+    def _tell(self, fault: Fault, what: str) -> None:
+        event = {"kind": "fault", "part": fault.part, "instance_id": fault.instance_id, "fault": fault.kind}
+        self._record({**event, "what": what})

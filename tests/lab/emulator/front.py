@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
@@ -185,9 +186,23 @@ class ApiFront:
             status, headers, body = ec2_api.Ec2Api(self._world).serve(environ)
             body = body.replace(b"<requestId>request-id<", b"<requestId>%s<" % str(uuid.uuid4()).encode())
             return Response(status, body, "text/xml;charset=UTF-8", _passed_on(headers.items()))
+        if (call.service, call.action) == ("sts", "GetCallerIdentity"):
+            return self._who(call)
         chunks, line, others = run_wsgi_app(self._others, environ)
         content_type = others.get("Content-Type", "text/xml")
         return Response(int(line.split()[0]), b"".join(chunks), content_type, _passed_on(others.items()))
+
+    def _who(self, call: Call) -> Response:
+        assert call.principal is not None
+        user_id = call.signature.access_key_id if call.signature is not None else ""
+        text = (
+            '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+            f"<GetCallerIdentityResult><Arn>{escape(call.principal.arn)}</Arn>"
+            f"<UserId>{escape(user_id)}</UserId><Account>{self._world.account_id}</Account>"
+            f"</GetCallerIdentityResult><ResponseMetadata><RequestId>{uuid.uuid4()}</RequestId>"
+            "</ResponseMetadata></GetCallerIdentityResponse>"
+        )
+        return Response(200, text.encode(), "text/xml")
 
     def _environ(self, request: Request) -> dict[str, Any]:
         path, _, query = request.target.partition("?")

@@ -8,6 +8,7 @@ import socketserver
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeAlias
 
 IDLE_S = 60.0  # a kept-alive connection without a request
+OUT_OF_SOCKETS_S = 0.05  # before the next try when the process has no file left for a connection
 BODY_LIMIT = 1 << 20  # bytes; a request of EC2 stays far below
 
 
@@ -115,22 +117,43 @@ class _Listener(socketserver.ThreadingTCPServer):
         self.respond = respond
         self._refuses = refuses
         self._ssl_context = ssl_context
+        self._closing = False
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
 
+    def accept_until_closed(self) -> None:
+        """Blocks in accept: an idle emulator costs the machine nothing."""
+        while not self._closing:
+            try:
+                request, client_address = self.get_request()
+            except OSError:
+                time.sleep(0 if self._closing else OUT_OF_SOCKETS_S)
+                continue
+            try:
+                accepted = self.verify_request(request, client_address)
+                (self.process_request if accepted else self._reset)(request, client_address)
+            except (OSError, RuntimeError):  # RuntimeError: no thread to be had
+                self.shutdown_request(request)
+
+    def close(self) -> None:
+        """Stop listening, and end the conversations in hand, idle ones included."""
+        self._closing = True
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes the accept
+        self.server_close()
+        with self._open_lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        if not self._refuses(client_address[0]):
-            return True
+        return not self._refuses(client_address[0])
+
+    @staticmethod
+    def _reset(request: Any, client_address: Any) -> None:
         # Without lingering, closing sends a reset: the client sees its connection refused, at once.
         request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        return False
-
-    def shutdown_request(self, request: Any) -> None:
-        with contextlib.suppress(OSError):
-            if request.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)[:4] != struct.pack("i", 0):
-                request.close()
-                return
-        super().shutdown_request(request)
+        request.close()
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         if self._ssl_context is None:
@@ -151,13 +174,6 @@ class _Listener(socketserver.ThreadingTCPServer):
         finally:
             with self._open_lock:
                 self._open.discard(connection)
-
-    def hang_up(self) -> None:
-        """End the conversations in hand, idle ones included."""
-        with self._open_lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A broken connection ends its thread quietly; errors of the emulator are recorded elsewhere."""
@@ -187,16 +203,11 @@ class Server:
         self.port: int = sock.getsockname()[1]
         self.url = f"{'https' if ssl_context else 'http'}://{self.host}:{self.port}"
         self._thread = threading.Thread(
-            target=self._listener.serve_forever,
-            kwargs={"poll_interval": 0.05},
-            name=f"emulator-{self.port}",
-            daemon=True,
+            target=self._listener.accept_until_closed, name=f"emulator-{self.port}", daemon=True
         )
         self._thread.start()
 
     def close(self) -> None:
         """Stop listening and hang up."""
-        self._listener.shutdown()
-        self._listener.hang_up()
-        self._listener.server_close()
+        self._listener.close()
         self._thread.join()

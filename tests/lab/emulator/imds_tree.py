@@ -11,10 +11,15 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .model import Instance
+from .policy import trusts
 from .principals import Principals
 from .world import World
 
 Tree = dict[str, "Tree | str"]
+
+# What `iam/` says of a role whose trust policy leaves EC2 out. Source: IAM user guide, "Troubleshoot IAM and
+# Amazon EC2".
+UNTRUSTED = "AssumeRoleUnauthorizedAccess"
 
 
 def stamp(moment: datetime) -> str:
@@ -130,15 +135,24 @@ def _interface(world: World, nic: Any) -> Tree:
 def _iam(world: World, principals: Principals, instance: Instance) -> Tree:
     profile = world.profile_of(instance.id)
     tree: Tree = {}
+    now = stamp(datetime.fromtimestamp(world.clock(), timezone.utc))
+    role = profile.roles[0] if profile.roles else None
+    trusted = role is None or trusts(json.loads(role.assume_role_policy_document), "ec2.amazonaws.com")
     info = {
-        "Code": "Success",
-        "LastUpdated": stamp(datetime.fromtimestamp(world.clock(), timezone.utc)),
+        "Code": "Success" if trusted else UNTRUSTED,
+        "LastUpdated": now,
         "InstanceProfileArn": profile.arn,
         "InstanceProfileId": profile.id,
     }
     tree["info"] = json.dumps(info, indent=2)
-    if profile.roles:
-        role = profile.roles[0]
+    if role is not None and not trusted:
+        text = {
+            "Code": UNTRUSTED,
+            "Message": f"EC2 cannot assume the role {role.name}.",
+            "LastUpdated": now,
+        }
+        tree["security-credentials"] = {role.name: json.dumps(text, indent=2)}
+    elif role is not None:
         session = principals.credentials(instance.id, role)
         credentials = {
             "Code": "Success",

@@ -37,6 +37,22 @@ def evaluate(policies: Iterable[Mapping[str, Any]], action: str, resource: str, 
     return verdict
 
 
+def trusts(document: Mapping[str, Any], service: str) -> bool:
+    """Whether a role's trust policy lets a service ("ec2.amazonaws.com") assume the role."""
+    allowed = False
+    for statement in _list(document.get("Statement", [])):
+        principal = statement.get("Principal", {})
+        named = _list(principal.get("Service", [])) if isinstance(principal, dict) else []
+        if service not in named or not _any_like(
+            statement.get("Action", []), "sts:AssumeRole", ignore_case=True
+        ):
+            continue
+        if statement.get("Effect") == "Deny":
+            return False
+        allowed = True
+    return allowed
+
+
 def _concerns(statement: Mapping[str, Any], action: str, resource: str, context: Context) -> bool:
     if "NotAction" in statement:
         named = not _any_like(statement["NotAction"], action, ignore_case=True)

@@ -22,11 +22,12 @@ TOOLS = {
     "networkctl": 'cat "$FAKE/networkctl"',
     "chown": "",
     "dpkg": "",
-    "apt-get": '[ "$2" != update ] && [[ "$*" == *" install "* ]] && install_packages',
+    "apt-get": 'case "$*" in *" install "*) install_packages ;; esac',
     "dnf": 'case "$*" in *install*) install_packages ;; esac',
     "python-of-the-agent": '[ -e "$FAKE/bin/pcs" ]',
     "crm_mon": 'cat "$FAKE/view.xml"',
-    "corosync-quorumtool": 'cat "$FAKE/members"',
+    # Hearing the peer, a node gets to know the cluster's CIB.
+    "corosync-quorumtool": 'cat "$FAKE/members"; [ ! -s "$FAKE/late" ] || cp "$FAKE/late" "$FAKE/cluster.xml"',
     "corosync": "",
     "pacemakerd": "",
     "crm_attribute": 'echo "$*" >>"$CIB_file"',
@@ -43,7 +44,8 @@ esac""",
 case "$*" in
     "cluster cib-push "*) countdown push-failures || { echo 'push refused'; exit 1; }
         cp "$3" "$FAKE/cluster.xml" ;;
-    -f*) file=$2; shift 2; echo "$*" >>"$file"; case "$*" in *'group add'*) echo '<group id="vip-group">' >>"$file" ;; esac ;;
+    -f*) echo "${*:3}" >>"$2"
+        case "$*" in *'group add'*) echo '<group id="vip-group">' >>"$2" ;; esac ;;
 esac""",
 }
 
@@ -90,7 +92,7 @@ class FakeNode:
         self.say("cluster.xml", '<cib epoch="5">\n')
         self.say("install-failures", "0")
         self.say("push-failures", "0")
-        for name in ("broken-unit", "networkctl", "calls.log"):
+        for name in ("broken-unit", "networkctl", "late", "calls.log"):
             self.say(name, "")
         if baked:
             agents = self.root / "usr/lib/ocf/resource.d/heartbeat"
@@ -130,6 +132,7 @@ class FakeNode:
             capture_output=True,
             text=True,
             check=False,
+            timeout=120,
         )
 
     @property

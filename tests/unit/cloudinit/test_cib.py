@@ -12,7 +12,7 @@ from tests.unit.cloudinit.conftest import make_spec
 
 def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
     assert [" ".join(command) for command in cib.commands(spec)] == [
-        "property set --force no-quorum-policy=ignore transition-delay=0s cluster-recheck-interval=60s "
+        "property set --force no-quorum-policy=ignore transition-delay=50ms cluster-recheck-interval=60s "
         f"dc-deadtime=2s stonith-enabled=false ec2vip-settings={cib.digest(spec)}",
         "resource defaults update resource-stickiness=INFINITY migration-threshold=1 failure-timeout=60s",
         "resource op defaults update record-pending=true",

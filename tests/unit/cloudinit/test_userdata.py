@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import gzip
-import random
+import hashlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,7 @@ def test_too_much_is_refused_with_what_takes_the_room(
     spec: NodeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = tmp_path / "agent.py"
-    agent.write_text(f"#!/usr/bin/python3\nx = {random.Random(0).randbytes(12_000).hex()!r}\n")
+    agent.write_text(f"#!/usr/bin/python3\nx = {hashlib.shake_256(b'').hexdigest(12_000)!r}\n")
     monkeypatch.setattr(userdata, "AGENT_SOURCE", agent)
     with pytest.raises(ValueError, match="EC2 takes 16384") as refusal:
         userdata.render(spec)

@@ -40,7 +40,8 @@ def test_an_ended_process_is_not_alive_though_it_was_never_waited_for() -> None:
 
 
 def test_a_process_that_ignores_sigterm_is_killed() -> None:
-    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    code = f"import signal, time; {ignore}; print(1, flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert child.stdout
     child.stdout.readline()

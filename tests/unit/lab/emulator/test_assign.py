@@ -51,6 +51,20 @@ def test_with_allow_reassignment_the_address_moves(cloud: Cloud, pair: tuple[str
     assert [each.secondaries for each in cloud.emulator.interfaces()] == [(), (VIP,)]
 
 
+def test_a_late_unassign_by_the_former_holder_fails_and_takes_nothing_away(
+    cloud: Cloud, pair: tuple[str, str]
+) -> None:
+    cloud.assign(pair[0], VIP)
+    cloud.assign(pair[1], VIP, AllowReassignment=True)
+    call = cloud.ec2.unassign_private_ip_addresses
+    code, message, _ = error_of(call, NetworkInterfaceId=pair[0], PrivateIpAddresses=[VIP])
+    assert (code, "not assigned to interface" in message) == ("InvalidParameterValue", True)
+    assert cloud.described(pair[1]) == [NODE_B, VIP]
+    instances = [each["Instances"][0] for each in cloud.ec2.describe_instances()["Reservations"]]
+    shown = {i["PrivateIpAddress"]: i["NetworkInterfaces"][0]["PrivateIpAddresses"] for i in instances}
+    assert {node: len(addresses) for node, addresses in shown.items()} == {NODE_A: 1, NODE_B: 2}
+
+
 def test_a_stopped_nodes_address_can_be_taken_over(cloud: Cloud) -> None:
     first, second = cloud.launch(NODE_A), cloud.launch(NODE_B)
     cloud.assign(cloud.eni(first), VIP)

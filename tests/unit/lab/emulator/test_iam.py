@@ -190,6 +190,7 @@ def test_an_unsigned_request_is_refused(cloud: Cloud) -> None:
 
 
 def test_the_administrator_may_do_everything(cloud: Cloud) -> None:
+    assert cloud.client("sts").get_caller_identity()["Arn"].endswith(":root")
     cloud.client("iam").create_user(UserName="anyone")
     cloud.ec2.create_vpc(CidrBlock="10.1.0.0/16")
 
@@ -204,7 +205,8 @@ def test_a_users_policies_are_enforced_in_every_service(cloud: Cloud) -> None:
     assert (code, status) == ("AccessDenied", 403)
     assert message == (
         f"User: arn:aws:iam::{account}:user/deployer is not authorized to perform: iam:CreateRole "
-        f"on resource: arn:aws:iam::{account}:role/r because no identity-based policy allows the iam:CreateRole action"
+        f"on resource: arn:aws:iam::{account}:role/r "
+        "because no identity-based policy allows the iam:CreateRole action"
     )
     ssm.get_parameter(Name="/aws/service/debian/release/12/latest/amd64")
     assert error_of(ssm.put_parameter, Name="/x", Value="y", Type="String")[0] == "AccessDeniedException"

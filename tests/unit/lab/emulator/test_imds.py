@@ -11,7 +11,7 @@ import pytest
 from tests.lab.emulator import Settings
 from tests.lab.emulator.imds import Tokens
 
-from .conftest import NODE_A, NODE_B, SUBNET, VIP, Cloud, Metadata
+from .conftest import NODE_A, NODE_B, SUBNET, VIP, Cloud, Metadata, document
 
 TTL = "X_aws_ec2_metadata_token_ttl_seconds"
 
@@ -205,6 +205,15 @@ def test_the_role_comes_and_goes_with_its_profile(cloud: Cloud, node: str, metad
     assert metadata.status("meta-data/iam/security-credentials/") == 404
     cloud.ec2.associate_iam_instance_profile(InstanceId=node, IamInstanceProfile={"Name": "node"})
     assert metadata.get("meta-data/iam/security-credentials/") == "node"
+
+
+def test_a_role_that_does_not_trust_ec2_has_no_credentials(cloud: Cloud, metadata: Metadata) -> None:
+    other = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    cloud.client("iam").update_assume_role_policy(RoleName="node", PolicyDocument=document(other))
+    found = json.loads(metadata.get("meta-data/iam/security-credentials/node"))
+    assert found["Code"] == "AssumeRoleUnauthorizedAccess"
+    assert "AccessKeyId" not in found
+    assert json.loads(metadata.get("meta-data/iam/info"))["Code"] == "AssumeRoleUnauthorizedAccess"
 
 
 def test_a_profile_without_a_role_has_no_credentials(cloud: Cloud, node: str, metadata: Metadata) -> None:

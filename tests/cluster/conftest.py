@@ -1,0 +1,87 @@
+"""One lab with one pair for the whole tier, made by the very command that a user runs.
+
+Every test finds a whole pair and leaves one. Where a test fails, the nodes' journals and the lab's timeline are
+attached to its report.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.drill.clouds import lab_pair
+from tests.drill.pair import Pair
+from tests.lab.lab import Lab
+from tests.lab.paths import PROJECT
+from tests.lab.toolchain import require_lab_machine
+
+NAME = "cluster-tests"
+WHOLE_LIMIT_S = 180.0
+JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines=60")
+
+
+def command(*words: str, lab: str = NAME, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
+    """One of the user's commands on a lab of the tests' own."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests", *words],
+        cwd=PROJECT,
+        env={**os.environ, "LAB": lab},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def machine() -> None:
+    """Skip where this machine can't have the lab; fail there under CI, where the tier must run."""
+    try:
+        require_lab_machine()
+        if not shutil.which("systemd-nspawn"):
+            raise RuntimeError("systemd-nspawn is not installed")
+    except Exception as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"the cluster tier could not run: {error}")
+        pytest.skip(f"no lab on this machine: {error}")
+
+
+@pytest.fixture(scope="session")
+def lab(machine: None) -> Iterator[Lab]:
+    """A lab with a pair that `up` has made; ended by `down`, which must leave nothing."""
+    lab = Lab(NAME)
+    lab.down()
+    made = command("up")
+    try:
+        assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def pair(lab: Lab, request: pytest.FixtureRequest) -> Pair:
+    """The pair, whole."""
+    pair = lab_pair(lab)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+    return pair
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:  # pragma: no cover (only on failure)
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    lab = getattr(item, "funcargs", {}).get("lab")
+    if report.failed and isinstance(lab, Lab) and lab.is_running():
+        for instance_id in lab.state().get("nodes", {}):
+            journal = lab.try_in(instance_id, JOURNAL) or "no answer from this node"
+            report.sections.append((f"journal of {instance_id}", journal))
+        timeline = (lab.folder / "timeline.jsonl").read_text().splitlines()
+        report.sections.append(("the lab's timeline", "\n".join(timeline[-40:])))
+    return report  # type: ignore[return-value]

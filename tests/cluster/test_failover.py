@@ -1,0 +1,34 @@
+"""The promise itself: whatever happens to the holder, one node has the VIP and a client reaches it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.drill.pair import Pair
+from tests.drill.trials import TRIALS, Trial, run_trial
+
+
+def test_up_leaves_two_nodes_online_and_one_holder(pair: Pair) -> None:
+    nodes = pair.nodes()
+    assert [node.state for node in nodes] == ["running", "running"]
+    assert [node.cluster for node in nodes] == ["online", "online"]
+    assert sum(node.holds_in_ec2 for node in nodes) == 1
+    assert [node.holds_in_ec2 for node in nodes] == [node.holds_in_os for node in nodes]
+    assert pair.answers()
+
+
+@pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)
+def test_the_client_keeps_the_vip_when(trial: Trial, pair: Pair) -> None:
+    result = run_trial(trial, pair, progress=print)
+    assert result.passed, result.detail
+    assert (result.holder_after != result.holder_before) == trial.moves
+
+
+def test_a_vip_that_moved_away_and_back_is_with_one_node(pair: Pair) -> None:
+    """Twice in a row: no failure that the first move left behind may keep the second from happening."""
+    reboot = TRIALS[0]
+    first = run_trial(reboot, pair, progress=print)
+    second = run_trial(reboot, pair, progress=print)
+    assert first.passed, first.detail
+    assert second.passed, second.detail
+    assert second.holder_after == first.holder_before

@@ -1,0 +1,85 @@
+"""What cloud-init did in the nodes, and that it was given what AWS would be given."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address
+
+import pytest
+
+from cloudinit.corosync import conf
+from cloudinit.spec import Member, NodeSpec
+from cloudinit.userdata import render
+from tests.drill.pair import Pair
+from tests.lab.lab import Lab
+
+MEMBERS = (
+    Member(name="ec2vip-a", address=IPv4Address("10.0.250.186")),
+    Member(name="ec2vip-b", address=IPv4Address("10.0.250.187")),
+)
+
+
+def spec(index: int) -> NodeSpec:
+    """The node of stack `local`, from the values of Pulumi.local.yaml by hand."""
+    return NodeSpec(
+        cluster_name="ec2vip",
+        name=MEMBERS[index].name,
+        members=MEMBERS,
+        vip=IPv4Address("10.0.250.185"),
+        prefix_length=24,
+        platform="debian12",
+    )
+
+
+def on(lab: Lab, instance_id: str, *argv: str) -> str:
+    return str(lab.run_in(instance_id, argv).stdout)
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])
+def test_the_node_was_given_the_user_data_that_the_program_renders(lab: Lab, pair: Pair, index: int) -> None:
+    """Byte for byte: nothing of the lab is in it."""
+    code = "import base64,sys; sys.stdout.write(base64.b64encode(open(sys.argv[1],'rb').read()).decode())"
+    import base64
+
+    given = base64.b64decode(
+        on(lab, pair.node_ids[index], "python3", "-c", code, "/var/lib/cloud/instance/user-data.txt")
+    )
+    import gzip
+
+    # cloud-init keeps what it decompressed.
+    assert given in (render(spec(index)), gzip.decompress(render(spec(index))))
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])
+def test_cloud_init_came_to_its_end_without_an_error(lab: Lab, pair: Pair, index: int) -> None:
+    result = json.loads(on(lab, pair.node_ids[index], "cat", "/run/cloud-init/result.json"))
+    assert result["v1"]["errors"] == []
+    assert "DataSourceEc2" in result["v1"]["datasource"]
+
+
+def test_the_user_data_is_valid_to_cloud_init_itself(lab: Lab, pair: Pair) -> None:
+    assert "Valid" in on(lab, pair.node_ids[0], "cloud-init", "schema", "--system")
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])
+def test_corosync_runs_with_the_configuration_that_was_sent(lab: Lab, pair: Pair, index: int) -> None:
+    assert on(lab, pair.node_ids[index], "cat", "/etc/corosync/corosync.conf") == conf(spec(index))
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])
+def test_corosync_and_pacemaker_start_at_boot(lab: Lab, pair: Pair, index: int) -> None:
+    enabled = on(lab, pair.node_ids[index], "systemctl", "is-enabled", "corosync", "pacemaker")
+    assert enabled.split() == ["enabled", "enabled"]
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])
+def test_nothing_but_corosync_listens_to_the_network(lab: Lab, pair: Pair, index: int) -> None:
+    sockets = on(lab, pair.node_ids[index], "ss", "--no-header", "-lntu").splitlines()
+    addresses = [line.split()[4] for line in sockets]
+    open_to_others = [a for a in addresses if not a.startswith(("127.", "[::1]"))]
+    assert all(address.endswith(":5405") for address in open_to_others), sockets
+
+
+def test_the_agent_is_known_to_pacemaker(lab: Lab, pair: Pair) -> None:
+    described = on(lab, pair.node_ids[0], "pcs", "resource", "describe", "ocf:heartbeat:ec2vip")
+    assert "ec2_vip (required)" in described

@@ -1,0 +1,149 @@
+"""The lab and the machine it runs on: nothing gets out, nothing stays behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import command
+from tests.drill.pair import Pair
+from tests.lab.lab import Lab
+from tests.lab.layout import CLIENT, FABRIC
+from tests.lab.paths import PROJECT, labs_dir
+from tests.lab.process import run
+
+OTHER = "wall-tests"
+
+
+def traces(name: str) -> list[str]:
+    """What of a lab can be found on the machine."""
+    found = [str(path) for path in (labs_dir() / name,) if path.exists()]
+    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"ec2vip-lab-{name}")]
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"tests.lab.daemon" in words and name.encode() in words:
+            found.append(f"process {folder.name}")
+        if any(f"/{name}/nodes/".encode() in word for word in words):
+            found.append(f"node {folder.name}")
+    return found
+
+
+def test_the_lab_makes_no_namespace_mount_or_interface_on_the_machine(lab: Lab, pair: Pair) -> None:
+    assert not any(FABRIC in path.name or CLIENT in path.name for path in Path("/run/netns").glob("*"))
+    assert lab.folder.name not in Path("/proc/mounts").read_text()
+    links = run(["ip", "-brief", "link"]).stdout
+    assert "eni" not in links
+    assert "client0" not in links
+
+
+def test_no_route_leads_out_of_the_fabric(lab: Lab, pair: Pair) -> None:
+    """Every way is a veth between namespaces of the lab; what has no route vanishes."""
+    within = [*lab.enter(), "ip", "-n", FABRIC]
+    routes = run([*within, "route"]).stdout.splitlines()
+    assert [line for line in routes if line.startswith(("blackhole default", "default"))] == [
+        "blackhole default "
+    ]
+    devices = {line.split(" dev ")[1].split()[0] for line in routes if " dev " in line}
+    assert all(device.startswith(("eni", "client0")) for device in devices), devices
+    kinds = run([*within, "-details", "-oneline", "link"]).stdout.splitlines()
+    assert all(
+        " veth " in line or " loopback " in line for line in kinds if "LOOPBACK" in line or "veth" in line
+    )
+
+
+def test_a_node_reaches_neither_the_machine_nor_the_world(lab: Lab, pair: Pair) -> None:
+    """Not an address of the machine's own, nor a public one: nobody answers within a second."""
+    own = run(["hostname", "-I"]).stdout.split()
+    for address in [*(a for a in own if ":" not in a), "192.0.2.1"]:
+        assert lab.try_in(pair.node_ids[0], ["ping", "-c1", "-W1", address]) is None, address
+
+
+def test_status_as_json_is_json_and_says_who_holds_the_vip(pair: Pair) -> None:
+    import json
+
+    shown = command("status", "--json")
+    assert shown.returncode == 0, shown.stderr
+    status = json.loads(shown.stdout)
+    assert status["whole"] is True
+    assert status["holder"] == pair.holder()
+    assert {node["cluster"] for node in status["nodes"]} == {"online"}
+
+
+def test_a_trial_that_does_not_exist_is_refused_by_name(lab: Lab) -> None:
+    refused = command("verify", "--only", "earthquake")
+    assert refused.returncode == 1
+    assert "'earthquake'" in refused.stderr
+    assert "power-loss" in refused.stderr
+
+
+@pytest.fixture
+def other() -> str:
+    Lab(OTHER).down()
+    return OTHER
+
+
+def begin_up(name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests", "up"],
+        cwd=PROJECT,
+        env={**os.environ, "LAB": name},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(what: str, condition: object) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("moment", ["starting", "booting"])
+def test_an_interrupted_up_can_be_taken_down_beside_another_lab(lab: Lab, other: str, moment: str) -> None:
+    """Ctrl-C while the lab starts, and while its nodes boot; the other lab does not notice."""
+    second = Lab(other)
+    process = begin_up(other)
+    wait_for("the lab's process", (second.folder / "process.json").exists)
+    if moment == "booting":
+        wait_for("a node", lambda: any(n["leader"] for n in second.state().get("nodes", {}).values()))
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "make down" in said
+    ended = command("down", lab=other)
+    assert ended.returncode == 0, ended.stderr
+    assert traces(other) == []
+    assert lab.is_running()
+
+
+def test_a_lab_whose_process_was_killed_leaves_nothing_after_down(other: str) -> None:
+    lab = Lab(other)
+    lab.up()
+    port = lab.state()["endpoint"].rpartition(":")[2]
+    assert traces(other) != []
+    process = lab._process()
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    wait_for("its end", lambda: not lab.is_running())
+    ended = command("down", lab=other)
+    assert ended.returncode == 0, ended.stderr
+    assert traces(other) == []
+    assert f":{port} " not in run(["ss", "-lnt"]).stdout
+
+
+def test_down_where_nothing_runs_is_no_error(other: str) -> None:
+    assert command("down", lab=other).returncode == 0
+    assert traces(other) == []
