@@ -30,7 +30,7 @@ def rule(
 
 def chain(text: str, name: str) -> list[str]:
     """The lines of one chain."""
-    body = text.split(f"chain {name} {{\n")[1].split("}\n")[0] if f"chain {name}" in text else ""
+    body = text.split(f"chain {name} {{\n")[1].split("\n  }")[0]
     return [line.strip() for line in body.splitlines()]
 
 
