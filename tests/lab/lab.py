@@ -49,14 +49,20 @@ class Lab:
         (self.folder / "nodes").mkdir()
         log = self.folder / "daemon.log"
         process = daemon.spawn(self.name, image.folder(), log)
-        (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
-        deadline = time.monotonic() + START_LIMIT_S
-        while not self.state().get("ready"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(log.read_text().splitlines()[-15:])
-                self.down()
-                raise LabError(f"the lab did not start:\n{tail}", "run `make down`, then `make up`")
-            time.sleep(0.05)
+        try:
+            (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
+            deadline = time.monotonic() + START_LIMIT_S
+            while not self.state().get("ready"):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    tail = "\n".join(log.read_text().splitlines()[-15:])
+                    raise LabError(f"the lab did not start:\n{tail}", "mend what it says, then `make up`")
+                time.sleep(0.05)
+        except BaseException:
+            # A Ctrl-C as well: half a lab is of no use to anybody.
+            process.kill()
+            process.wait()
+            self.down()
+            raise
 
     def down(self) -> None:
         """End the lab's process and with it everything inside; remove its groups and its folder."""
