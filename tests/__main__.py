@@ -30,6 +30,9 @@ from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
 UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
 
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended (128 + SIGINT)."""
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
 
@@ -239,18 +242,14 @@ def main() -> int:
     """Run a command; a LabError is one line, Ctrl-C another."""
     os.chdir(PROJECT)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as end:
-        return end.exit_code
+        app()
     except LabError as error:
         say(f"error: {error}")
         return 1
-    except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; `make up` goes on from here, `make down` ends it")
-        return 130
-    except typer.BadParameter as error:
-        say(f"error: {error.format_message()}")
-        return 2
+    except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
+        if end.code == INTERRUPTED:
+            say("interrupted; `make up` goes on from here, `make down` ends it")
+        return int(end.code or 0)
     return 0
 
 
