@@ -8,7 +8,7 @@ export LAB
 WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
-.PHONY: help up status shell verify down env test check
+.PHONY: help up status shell verify fault down env test check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ shell: ## a root shell on NODE=a, b or client
 
 verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …": only these)
 	$(call WITH_LAB,verify $(foreach trial,$(TRIALS),--only $(trial)),exit 1)
+
+fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list
+	$(if $(NAME),$(call WITH_LAB,fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS)),exit 1),@$(TOOLS) python -- python -m tests fault)
 
 down: ## pulumi destroy, then the lab's end; nothing stays
 	$(call WITH_LAB,down,true)

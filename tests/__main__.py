@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: `python -m tests up|status|shell|verify|down|env`.
+"""The commands behind the Makefile: `python -m tests up|status|shell|verify|fault|down|env`.
 
 Run them through `make`, which installs what they need first.
 """
@@ -23,6 +23,8 @@ from tests.drill.clouds import STACK, lab_pair, lab_stack
 from tests.drill.pair import NodeView, Pair
 from tests.drill.trials import TRIALS, Result, report, run_trial
 from tests.lab.errors import LabError
+from tests.lab.faults import Faults
+from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.lab import Lab
 from tests.lab.log import say, step
 from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
@@ -212,6 +214,32 @@ def save(name: str, content: Any) -> None:
     aside = BUILD / f"{name}.part"
     aside.write_text(json.dumps(content, indent=2) + "\n")
     aside.replace(BUILD / name)
+
+
+@app.command()
+def fault(
+    what: Annotated[str, typer.Argument(metavar="NAME", help="Which fault; without one, the list.")] = "",
+    node: Annotated[str, typer.Option("--node", help="a or b.")] = "a",
+    seconds: Annotated[float, typer.Option("--seconds", help="How long.")] = 10.0,
+    name: LabOption = DEFAULT_LAB,
+) -> None:
+    """Break something for some seconds, and put it back; also on Ctrl-C. Without a name: list the faults."""
+    if not what:
+        for entry in CATALOGUE.values():
+            print(f"{entry.name:<28} {entry.does}")
+        return
+    if what not in CATALOGUE:
+        raise LabError(f"there is no fault {what!r}", "`make fault` lists them")
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    named = {view.name.rpartition("-")[2]: view.instance_id for view in pair.nodes()}
+    if node not in named:
+        raise LabError(f"there is no node {node!r}", f"say {' or '.join(sorted(named))}")
+    (other,) = [key for key in named.values() if key != named[node]]
+    with CATALOGUE[what].begin(Faults(lab), Target(named[node], other, pair.vip)):
+        say(f"{what}: {CATALOGUE[what].does}; for {seconds:g} s, or until Ctrl-C")
+        time.sleep(seconds)
+    say(f"{what}: undone")
 
 
 @app.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -14,13 +13,12 @@ from typing import Any
 
 import boto3
 
-from tests.lab import cgroup, daemon, image
+from tests.lab import cgroup, control, daemon, image
 from tests.lab.errors import LabError
-from tests.lab.layout import CLIENT
+from tests.lab.layout import CLIENT, FABRIC, node_words
 from tests.lab.paths import lab_dir, labs_dir
 from tests.lab.process import CommandError, ProcessId, run
-
-TERMINAL = os.environ.get("TERM", "dumb")
+from tests.lab.timeline import Timeline
 
 START_LIMIT_S = 60.0
 """The lab itself is up in some 3 s; a busy machine may need longer."""
@@ -35,9 +33,10 @@ class Lab:
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    def up(self) -> None:
+    def up(self, *, hollow: bool = False) -> None:
         """Start the lab's process where it doesn't run, after removing what a crash may have left.
 
+        In a `hollow` lab instances have power, an interface and everything around it, but no guest boots.
         Raises LabError with the end of its log where it does not get ready.
         """
         if self.is_running():
@@ -48,7 +47,7 @@ class Lab:
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "nodes").mkdir()
         log = self.folder / "daemon.log"
-        process = daemon.spawn(self.name, image.folder(), log)
+        process = daemon.spawn(self.name, image.folder(), log, hollow=hollow)
         try:
             (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
             deadline = time.monotonic() + START_LIMIT_S
@@ -106,6 +105,16 @@ class Lab:
         path = self.folder / "state.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
+    @property
+    def timeline(self) -> Timeline:
+        """What happened in the lab."""
+        return Timeline(self.folder)
+
+    def ask(self, action: str, **arguments: Any) -> Any:
+        """Have the lab's process do what only it can (see daemon.actions). Raises LabError with its reason."""
+        self.require_running()
+        return control.ask(self.folder, action, **arguments)
+
     # --- the cloud -----------------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
@@ -139,25 +148,24 @@ class Lab:
             raise LabError(f"no lab {self.name!r} runs", "start it with `make up`")
         return ["nsenter", "--target", str(process_1.pid), "--mount", "--pid", "--"]
 
+    def in_fabric(self) -> list[str]:
+        """The words before a command that run it in the VPC's data plane."""
+        return [*self.enter(), "ip", "netns", "exec", FABRIC]
+
     def in_client(self) -> list[str]:
         """The words before a command that run it as the client host."""
         return [*self.enter(), "ip", "netns", "exec", CLIENT]
 
     def in_node(self, instance_id: str) -> list[str]:
         """The words before a command that run it as root in the node. Raises LabError where it has no power."""
-        leader = self.state()["nodes"].get(instance_id, {}).get("leader")
+        return [*self.enter(), *node_words(self.leader(instance_id))]
+
+    def leader(self, instance_id: str) -> int:
+        """The node's process 1, by its id behind the walls. Raises LabError where it has no power."""
+        leader = self.state().get("nodes", {}).get(instance_id, {}).get("leader")
         if leader is None:
             raise LabError(f"{instance_id} is not running", "see `make status`")
-        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
-        shell = (
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            "LANG=C.UTF-8",
-            f"TERM={TERMINAL}",
-            "HOME=/root",
-        )
-        return [*self.enter(), "nsenter", "--target", str(leader), *spaces, "--", *shell]
+        return int(leader)
 
     def run_in(
         self, instance_id: str, argv: Sequence[str], **options: Any
