@@ -91,7 +91,9 @@ class Bare(ast.NodeTransformer):
 
 
 def bare(source: str) -> str:
-    return ast.dump(Bare().visit(ast.parse(source)))
+    tree = ast.parse(source)
+    Bare().visit(tree)
+    return ast.dump(tree)
 
 
 def test_only_what_its_readers_need_is_left_out() -> None:
