@@ -185,7 +185,7 @@ def a_container(hollow: Hollow) -> Iterator[list[str]]:
 
 
 def test_a_token_dies_on_its_way_to_whoever_is_a_hop_too_far(hollow: Hollow) -> None:
-    """The hop limit is the IP time to live of the answer: one by default, two for a container in the node."""
+    """The hop limit is the IP time to live of the answer: one, or two for a container."""
     with a_container(hollow) as inside:
         ask = [*inside, sys.executable, "-c", METADATA, "2"]
         hollow.ec2.modify_instance_metadata_options(InstanceId=hollow.a, HttpPutResponseHopLimit=1)

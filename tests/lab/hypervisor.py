@@ -163,7 +163,8 @@ class Hypervisor:
         interface = self._interface(node)
         try:
             if first:
-                node.group.make()
+                if lacking := node.group.make():
+                    self._timeline.append("machine-error", instance_id=node.instance_id, error=lacking)
                 node.disk.make(self._trust_the_api)
                 self._fabric.plug(interface)
             while True:
