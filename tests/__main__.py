@@ -39,12 +39,18 @@ LabOption = Annotated[
 
 
 @app.command()
-def up(name: LabOption = DEFAULT_LAB) -> None:
+def up(
+    name: LabOption = DEFAULT_LAB,
+    latency: Annotated[
+        str,
+        typer.Option(envvar="LATENCY", help="How long EC2 takes: none, typical, or the API's seconds."),
+    ] = "none",
+) -> None:
     """Start the lab, stand the pair up with Pulumi, and wait until the VIP answers a client."""
     started = time.monotonic()
     lab = Lab(name)
     with step(f"starting the lab {name!r}"):
-        lab.up()
+        lab.up(latency)
     stack = lab_stack(lab)
     with step("pulumi up"):
         stack.up()

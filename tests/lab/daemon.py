@@ -30,6 +30,8 @@ from tests.lab.paths import PROJECT, lab_dir
 REGION = "us-east-1"
 API_NAME = f"ec2.{REGION}.amazonaws.com"
 MIRROR_NAME = "mirror.lab.internal"
+SETTINGS_FILE = "settings.json"
+"""In the lab's folder: fields of the emulator's `Settings`; read at the start, and again on SIGHUP."""
 
 
 def spawn(name: str, image: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -101,7 +103,7 @@ def serve(name: str, image: Path) -> None:
     import trustme
 
     from tests.lab import fabric, layout, names
-    from tests.lab.emulator import Emulator
+    from tests.lab.emulator import Emulator, Settings
     from tests.lab.hypervisor import Hypervisor
 
     folder = lab_dir(name)
@@ -132,8 +134,19 @@ def serve(name: str, image: Path) -> None:
         except Exception:
             traceback.print_exc()
 
+    settings = Settings.instant()
+
+    def adjust(*_: object) -> None:
+        vars(settings).update(json.loads((folder / SETTINGS_FILE).read_text()))
+
+    if (folder / SETTINGS_FILE).exists():
+        adjust()
+    signal.signal(signal.SIGHUP, adjust)
+
     hypervisor = Hypervisor(name, folder / "nodes", image / "root", certificate, plane, publish)
-    emulator = Emulator(region=REGION, machines=hypervisor, on_change=follow, record=record)
+    emulator = Emulator(
+        region=REGION, settings=settings, machines=hypervisor, on_change=follow, record=record
+    )
     hypervisor.emulator = emulator
 
     def inside() -> None:
@@ -144,9 +157,11 @@ def serve(name: str, image: Path) -> None:
 
     fabric.in_namespace(layout.FABRIC, inside)
     state["endpoint"] = emulator.serve("127.0.0.1").url
+    state["pid"] = os.getpid()
     state["ready"] = True
     publish()
-    signal.pause()
+    while True:
+        signal.pause()
 
 
 def main(name: str, image: str) -> int:

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -20,10 +20,28 @@ from tests.lab.layout import CLIENT
 from tests.lab.paths import lab_dir, labs_dir
 from tests.lab.process import CommandError, ProcessId, run
 
+if TYPE_CHECKING:
+    from tests.lab.emulator import Settings
+
 TERMINAL = os.environ.get("TERM", "dumb")
 
 START_LIMIT_S = 60.0
 """The lab itself is up in some 3 s; a busy machine may need longer."""
+
+
+def latency_settings(name: str) -> Settings:
+    """The emulator's settings for `none`, `typical`, or the API's seconds. Raises LabError for another word."""
+    from tests.lab.emulator import Settings  # it takes a second to load, and few commands need it
+
+    known = {"none": Settings.instant, "typical": Settings.typical}
+    if name in known:
+        return known[name]()
+    with contextlib.suppress(ValueError):
+        if (seconds := float(name)) >= 0:
+            return Settings(api_delay_s=seconds)
+    raise LabError(
+        f"latency {name!r} is none of none, typical, or seconds", "say for instance LATENCY=typical"
+    )
 
 
 class Lab:
@@ -35,10 +53,10 @@ class Lab:
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    def up(self) -> None:
+    def up(self, latency: str = "none") -> None:
         """Start the lab's process where it doesn't run, after removing what a crash may have left.
 
-        Raises LabError with the end of its log where it does not get ready.
+        `latency` as of `set_latency`. Raises LabError with the end of its log where it does not get ready.
         """
         if self.is_running():
             return
@@ -47,6 +65,7 @@ class Lab:
         self.down()
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "nodes").mkdir()
+        self._write_settings(latency)
         log = self.folder / "daemon.log"
         process = daemon.spawn(self.name, image.folder(), log)
         (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
@@ -99,6 +118,17 @@ class Lab:
         """What the lab's process last wrote of itself; empty where there is none."""
         path = self.folder / "state.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
+
+    def set_latency(self, name: str) -> None:
+        """Change how long EC2 takes, now and while the lab lives: `none`, `typical` (what is public of AWS's
+        own times), or the API's seconds as a number. Raises LabError for another word."""
+        self._write_settings(name)
+        run([*self.enter(), "kill", "-HUP", str(self.state()["pid"])])
+
+    def _write_settings(self, latency: str) -> None:
+        aside = self.folder / f"{daemon.SETTINGS_FILE}.part"
+        aside.write_text(json.dumps(vars(latency_settings(latency))))
+        aside.replace(self.folder / daemon.SETTINGS_FILE)
 
     # --- the cloud -----------------------------------------------------------------------------------------
 
