@@ -181,7 +181,11 @@ class Lab:
             f"TERM={TERMINAL}",
             "HOME=/root",
         )
-        return [*self.enter(), "nsenter", "--target", str(leader), *spaces, "--", *shell]
+        # nsenter itself would stop for good when its child is stopped, as a guest that shuts down does to all of
+        # its processes; the child could then never be reaped, and the guest never end. sh does not look.
+        waiter = ("sh", "-c", '"$@"; exit $?', "sh")
+        words = ("nsenter", "--no-fork", "--target", str(leader), *spaces, "--", *waiter, *shell)
+        return [*self.enter(), *words]
 
     def run_in(
         self, instance_id: str, argv: Sequence[str], **options: Any
