@@ -237,10 +237,8 @@ def bench(
         machine = {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
         save("bench.json", comparison.report(runs, results, limits, machine))
 
-    with step(
-        f"comparing {', '.join(limits)}: {runs} failovers of each kind, with and without EC2's latency"
-    ):
-        results = comparison.run_bench(lab, pair, runs, lambda text: say(f"    {text}"), keep)
+    say(f"comparing {', '.join(limits)}: {runs} failovers of each kind, with and without EC2's latency")
+    results = comparison.run_bench(lab, pair, runs, say, keep)
     for latency, by_subject in results.items():
         console.print(comparison.table(latency, by_subject, limits))
     caption = "one failover of each, the nearest to the median, EC2's latency as is typical"
@@ -278,9 +276,9 @@ def main() -> int:
     """Run a command; a LabError is one line, Ctrl-C another."""
     os.chdir(PROJECT)
     try:
-        app(standalone_mode=False)
-    except typer.Exit as end:
-        return end.exit_code
+        # Without its standalone mode a command's Exit is what the call returns.
+        status = app(standalone_mode=False)
+        return status if isinstance(status, int) else 0
     except LabError as error:
         say(f"error: {error}")
         return 1
@@ -290,7 +288,6 @@ def main() -> int:
     except typer.BadParameter as error:
         say(f"error: {error.format_message()}")
         return 2
-    return 0
 
 
 if __name__ == "__main__":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from tests.drill.bench import Figures
 from tests.drill.phases import PHASES
+from tests.lab.paths import cache_dir
 
 LABELS = {
     "detection": "detection: the cluster gives the holder up",
@@ -29,6 +31,8 @@ PANELS = (("crash", "The holder loses power"), ("planned", "A planned move"))
 
 def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
     """Write the picture as SVG: a panel for each of PANELS, a bar for each subject that was measured."""
+    # Where it remembers the machine's fonts; without this it would make a folder of its own at the user's.
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
     import matplotlib as mpl
 
     mpl.use("svg")
