@@ -73,8 +73,8 @@ def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
     finally:
         if request.config.getoption("--keep") and request.session.testsfailed:
             # Straight to the terminal: a fixture's output would be shown with no test.
-            sys.__stderr__.write(f"\nthe lab is still there: make shell LAB={NAME} NODE=a\n")
-            sys.__stderr__.write(f"end it with: make down LAB={NAME}\n")
+            print(f"\nthe lab is still there: make shell LAB={NAME} NODE=a", file=sys.__stderr__)
+            print(f"end it with: make down LAB={NAME}", file=sys.__stderr__)
         else:
             lab.down()
 

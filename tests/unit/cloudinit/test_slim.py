@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,3 +140,22 @@ def test_the_scripts_have_nothing_that_thinning_would_break(path: Path) -> None:
     assert "<<E" not in script
     for line in script.splitlines():
         assert line.startswith(" " * (len(line) - len(line.lstrip()))), "indented by spaces alone"
+
+
+@pytest.mark.subprocess  # it asks other interpreters
+def test_every_python_makes_the_same_of_the_agent() -> None:
+    """A `pulumi up` from another machine must not replace the nodes."""
+    others = [found for minor in range(10, 16) if (found := shutil.which(f"python3.{minor}"))]
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from cloudinit import slim; "
+        "sys.stdout.write(slim.python(open(sys.argv[2], encoding='utf-8').read()))"
+    )
+    root = Path(slim.__file__).resolve().parents[1]
+    agent = root / "agent" / "ec2vip.py"
+    wanted = slim.python(agent.read_text(encoding="utf-8"))
+    for python in [sys.executable, *others]:
+        asked = subprocess.run(
+            [python, "-c", code, str(root), str(agent)], capture_output=True, text=True, check=False
+        )
+        # A name on PATH may stand for a version manager that has no such Python.
+        assert asked.returncode != 0 or asked.stdout == wanted, python
