@@ -8,7 +8,7 @@ export LAB
 WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
-.PHONY: help up status shell verify fault bench down env test check
+.PHONY: help up status shell verify fault bench down env test lint check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,5 +40,9 @@ env: ## what a shell needs to use the lab by hand: eval "$$(make -s env)"
 test: ## every tier
 	@$(TOOLS) test -- python -m pytest $(PYTEST)
 
-check: ## format, lint, types, shell scripts, unit tests
-	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && shellcheck cloudinit/*.sh tests/drill/subjects/*.sh .ci/run && python -m pytest tests/unit -q'
+lint: ## format, lint, types, shell scripts
+	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
+	shellcheck cloudinit/*.sh tests/drill/subjects/*.sh .ci/run'
+
+check: lint ## lint and the unit tier
+	@$(TOOLS) python -- python -m pytest tests/unit -q
