@@ -32,6 +32,9 @@ from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
 UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as a shell has it."""
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
 
@@ -267,7 +270,11 @@ def main() -> int:
     """Run a command; a LabError is one line, Ctrl-C another."""
     os.chdir(PROJECT)
     try:
-        app(standalone_mode=False)
+        # Typer returns the status of an Exit, and of Ctrl-C, where it isn't to end the process itself.
+        status = app(standalone_mode=False) or 0
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        return int(status)
     except typer.Exit as end:
         return end.exit_code
     except LabError as error:
@@ -275,7 +282,7 @@ def main() -> int:
         return 1
     except (KeyboardInterrupt, typer.Abort):
         say("interrupted; `make up` goes on from here, `make down` ends it")
-        return 130
+        return INTERRUPTED
     except typer.BadParameter as error:
         say(f"error: {error.format_message()}")
         return 2

@@ -19,6 +19,7 @@ from tests.cluster.story import Story
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
+from tests.lab.log import say
 from tests.lab.paths import PROJECT
 from tests.lab.toolchain import require_lab_machine
 
@@ -26,7 +27,7 @@ NAME = "cluster-tests"
 HOLLOW = "hollow-tests"
 WHOLE_LIMIT_S = 180.0
 TIMELINE_EVENTS = 60
-COROSYNC_LOG = ("tail", "--lines=30", "/var/log/corosync/corosync.log")
+COROSYNC_LOG = ("tail", "--lines=30", "/var/log/cluster/corosync.log")
 JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines=60")
 
 
@@ -72,9 +73,11 @@ def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield lab
     finally:
         if request.config.getoption("--keep") and request.session.testsfailed:
-            # Straight to the terminal: a fixture's output would be shown with no test.
-            sys.__stderr__.write(f"\nthe lab is still there: make shell LAB={NAME} NODE=a\n")
-            sys.__stderr__.write(f"end it with: make down LAB={NAME}\n")
+            capture = request.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                say(
+                    f"\nthe lab is still there: make shell LAB={NAME} NODE=a; end it with make down LAB={NAME}"
+                )
         else:
             lab.down()
 

@@ -85,6 +85,7 @@ class Hypervisor:
         self._lab, self._folder, self._image, self._hollow = lab, folder, image, hollow
         self._certificate, self._fabric, self._changed = certificate, fabric, changed
         self._timeline = timeline
+        self.shutdown_grace_s = SHUTDOWN_GRACE_S
 
     # --- what the EC2 API asks for -------------------------------------------------------------------------
 
@@ -285,7 +286,7 @@ class Hypervisor:
 
     def _cut_after_grace(self, node: Node, pressed: subprocess.Popen[bytes]) -> None:
         try:
-            pressed.wait(SHUTDOWN_GRACE_S)
+            pressed.wait(self.shutdown_grace_s)
         except subprocess.TimeoutExpired:
             with node.lock:
                 if node.process is pressed:
