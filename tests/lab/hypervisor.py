@@ -155,7 +155,11 @@ class Hypervisor:
     # --- the machine ---------------------------------------------------------------------------------------
 
     def _begin(self, node: Node, *, first: bool = False) -> None:
-        node.off.clear()
+        """Give it power, unless it has it: two may ask at once."""
+        with node.lock:
+            if not first and not node.off.is_set():
+                return
+            node.off.clear()
         threading.Thread(target=self._live, args=(node, first), name=node.instance_id, daemon=True).start()
 
     def _live(self, node: Node, first: bool) -> None:
