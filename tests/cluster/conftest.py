@@ -109,6 +109,22 @@ def pair(lab: Lab, request: pytest.FixtureRequest) -> Pair:
     return pair
 
 
+@pytest.fixture(scope="session")
+def snapshot(lab: Lab) -> None:
+    """Keep the pair as it is now, whole; `fresh` comes back to it."""
+    lab_pair(lab).wait_until_whole(WHOLE_LIMIT_S)
+    lab.snapshot()
+
+
+@pytest.fixture
+def fresh(lab: Lab, snapshot: None) -> Pair:
+    """The pair as it was when it was formed: files, cluster and addresses, whatever tests have done since."""
+    lab.restore()
+    pair = lab_pair(lab)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+    return pair
+
+
 @pytest.fixture
 def story(lab: Lab, pair: Pair) -> Iterator[Story]:
     """The pair as nodes and a client; whole again at the end, whatever the test has done to it."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.hollow import VIP, A, Hollow, eventually
+from tests.cluster.hollow import VIP, A, B, Hollow, eventually
 from tests.lab import cgroup
 from tests.lab.cgroup import Cgroup
 from tests.lab.disk import LAYER_BYTES
@@ -150,3 +150,45 @@ def _members(hollow: Hollow, group: Cgroup) -> list[str]:
     """The group's processes, by their ids inside the lab."""
     folder = next(f for f in group.folders if (f / "memory.stat").exists())
     return run([*hollow.lab.enter(), "cat", str(folder / "cgroup.procs")]).stdout.split()
+
+
+def test_a_restore_puts_addresses_power_and_disks_back_and_ends_faults(hollow: Hollow) -> None:
+    lab, faults = hollow.lab, Faults(hollow.lab)
+    hollow.assign(hollow.a)
+    lab.snapshot()
+    for node in (hollow.a, hollow.b):
+        hollow.wait_for_power(node)
+    hollow.assign(hollow.b)
+    hollow.assign(hollow.b, THIRD)
+    hollow.ec2.stop_instances(InstanceIds=[hollow.a])
+    eventually(lambda: hollow.state(hollow.a) == "stopped")
+    root = lab.folder / "nodes" / hollow.b / "disk/root"
+    run([*lab.enter(), "touch", str(root / "litter")])
+    faults.isolate(hollow.b)
+    faults.stall(hollow.b)
+    faults.cpu_starved(hollow.b)
+    faults.imds(hollow.b, "down")
+    lab.restore()
+    for node in (hollow.a, hollow.b):
+        hollow.wait_for_power(node)
+    assert hollow.addresses(hollow.a) == [A, VIP]
+    assert len(hollow.addresses(hollow.b)) == 1
+    assert hollow.client_reaches(B)
+    assert hollow.metadata(hollow.b) == "200"
+    assert Cgroup(lab.name, hollow.b).cpu_limit() == cgroup.CPUS
+    assert run([*lab.enter(), "ls", str(root / "litter")], check=False).returncode != 0
+
+
+def test_a_restore_says_what_it_cannot_bring_back(hollow: Hollow) -> None:
+    (hollow.lab.folder / "snapshot.json").unlink(missing_ok=True)
+    with pytest.raises(LabError, match="has no snapshot"):
+        hollow.lab.restore()
+    third = hollow.launch(THIRD)
+    hollow.lab.snapshot()
+    for node in (hollow.a, hollow.b, third):
+        hollow.wait_for_power(node)
+    hollow.ec2.terminate_instances(InstanceIds=[third])
+    eventually(lambda: hollow.state(third) == "terminated")
+    with pytest.raises(LabError, match=f"{third} is terminated"):
+        hollow.lab.restore()
+    (hollow.lab.folder / "snapshot.json").unlink()

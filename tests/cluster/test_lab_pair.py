@@ -13,7 +13,9 @@ import pytest
 from tests.cluster.conftest import NAME, command, evidence
 from tests.cluster.hollow import eventually
 from tests.cluster.story import Story
+from tests.drill.pair import Pair
 from tests.lab.faults import Faults
+from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
 from tests.lab.prober import probing
 from tests.lab.timeline import silences
@@ -129,3 +131,19 @@ def test_a_failed_tests_report_has_timeline_journals_and_corosyncs_log(story: St
     for node in story.nodes:
         assert "pacemaker-controld" in found[f"journal of {node.instance_id}"]
         assert "[QUORUM] Members" in found[f"corosync.log of {node.instance_id}"]
+
+
+def test_a_restored_pair_is_as_it_was_whatever_happened_to_it(fresh: Pair, lab: Lab) -> None:
+    story = Story(lab, fresh)
+    holder, other = story.holder, story.other
+    holder.run("touch", "/var/lib/pacemaker/litter")
+    holder.run("rm", "/etc/corosync/corosync.conf")
+    other.run("systemctl", "disable", "--now", "pacemaker")
+    Faults(lab).isolate(other.instance_id)
+    Faults(lab).vip_stolen(story.vip)
+    lab.restore()
+    story.becomes_whole()
+    assert story.holder == holder
+    assert holder.tries("ls", "/var/lib/pacemaker/litter") is None
+    holder.run("test", "-s", "/etc/corosync/corosync.conf")
+    assert other.run("systemctl", "is-enabled", "pacemaker").strip() == "enabled"

@@ -135,6 +135,7 @@ def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..
     return {
         "begin-fault": begin_fault,
         "end-fault": end_fault,
+        "end-all-faults": emulator.faults.clear,
         "power-loss": hypervisor.power_loss,
         "power-on": hypervisor.power_on,
         "keep-disk": hypervisor.keep_disk,
