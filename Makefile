@@ -3,6 +3,8 @@
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB
+# Run as root, Python would leave files of root's in the checkout.
+export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ec2vip)/pycache
 
 # Commands on a running lab install nothing where there is none.
 WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \

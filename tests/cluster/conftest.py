@@ -19,6 +19,7 @@ from tests.cluster.story import Story
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
+from tests.lab.log import say
 from tests.lab.paths import PROJECT
 from tests.lab.toolchain import require_lab_machine
 
@@ -26,7 +27,7 @@ NAME = "cluster-tests"
 HOLLOW = "hollow-tests"
 WHOLE_LIMIT_S = 180.0
 TIMELINE_EVENTS = 60
-COROSYNC_LOG = ("tail", "--lines=30", "/var/log/corosync/corosync.log")
+COROSYNC_LOG = ("tail", "--lines=30", "/var/log/cluster/corosync.log")
 JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines=60")
 
 
@@ -72,9 +73,11 @@ def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
         yield lab
     finally:
         if request.config.getoption("--keep") and request.session.testsfailed:
-            # Straight to the terminal: a fixture's output would be shown with no test.
-            print(f"\nthe lab is still there: make shell LAB={NAME} NODE=a", file=sys.__stderr__)
-            print(f"end it with: make down LAB={NAME}", file=sys.__stderr__)
+            capture = request.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                say(
+                    f"\nthe lab is still there: make shell LAB={NAME} NODE=a; end it with make down LAB={NAME}"
+                )
         else:
             lab.down()
 
@@ -101,6 +104,22 @@ def hollow(hollow_lab: Hollow) -> Hollow:
 @pytest.fixture
 def pair(lab: Lab, request: pytest.FixtureRequest) -> Pair:
     """The pair, whole."""
+    pair = lab_pair(lab)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+    return pair
+
+
+@pytest.fixture(scope="session")
+def snapshot(lab: Lab) -> None:
+    """Keep the pair as it is now, whole; `fresh` comes back to it."""
+    lab_pair(lab).wait_until_whole(WHOLE_LIMIT_S)
+    lab.snapshot()
+
+
+@pytest.fixture
+def fresh(lab: Lab, snapshot: None) -> Pair:
+    """The pair as it was when it was formed: files, cluster and addresses, whatever tests have done since."""
+    lab.restore()
     pair = lab_pair(lab)
     pair.wait_until_whole(WHOLE_LIMIT_S)
     return pair

@@ -39,10 +39,14 @@ class Cgroup:
             for part in (folder.parent, folder):
                 part.mkdir(exist_ok=True)
                 _delegate(part)
+        self.set_bounds()
+        return self._take_real_time()
+
+    def set_bounds(self) -> None:
+        """Memory, processor time and processes as every node has them."""
         self.limit_memory(MEMORY_BYTES)
         self.limit_cpu(CPUS)
         self._write("pids.max", str(PROCESSES))
-        return self._take_real_time()
 
     def _take_real_time(self) -> str:
         """Version 1 gives a new group no real-time budget, and Corosync could not have its priority."""

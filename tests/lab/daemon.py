@@ -127,14 +127,21 @@ def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..
             setattr(emulator.settings, key, value)
         return before
 
+    def set_grace(seconds: float) -> float:
+        """Change how long a guest may take to shut down, and return what it was."""
+        before, hypervisor.shutdown_grace_s = hypervisor.shutdown_grace_s, seconds
+        return before
+
     return {
         "begin-fault": begin_fault,
         "end-fault": end_fault,
+        "end-all-faults": emulator.faults.clear,
         "power-loss": hypervisor.power_loss,
         "power-on": hypervisor.power_on,
         "keep-disk": hypervisor.keep_disk,
         "reset-disk": hypervisor.reset_disk,
         "set-delays": set_delays,
+        "set-grace": set_grace,
     }
 
 

@@ -36,8 +36,10 @@ def probing(lab: Lab, address: str) -> Iterator[None]:
 
     Raises LabError where it does not answer at first.
     """
-    words = [*lab.in_client(), sys.executable, "-m", "tests.lab.prober", address, str(lab.folder)]
-    process = subprocess.Popen(words, cwd=PROJECT, stdin=subprocess.PIPE, start_new_session=True)
+    # Whoever enters the lab's mounts loses the folder it came from.
+    python = ["env", f"PYTHONPATH={PROJECT}", "PYTHONDONTWRITEBYTECODE=1", sys.executable]
+    words = [*lab.in_client(), *python, "-m", "tests.lab.prober", address, str(lab.folder)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     assert process.stdin is not None
     try:
         began, deadline = time.monotonic(), time.monotonic() + FIRST_ANSWER_LIMIT_S
