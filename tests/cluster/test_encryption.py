@@ -91,7 +91,7 @@ def test_what_the_nodes_say_is_unreadable_to_who_listens(lab: Lab, pair: Pair) -
     on(lab, there, "crm_attribute", "--name", "test-note", "--delete")
 
 
-def test_the_key_is_in_no_attribute_log_or_argument_of_the_nodes(lab: Lab, pair: Pair, key: str) -> None:
+def test_the_key_is_in_no_attribute_log_or_report_of_the_nodes(lab: Lab, pair: Pair, key: str) -> None:
     for instance_id in pair.node_ids:
         attribute = lab.client("ec2").describe_instance_attribute(
             InstanceId=instance_id, Attribute="userData"
@@ -99,5 +99,8 @@ def test_the_key_is_in_no_attribute_log_or_argument_of_the_nodes(lab: Lab, pair:
         assert key[:24] not in attribute
         seen = on(lab, instance_id, "journalctl", "--no-pager", "--boot")
         seen += on(lab, instance_id, "cat", "/var/log/ec2vip-bootstrap.log")
+        report = on(lab, instance_id, "/usr/local/sbin/ec2vip-report")
+        assert "Node List" in report
+        seen += report
         assert "== key" in seen
         assert key[:24] not in seen

@@ -144,8 +144,9 @@ class TestAsAProgram:
         a.act("start")
         a.api.calls.clear()
         text = program.read_text()
-        assert "IMDS_ADDRESS = (" in text
-        program.write_text(re.sub("IMDS_ADDRESS = .*", f"IMDS_ADDRESS = {a.address!r}", text, count=1))
+        text, found = re.subn("IMDS_ADDRESS ?= ?[(].*", f"IMDS_ADDRESS = {a.address!r}", text, count=1)
+        assert found
+        program.write_text(text)
         environ = {
             "OCF_RESKEY_ec2_vip": VIP,
             "OCF_RESOURCE_INSTANCE": "vip-ec2",
