@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import secrets
 import subprocess
 import time
@@ -91,13 +92,17 @@ def test_what_the_nodes_say_is_unreadable_to_who_listens(lab: Lab, pair: Pair) -
     on(lab, there, "crm_attribute", "--name", "test-note", "--delete")
 
 
-def test_the_key_is_in_no_attribute_log_or_argument_of_the_nodes(lab: Lab, pair: Pair, key: str) -> None:
+def test_the_key_is_in_no_attribute_log_or_report_of_the_nodes(lab: Lab, pair: Pair, key: str) -> None:
     for instance_id in pair.node_ids:
         attribute = lab.client("ec2").describe_instance_attribute(
             InstanceId=instance_id, Attribute="userData"
         )["UserData"]["Value"]
-        assert key[:24] not in attribute
-        seen = on(lab, instance_id, "journalctl", "--no-pager", "--boot")
+        seen = gzip.decompress(base64.b64decode(attribute)).decode()
+        assert "crypto_cipher: aes256" in seen
+        seen += on(lab, instance_id, "journalctl", "--no-pager", "--boot")
         seen += on(lab, instance_id, "cat", "/var/log/ec2vip-bootstrap.log")
+        report = on(lab, instance_id, "/usr/local/sbin/ec2vip-report")
+        assert "Node List" in report
+        seen += report
         assert "== key" in seen
         assert key[:24] not in seen
