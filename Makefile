@@ -1,5 +1,5 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; STACK, NODE, JSON, TRIALS and RUNS as the README says.
+# LAB=name works on another lab; STACK, NODE, JSON and TRIALS as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB
@@ -8,7 +8,7 @@ export LAB
 WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
-.PHONY: help up status shell verify bench down env test check
+.PHONY: help up status shell verify bench fault down env test check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ verify: ## break the pair in every trial, measure the client's outage (TRIALS="r
 
 bench: ## ours beside awsvip and the settings of 2015, RUNS=10 failovers of each kind; build/bench.json and .svg
 	$(call WITH_LAB,bench,exit 1)
+
+fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list
+	$(if $(NAME),$(call WITH_LAB,fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS)),exit 1),@$(TOOLS) python -- python -m tests fault)
 
 down: ## pulumi destroy, then the lab's end; nothing stays
 	$(call WITH_LAB,down,true)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Any
 
 from .identity import POLICY_VERSION, SSM_POLICY
@@ -160,3 +162,14 @@ def _allow(
 def _made_by(actions: tuple[str, ...]) -> dict[str, Any]:
     """A condition that is true while one of the actions is making the resource."""
     return {"StringEquals": {"ec2:CreateAction": [action.removeprefix("ec2:") for action in actions]}}
+
+
+def main() -> None:
+    """Print the policy for an account and a Region: `python -m infra.deployer 123456789012 us-east-1`."""
+    account, region, *pair = sys.argv[1:]
+    policy = deployer_policy(account, region, pair=pair[0] if pair else "ec2vip")
+    sys.stdout.write(json.dumps(policy, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -14,11 +15,12 @@ from cloudinit.platforms import PLATFORMS, SsmAmi
 from cloudinit.spec import Member, NodeSpec
 from cloudinit.userdata import render
 
-from .errors import ConfigError
+from .errors import ConfigError, looked_up
 from .tags import Scope
 
 # One address of its own, and the VIP.
 ADDRESSES_NEEDED = 2
+NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,11 @@ def architecture(instance_type: str) -> str:
 
     Raises ConfigError where its interfaces have no room for a second address, or no platform runs on it.
     """
-    facts = aws.ec2.get_instance_type(instance_type=instance_type)
+    facts = looked_up(
+        f"instanceType {instance_type}",
+        "set ec2vip:instanceType to one that this Region has, such as t3.micro",
+        lambda: aws.ec2.get_instance_type(instance_type=instance_type),
+    )
     room = facts.maximum_ipv4_addresses_per_interface
     if room < ADDRESSES_NEEDED:
         raise ConfigError(
@@ -58,18 +64,21 @@ def architecture(instance_type: str) -> str:
 
 
 def newest_ami(platform: str, arch: str) -> str:
-    """The id of the platform's newest image."""
+    """The id of the platform's newest image. Raises ConfigError where this Region has none."""
+    setting = f"platform {platform} for {arch}"
     source = PLATFORMS[platform].ami[arch]
     if isinstance(source, SsmAmi):
-        return str(aws.ssm.get_parameter(name=source.parameter).insecure_value)
-    found = aws.ec2.get_ami(
-        most_recent=True,
-        owners=[source.owner],
-        filters=[
-            aws.ec2.GetAmiFilterArgs(name="name", values=[source.name_pattern]),
-            aws.ec2.GetAmiFilterArgs(name="architecture", values=[arch]),
-            aws.ec2.GetAmiFilterArgs(name="state", values=["available"]),
-        ],
+        named = looked_up(setting, NO_IMAGE, lambda: aws.ssm.get_parameter(name=source.parameter))
+        return str(named.insecure_value)
+    filters = {"name": source.name_pattern, "architecture": arch, "state": "available"}
+    found = looked_up(
+        setting,
+        NO_IMAGE,
+        lambda: aws.ec2.get_ami(
+            most_recent=True,
+            owners=[source.owner],
+            filters=[aws.ec2.GetAmiFilterArgs(name=name, values=[value]) for name, value in filters.items()],
+        ),
     )
     return str(found.id)
 
@@ -167,8 +176,10 @@ def specs(
     platform: str,
     token_ms: int,
     package_repository: str,
+    encryption_key: bytes | None,
 ) -> tuple[NodeSpec, NodeSpec]:
     """What each node is told; `prefix_length` is the subnet's, `token_ms` in milliseconds."""
+    encryption: dict[str, Any] = {"encryption_key": encryption_key} if encryption_key else {}
     members = (
         Member(name=f"{name}-a", address=addresses[0]),
         Member(name=f"{name}-b", address=addresses[1]),
@@ -183,6 +194,7 @@ def specs(
             platform=platform,
             token_ms=token_ms,
             package_repository=package_repository,
+            **encryption,
         )
         for member in members
     )

@@ -122,6 +122,7 @@ class FloatingIpPair(pulumi.ComponentResource):
                 args.platform,
                 args.token_ms,
                 args.package_repository,
+                args.encryption_key,
             ),
             subnet_id=subnet.subnet_id,
             security_group_id=groups.nodes.id,

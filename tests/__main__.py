@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: `python -m tests up|status|shell|verify|down|env`.
+"""The commands behind the Makefile: `python -m tests up|status|shell|verify|fault|down|env`.
 
 Run them through `make`, which installs what they need first.
 """
@@ -23,12 +23,17 @@ from tests.drill.clouds import STACK, lab_pair, lab_stack
 from tests.drill.pair import NodeView, Pair
 from tests.drill.trials import TRIALS, Result, report, run_trial
 from tests.lab.errors import LabError
+from tests.lab.faults import Faults
+from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.lab import Lab
 from tests.lab.log import say, step
 from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
 
 UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
+
+INTERRUPTED = 130
+"""The exit status of a program that Ctrl-C ended (128 + SIGINT)."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -50,7 +55,8 @@ def up(
     started = time.monotonic()
     lab = Lab(name)
     with step(f"starting the lab {name!r}"):
-        lab.up(latency)
+        lab.up()
+        lab.set_latency(latency)
     stack = lab_stack(lab)
     with step("pulumi up"):
         stack.up()
@@ -249,6 +255,32 @@ def bench(
 
 
 @app.command()
+def fault(
+    what: Annotated[str, typer.Argument(metavar="NAME", help="Which fault; without one, the list.")] = "",
+    node: Annotated[str, typer.Option("--node", help="a or b.")] = "a",
+    seconds: Annotated[float, typer.Option("--seconds", help="How long.")] = 10.0,
+    name: LabOption = DEFAULT_LAB,
+) -> None:
+    """Break something for some seconds, and put it back; also on Ctrl-C. Without a name: list the faults."""
+    if not what:
+        for entry in CATALOGUE.values():
+            print(f"{entry.name:<28} {entry.does}")
+        return
+    if what not in CATALOGUE:
+        raise LabError(f"there is no fault {what!r}", "`make fault` lists them")
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    named = {view.name.rpartition("-")[2]: view.instance_id for view in pair.nodes()}
+    if node not in named:
+        raise LabError(f"there is no node {node!r}", f"say {' or '.join(sorted(named))}")
+    (other,) = [key for key in named.values() if key != named[node]]
+    with CATALOGUE[what].begin(Faults(lab), Target(named[node], other, pair.vip)):
+        say(f"{what}: {CATALOGUE[what].does}; for {seconds:g} s, or until Ctrl-C")
+        time.sleep(seconds)
+    say(f"{what}: undone")
+
+
+@app.command()
 def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)
@@ -276,18 +308,15 @@ def main() -> int:
     """Run a command; a LabError is one line, Ctrl-C another."""
     os.chdir(PROJECT)
     try:
-        # Without its standalone mode a command's Exit is what the call returns.
-        status = app(standalone_mode=False)
-        return status if isinstance(status, int) else 0
+        app()
     except LabError as error:
         say(f"error: {error}")
         return 1
-    except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; `make up` goes on from here, `make down` ends it")
-        return 130
-    except typer.BadParameter as error:
-        say(f"error: {error.format_message()}")
-        return 2
+    except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
+        if end.code == INTERRUPTED:
+            say("interrupted; `make up` goes on from here, `make down` ends it")
+        return int(end.code or 0)
+    return 0
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.hollow import Hollow
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
@@ -21,6 +22,7 @@ from tests.lab.paths import PROJECT
 from tests.lab.toolchain import require_lab_machine
 
 NAME = "cluster-tests"
+HOLLOW = "hollow-tests"
 WHOLE_LIMIT_S = 180.0
 JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines=60")
 
@@ -62,6 +64,25 @@ def lab(machine: None) -> Iterator[Lab]:
         yield lab
     finally:
         lab.down()
+
+
+@pytest.fixture(scope="session")
+def hollow_lab(machine: None) -> Iterator[Hollow]:
+    """A lab in which no guest boots, for what the lab itself promises."""
+    lab = Lab(HOLLOW)
+    lab.down()
+    lab.up(hollow=True)
+    try:
+        yield Hollow(lab)
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def hollow(hollow_lab: Hollow) -> Hollow:
+    """The same, with both nodes on and the VIP nowhere."""
+    hollow_lab.clean()
+    return hollow_lab
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tests.drill.probe import Outage
 from tests.lab.lab import Lab
+from tests.lab.timeline import Event
 
 PHASES = ("detection", "stop", "transition", "agent", "API", "OS address")
 """What a client's outage is stacked up from, in order.
@@ -58,19 +58,13 @@ def journal(lab: Lab, instance_id: str, since: float) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.time)
 
 
-def timeline(lab: Lab, since: float) -> list[dict[str, Any]]:
-    """The lab's own events after `since` (s since 1970)."""
-    lines = (lab.folder / "timeline.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event.get("wall", 0.0) > since]
-
-
 def failover(
     *,
     fault: float,
     outage: Outage,
     old: Iterable[Entry],
     new: Iterable[Entry],
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[Event],
     resources: tuple[str, str],
     crash: bool,
 ) -> Failover:
@@ -112,20 +106,16 @@ def failover(
 STARTS = ("start", "migrate_from")
 
 
-def _mark_ec2(marks: dict[str, float | None], events: Sequence[Mapping[str, Any]]) -> None:
+def _mark_ec2(marks: dict[str, float | None], events: Sequence[Event]) -> None:
     """The call that moved the VIP, and when its effect was there: the last begun before the first reply."""
     end = marks["first reply"] or 0.0
     for event in events:
-        if (
-            event.get("kind") == "api"
-            and event["action"] == "AssignPrivateIpAddresses"
-            and event["status"] == 200
-        ):
-            request = event["wall"] - event["latency_s"]
+        if event.kind == "api" and event["action"] == "AssignPrivateIpAddresses" and event["status"] == 200:
+            request = event.wall - event["latency_s"]
             if request < end:
-                marks["request"], marks["accepted"] = request, event["wall"]
-        elif event.get("kind") == "route" and event["eni_id"] and event["wall"] <= end:
-            marks["route"] = event["wall"]
+                marks["request"], marks["accepted"] = request, event.wall
+        elif event.kind == "route" and event["eni_id"] and event.wall <= end:
+            marks["route"] = event.wall
 
 
 def _phases(marks: Mapping[str, float]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """One control group per node, in whichever hierarchies this machine has (version 1, 2 or both).
 
-Without it the nodes' init systems would share one group and end each other's services. It bounds a node's memory
-and lets a fault freeze it.
+Without it the nodes' init systems would share one group and end each other's services. It bounds a node's memory,
+processor time and processes, and lets a fault freeze or starve it.
 """
 
 from __future__ import annotations
@@ -15,29 +15,41 @@ from tests.lab.errors import LabError
 MOUNT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "freezer", "memory", "pids", "systemd", "unified")
 MEMORY_BYTES = 2 << 30
-"""A bound, not a need: a node with the whole stack uses some 250 MB."""
+"""A bound, not a need: a node with the whole stack uses some 250 MB, and 300 MB for what its disk holds."""
+CPUS = 2.0
+"""As many as a t3.micro has; the bound is there so that one node can't take a larger machine."""
+PROCESSES = 4096
+CPU_PERIOD_US = 100_000
 
-RT_BUDGET = "cpu.rt_runtime_us"
-RT_BUDGET_US = 200_000
-"""Of every second, per node; Corosync needs a hundredth of it, and two labs fit into the machine's 950 000."""
+RT_RUNTIME, RT_PERIOD = "cpu.rt_runtime_us", "cpu.rt_period_us"
+RT_PERIOD_US, RT_RUNTIME_US = 100_000, 6_000
+"""The share of real-time processes, per node. Corosync needs a hundredth; whoever exceeds it waits out the period,
+which is therefore a tenth of a token. Seven labs fit into what the kernel gives away."""
 
 
 class Cgroup:
-    """The control group `ec2vip-lab-LAB/NODE`, made at once, removed by `remove()`."""
+    """The control group `ec2vip-lab-LAB/NODE`."""
 
     def __init__(self, lab: str, node: str) -> None:
         self.folders = [root / f"ec2vip-lab-{lab}" / node for root in _hierarchies()]
+
+    def make(self) -> None:
+        """Make it with its bounds; `remove()` removes it with the whole lab."""
         for folder in self.folders:
             for part in (folder.parent, folder):
                 part.mkdir(exist_ok=True)
                 _delegate(part)
-        self._write("memory.max", str(MEMORY_BYTES))
-        self._write("memory.limit_in_bytes", str(MEMORY_BYTES))
+        self.limit_memory(MEMORY_BYTES)
+        self.limit_cpu(CPUS)
+        self._write("pids.max", str(PROCESSES))
         # Version 1 gives a new group no real-time budget, and Corosync could not have its priority.
         for folder in self.folders:
-            if (folder / RT_BUDGET).exists():
-                (folder.parent / RT_BUDGET).write_text(str(2 * RT_BUDGET_US))
-                (folder / RT_BUDGET).write_text(str(RT_BUDGET_US))
+            for part, nodes in ((folder.parent, 2), (folder, 1)):
+                if (part / RT_RUNTIME).exists():
+                    # Where many labs have taken all there is, Corosync goes on without priority, and says so.
+                    with contextlib.suppress(OSError):
+                        (part / RT_PERIOD).write_text(str(RT_PERIOD_US))
+                        (part / RT_RUNTIME).write_text(str(nodes * RT_RUNTIME_US))
 
     def procs(self) -> list[str]:
         """The files into which a process writes its id to enter the group."""
@@ -48,10 +60,63 @@ class Cgroup:
             if (folder / file).exists():
                 (folder / file).write_text(value)
 
+    def _read(self, *files: str) -> str:
+        """The first of these files that the machine's version of control groups has."""
+        for folder in self.folders:
+            for file in files:
+                if (folder / file).exists():
+                    return (folder / file).read_text()
+        raise LabError(f"no {files[0]} in the node's control groups", "mount that controller")
+
     def freeze(self, frozen: bool) -> None:
-        """Stop or resume every process of the node where it stands."""
+        """Stop or resume every process of the node where it stands; returns when they all have."""
         self._write("cgroup.freeze", "1" if frozen else "0")
         self._write("freezer.state", "FROZEN" if frozen else "THAWED")
+        for _ in range(500):
+            if self.is_frozen() == frozen:
+                return
+            time.sleep(0.01)
+        raise LabError("the node's processes do not stop", "see the stacks of those in its control group")
+
+    def is_frozen(self) -> bool:
+        """Whether all of its processes are stopped by `freeze`."""
+        state = self._read("freezer.state", "cgroup.events")
+        return state.strip() == "FROZEN" or "frozen 1" in state
+
+    def limit_cpu(self, cpus: float) -> None:
+        """Let the node have this much processor time at most, in processors.
+
+        Real-time processes, such as Corosync, are not counted: the kernel has another budget for them.
+        """
+        quota = max(1000, int(cpus * CPU_PERIOD_US))
+        self._write("cpu.max", f"{quota} {CPU_PERIOD_US}")
+        self._write("cpu.cfs_period_us", str(CPU_PERIOD_US))
+        self._write("cpu.cfs_quota_us", str(quota))
+
+    def cpu_limit(self) -> float:
+        """What `limit_cpu` has set."""
+        words = self._read("cpu.cfs_quota_us", "cpu.max").split()
+        return float(words[0]) / CPU_PERIOD_US
+
+    def limit_memory(self, most: int) -> None:
+        """Let the node have this many bytes at most, files in memory and its disk included.
+
+        Raises OSError (version 1) where more than that is in use and can't be freed.
+        """
+        self._write("memory.max", str(most))
+        self._write("memory.limit_in_bytes", str(most))
+
+    def memory_limit(self) -> int:
+        """What `limit_memory` has set."""
+        return int(self._read("memory.limit_in_bytes", "memory.max"))
+
+    def memory_needed(self) -> int:
+        """Bytes in use that can't be read again from a disk: processes', the kernel's, and of files in memory."""
+        stat = dict(line.split() for line in self._read("memory.stat").splitlines())
+        if "anon" in stat:
+            return sum(int(stat.get(name, 0)) for name in ("anon", "kernel", "shmem", "unevictable"))
+        kernel = int(self._read("memory.kmem.usage_in_bytes"))
+        return kernel + sum(int(stat[f"total_{name}"]) for name in ("rss", "shmem", "unevictable"))
 
 
 def _hierarchies() -> list[Path]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import itertools
 import json
 import os
 import signal
@@ -20,21 +21,23 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.lab.paths import PROJECT, lab_dir
+
+if TYPE_CHECKING:
+    from tests.lab.emulator import Emulator, Fault
+    from tests.lab.hypervisor import Hypervisor
 
 REGION = "us-east-1"
 API_NAME = f"ec2.{REGION}.amazonaws.com"
 MIRROR_NAME = "mirror.lab.internal"
-SETTINGS_FILE = "settings.json"
-"""In the lab's folder: fields of the emulator's `Settings`; read at the start, and again on SIGHUP."""
 
 
-def spawn(name: str, image: Path, log: Path) -> subprocess.Popen[bytes]:
+def spawn(name: str, image: Path, log: Path, *, hollow: bool = False) -> subprocess.Popen[bytes]:
     """Start the lab's process behind its walls, detached from the caller. Its child is process 1 inside."""
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -49,6 +52,7 @@ def spawn(name: str, image: Path, log: Path) -> subprocess.Popen[bytes]:
                     "--propagation=private",
                 ),
                 *(sys.executable, "-m", "tests.lab.daemon", name, str(image)),
+                *(["hollow"] if hollow else []),
             ],
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
@@ -97,14 +101,52 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-def serve(name: str, image: Path) -> None:
+def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..., Any]]:
+    """What may be asked of the lab's process through `control`, by name."""
+    faults: dict[int, Fault] = {}
+    numbers = itertools.count(1)
+
+    def begin_fault(part: str, instance_id: str | None, kind: str, seconds: float) -> int:
+        """Break the `api` or the metadata service (`imds`) for an instance; the number is for `end-fault`."""
+        begin = {"api": emulator.faults.api, "imds": emulator.faults.imds}[part]
+        fault = begin(instance_id, kind, seconds)
+        faults[number := next(numbers)] = fault
+        return number
+
+    def end_fault(number: int) -> None:
+        if fault := faults.pop(number, None):
+            fault.undo()
+
+    def set_delays(**seconds: float) -> dict[str, float]:
+        """Change EC2's times (see emulator.Settings) and return what they were."""
+        unknown = seconds.keys() - {key for key in vars(emulator.settings) if key.endswith("_s")}
+        if unknown:
+            raise ValueError(f"there is no setting {sorted(unknown)[0]!r}; see emulator/settings.py")
+        before = {key: getattr(emulator.settings, key) for key in seconds}
+        for key, value in seconds.items():
+            setattr(emulator.settings, key, value)
+        return before
+
+    return {
+        "begin-fault": begin_fault,
+        "end-fault": end_fault,
+        "power-loss": hypervisor.power_loss,
+        "power-on": hypervisor.power_on,
+        "keep-disk": hypervisor.keep_disk,
+        "reset-disk": hypervisor.reset_disk,
+        "set-delays": set_delays,
+    }
+
+
+def serve(name: str, image: Path, hollow: bool) -> None:
     """Build the lab and serve it until the process is ended."""
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 
-    from tests.lab import fabric, layout, names
-    from tests.lab.emulator import Emulator, Settings
+    from tests.lab import control, fabric, layout, names
+    from tests.lab.emulator import Emulator
     from tests.lab.hypervisor import Hypervisor
+    from tests.lab.timeline import Timeline
 
     folder = lab_dir(name)
     plane = fabric.Fabric()
@@ -122,32 +164,26 @@ def serve(name: str, image: Path) -> None:
         state["nodes"] = {key: {"leader": node.leader} for key, node in hypervisor.nodes.items()}
         state_file.write(state)
 
-    timeline = (folder / "timeline.jsonl").open("a", buffering=1)
+    timeline = Timeline(folder)
 
     def record(event: dict[str, Any]) -> None:
-        timeline.write(json.dumps({"t": time.monotonic(), **event}, default=str) + "\n")
+        # A fault is told by whoever asked for it, under its own name.
+        if event["kind"] != "fault":
+            timeline.append(**event)
 
     def follow() -> None:
         try:
             for change in plane.apply(emulator.interfaces(), emulator.rules()):
-                record({"event": "fabric", "change": change})
+                timeline.append("fabric", change=change)
         except Exception:
             traceback.print_exc()
 
-    settings = Settings.instant()
-
-    def adjust(*_: object) -> None:
-        vars(settings).update(json.loads((folder / SETTINGS_FILE).read_text()))
-
-    if (folder / SETTINGS_FILE).exists():
-        adjust()
-    signal.signal(signal.SIGHUP, adjust)
-
-    hypervisor = Hypervisor(name, folder / "nodes", image / "root", certificate, plane, publish)
-    emulator = Emulator(
-        region=REGION, settings=settings, machines=hypervisor, on_change=follow, record=record
+    hypervisor = Hypervisor(
+        name, folder / "nodes", image / "root", certificate, plane, publish, timeline, hollow
     )
+    emulator = Emulator(region=REGION, machines=hypervisor, on_change=follow, record=record)
     hypervisor.emulator = emulator
+    control.serve(folder, actions(emulator, hypervisor))
 
     def inside() -> None:
         emulator.serve(layout.API, 443, ssl_context=context, sock=_listen(layout.API, 443))
@@ -157,14 +193,12 @@ def serve(name: str, image: Path) -> None:
 
     fabric.in_namespace(layout.FABRIC, inside)
     state["endpoint"] = emulator.serve("127.0.0.1").url
-    state["pid"] = os.getpid()
     state["ready"] = True
     publish()
-    while True:
-        signal.pause()
+    signal.pause()
 
 
-def main(name: str, image: str) -> int:
+def main(name: str, image: str, kind: str = "") -> int:
     """Process 1 inside: private /run, one child that serves, and a wait for whatever ends."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"], check=True)
     for folder in ("/run/netns", "/run/lock"):
@@ -172,7 +206,7 @@ def main(name: str, image: str) -> int:
     child = os.fork()
     if child == 0:
         try:
-            serve(name, Path(image))
+            serve(name, Path(image), kind == "hollow")
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -184,4 +218,4 @@ def main(name: str, image: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

@@ -26,6 +26,7 @@ from tests.lab.layout import (
     IMDS,
     MIRROR,
     RESOLVER,
+    link_of,
 )
 from tests.lab.process import run
 
@@ -55,8 +56,8 @@ def in_namespace(name: str, action: Callable[[], T]) -> T:
 
 
 def link_name(interface: Interface) -> str:
-    """The fabric's end of an interface: its id cut to the kernel's 15 characters."""
-    return "eni" + interface.eni_id.removeprefix("eni-")[-11:]
+    """The fabric's end of an interface."""
+    return link_of(interface.eni_id)
 
 
 def namespace_of(interface: Interface) -> str:

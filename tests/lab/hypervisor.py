@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -17,17 +16,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import cgroup
+from tests.lab import cgroup, journal
+from tests.lab.disk import Disk
 from tests.lab.emulator import Emulator, Interface
 from tests.lab.errors import LabError
 from tests.lab.fabric import Fabric, namespace_of
-from tests.lab.process import run
+from tests.lab.layout import node_words
+from tests.lab.timeline import Timeline
 
 RESTART_STATUS = 133
 """How systemd-nspawn --keep-unit ends when the guest reboots (EXIT_FORCE_RESTART)."""
 
 SHUTDOWN_GRACE_S = 120.0
 """EC2 powers a guest off that ignores the power button for a few minutes; four for a reboot (RebootInstances)."""
+
+POWER_LIMIT_S = 20.0
+"""A machine whose power is cut is gone in some 0.1 s."""
 
 CAPABILITIES = "CAP_NET_ADMIN,CAP_NET_RAW,CAP_SYS_NICE,CAP_IPC_LOCK"
 """What IPaddr2, the raw sockets of ping, and corosync's priority and locked memory want beyond the default."""
@@ -45,10 +49,13 @@ class Node:
     instance_id: str
     folder: Path
     group: cgroup.Cgroup
+    disk: Disk
     process: subprocess.Popen[bytes] | None = None
     leader: int | None = None
     intent: str = "run"
     """What is to follow the end of the machine: `run` (a crash stays down), `reboot`, `stop`, `terminate`."""
+    off: threading.Event = field(default_factory=threading.Event)
+    """Set while nothing of the machine runs and nothing is about to."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -67,26 +74,32 @@ class Hypervisor:
         certificate: bytes,
         fabric: Fabric,
         changed: Callable[[], None],
+        timeline: Timeline,
+        hollow: bool = False,
     ) -> None:
-        """`folder` holds the nodes' disks, `image` the root to boot, `certificate` the API's authority (PEM);
-        `changed` is called after every change of a node's process."""
+        """`folder` holds the nodes' consoles, `image` the root to boot, `certificate` the API's authority (PEM);
+        `changed` is called after every change of a node's process. Where `hollow`, the machines have a power
+        switch, an interface and control groups, but boot nothing: for tests of the lab itself."""
         self.emulator: Emulator | None = None
         self.nodes: dict[str, Node] = {}
-        self._lab, self._folder, self._image = lab, folder, image
+        self._lab, self._folder, self._image, self._hollow = lab, folder, image, hollow
         self._certificate, self._fabric, self._changed = certificate, fabric, changed
+        self._timeline = timeline
 
     # --- what the EC2 API asks for -------------------------------------------------------------------------
 
     def launch(self, instance_id: str) -> None:
         """Give the instance its disk and interface, and boot it."""
-        node = Node(instance_id, self._folder / instance_id, cgroup.Cgroup(self._lab, instance_id))
-        self.nodes[instance_id] = node
-        threading.Thread(target=self._live, args=(node, True), name=instance_id, daemon=True).start()
+        folder = self._folder / instance_id
+        disk = Disk(folder / "disk", [self._image])
+        node = self.nodes[instance_id] = Node(
+            instance_id, folder, cgroup.Cgroup(self._lab, instance_id), disk
+        )
+        self._begin(node, first=True)
 
     def start(self, instance_id: str) -> None:
         """Boot a stopped instance from the disk it has."""
-        node = self.nodes[instance_id]
-        threading.Thread(target=self._live, args=(node, False), name=instance_id, daemon=True).start()
+        self._begin(self.nodes[instance_id])
 
     def reboot(self, instance_id: str) -> None:
         """Ask the guest to reboot; cut the power and boot where it does not in its time."""
@@ -109,13 +122,40 @@ class Hypervisor:
     # --- what only a lab can do ----------------------------------------------------------------------------
 
     def power_loss(self, instance_id: str) -> None:
-        """The machine is gone between two instructions; EC2 goes on calling the instance running."""
+        """The machine is gone between two instructions; EC2 goes on calling the instance running.
+
+        Returns when nothing of it runs any more. Raises KeyError for an unknown instance.
+        """
         node = self.nodes[instance_id]
         with node.lock:
             node.intent = "run"
             self._kill(node)
+        if not node.off.wait(POWER_LIMIT_S):
+            raise LabError(f"{instance_id} is still there after {POWER_LIMIT_S:.0f} s", "see its console.log")
+
+    def power_on(self, instance_id: str) -> None:
+        """Boot a machine that is off; EC2 is told that it runs."""
+        self._begin(self.nodes[instance_id])
+
+    def keep_disk(self, instance_id: str) -> None:
+        """What the node, which must be off, has written by now is what `reset_disk` comes back to."""
+        self._off(instance_id).disk.add_layer()
+
+    def reset_disk(self, instance_id: str) -> None:
+        """Forget what the node, which must be off, has written since `keep_disk`."""
+        self._off(instance_id).disk.reset()
+
+    def _off(self, instance_id: str) -> Node:
+        node = self.nodes[instance_id]
+        if not node.off.is_set():
+            raise LabError(f"{instance_id} has power", "cut it first")
+        return node
 
     # --- the machine ---------------------------------------------------------------------------------------
+
+    def _begin(self, node: Node, *, first: bool = False) -> None:
+        node.off.clear()
+        threading.Thread(target=self._live, args=(node, first), name=node.instance_id, daemon=True).start()
 
     def _live(self, node: Node, first: bool) -> None:
         """Boot, and boot again after each reboot, until the machine is to stay off."""
@@ -123,7 +163,8 @@ class Hypervisor:
         interface = self._interface(node)
         try:
             if first:
-                self._make_disk(node)
+                node.group.make()
+                node.disk.make(self._trust_the_api)
                 self._fabric.plug(interface)
             while True:
                 self._fabric.lease(interface)
@@ -135,38 +176,36 @@ class Hypervisor:
                     self._fabric.unlease(interface)
                     again = node.intent == "reboot" or (node.intent == "run" and status == RESTART_STATUS)
                     shut_down = status == 0
+                self._timeline.append("power", instance_id=node.instance_id, on=False)
                 self._changed()
                 if not again:
                     break
         except (LabError, OSError) as error:
             with node.console.open("a") as console:
                 console.write(f"lab: the node did not boot: {error}\n")
+            node.off.set()
             self.emulator.set_instance_state(node.instance_id, "stopped")
             return
+        node.off.set()
         if node.intent == "terminate" or node.intent == "stop" or shut_down:
             self._settle(node, "terminate" if node.intent == "terminate" else "stop")
 
-    def _make_disk(self, node: Node) -> None:
-        """An overlay on the image, with the API's certificate authority trusted as an image of AWS trusts its."""
-        disk = node.folder / "disk"
-        for part in ("upper", "work", "root"):
-            (disk / part).mkdir(parents=True, mode=0o755)
-        authorities = disk / "upper" / BUNDLE
+    def _trust_the_api(self, upper: Path) -> None:
+        """The API's certificate authority in the node's disk, where an image of AWS's has those it trusts."""
+        authorities = upper / BUNDLE
         authorities.parent.mkdir(parents=True)
         authorities.write_bytes((self._image / BUNDLE).read_bytes() + self._certificate)
-        local = disk / "upper/usr/local/share/ca-certificates/region.crt"
+        local = upper / "usr/local/share/ca-certificates/region.crt"
         local.parent.mkdir(parents=True)
         local.write_bytes(self._certificate)
-        layers = f"lowerdir={self._image},upperdir={disk / 'upper'},workdir={disk / 'work'}"
-        run(["mount", "-t", "overlay", "-o", layers, f"lab-{node.instance_id}", str(disk / "root")])
 
     def _settle(self, node: Node, intent: str) -> None:
         """What is left of a machine that is off for good or for now, and what EC2 calls it then."""
         assert self.emulator is not None
+        node.off.set()
         if intent == "terminate":
             self._fabric.unplug(self._interface(node))
-            run(["umount", "--lazy", str(node.folder / "disk/root")], check=False)
-            shutil.rmtree(node.folder / "disk", ignore_errors=True)
+            node.disk.remove()
         self.emulator.set_instance_state(
             node.instance_id, "terminated" if intent == "terminate" else "stopped"
         )
@@ -182,21 +221,7 @@ class Hypervisor:
     def _boot(self, node: Node, interface: Interface) -> None:
         with node.lock:
             node.intent = "run"
-            machine = [
-                "systemd-nspawn",
-                "--quiet",
-                "--boot",
-                "--register=no",
-                "--keep-unit",
-                f"--machine={node.instance_id}",
-                f"--directory={node.folder / 'disk/root'}",
-                f"--network-namespace-path=/run/netns/{namespace_of(interface)}",
-                f"--capability={CAPABILITIES}",
-                "--console=read-only",
-                "--resolv-conf=off",
-                "--timezone=off",
-                "--link-journal=no",
-            ]
+            machine = self._machine(node, interface)
             # The shell enters the node's control groups before it becomes the machine, so that all is inside.
             enter = 'for file in "$@"; do [ "$file" = -- ] && break; echo $$ > "$file"; done'
             enter += '; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
@@ -208,8 +233,35 @@ class Hypervisor:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            node.leader = _leader(node.process)
+            node.leader = node.process.pid if self._hollow else _leader(node.process)
+            leader = node.leader
+        self._timeline.append("power", instance_id=node.instance_id, on=True)
+        if not self._hollow:
+            journal.follow(
+                node_words(leader), node.instance_id, self._timeline.append, lambda: node.leader == leader
+            )
         self._changed()
+
+    def _machine(self, node: Node, interface: Interface) -> list[str]:
+        """The program that is the machine."""
+        namespace = namespace_of(interface)
+        if self._hollow:
+            return ["ip", "netns", "exec", namespace, "sleep", "infinity"]
+        return [
+            "systemd-nspawn",
+            "--quiet",
+            "--boot",
+            "--register=no",
+            "--keep-unit",
+            f"--machine={node.instance_id}",
+            f"--directory={node.disk.root}",
+            f"--network-namespace-path=/run/netns/{namespace}",
+            f"--capability={CAPABILITIES}",
+            "--console=read-only",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+        ]
 
     def _press(self, node: Node, button: str, intent: str, *, cut: bool = False) -> None:
         """Ask the guest by signal; where it is still there after the grace, cut its power."""
@@ -243,6 +295,8 @@ class Hypervisor:
         if node.leader is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(node.leader, signal.SIGKILL)
+        # A frozen process dies only when it is let go (control groups, version 1).
+        node.group.freeze(False)
 
 
 def _leader(machine: subprocess.Popen[bytes]) -> int:

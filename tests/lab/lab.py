@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -14,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from tests.lab import cgroup, daemon, image
+from tests.lab import cgroup, control, daemon, image
 from tests.lab.errors import LabError
-from tests.lab.layout import CLIENT
+from tests.lab.layout import CLIENT, FABRIC, node_words
 from tests.lab.paths import lab_dir, labs_dir
 from tests.lab.process import CommandError, ProcessId, run
+from tests.lab.timeline import Timeline
 
 if TYPE_CHECKING:
     from tests.lab.emulator import Settings
-
-TERMINAL = os.environ.get("TERM", "dumb")
 
 START_LIMIT_S = 60.0
 """The lab itself is up in some 3 s; a busy machine may need longer."""
@@ -53,10 +51,11 @@ class Lab:
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    def up(self, latency: str = "none") -> None:
+    def up(self, *, hollow: bool = False) -> None:
         """Start the lab's process where it doesn't run, after removing what a crash may have left.
 
-        `latency` as of `set_latency`. Raises LabError with the end of its log where it does not get ready.
+        In a `hollow` lab instances have power, an interface and everything around it, but no guest boots.
+        Raises LabError with the end of its log where it does not get ready.
         """
         if self.is_running():
             return
@@ -65,17 +64,22 @@ class Lab:
         self.down()
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "nodes").mkdir()
-        self._write_settings(latency)
         log = self.folder / "daemon.log"
-        process = daemon.spawn(self.name, image.folder(), log)
-        (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
-        deadline = time.monotonic() + START_LIMIT_S
-        while not self.state().get("ready"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(log.read_text().splitlines()[-15:])
-                self.down()
-                raise LabError(f"the lab did not start:\n{tail}", "run `make down`, then `make up`")
-            time.sleep(0.05)
+        process = daemon.spawn(self.name, image.folder(), log, hollow=hollow)
+        try:
+            (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
+            deadline = time.monotonic() + START_LIMIT_S
+            while not self.state().get("ready"):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    tail = "\n".join(log.read_text().splitlines()[-15:])
+                    raise LabError(f"the lab did not start:\n{tail}", "mend what it says, then `make up`")
+                time.sleep(0.05)
+        except BaseException:
+            # A Ctrl-C as well: half a lab is of no use to anybody.
+            process.kill()
+            process.wait()
+            self.down()
+            raise
 
     def down(self) -> None:
         """End the lab's process and with it everything inside; remove its groups and its folder."""
@@ -119,16 +123,24 @@ class Lab:
         path = self.folder / "state.json"
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
-    def set_latency(self, name: str) -> None:
-        """Change how long EC2 takes, now and while the lab lives: `none`, `typical` (what is public of AWS's
-        own times), or the API's seconds as a number. Raises LabError for another word."""
-        self._write_settings(name)
-        run([*self.enter(), "kill", "-HUP", str(self.state()["pid"])])
+    @property
+    def timeline(self) -> Timeline:
+        """What happened in the lab."""
+        return Timeline(self.folder)
 
-    def _write_settings(self, latency: str) -> None:
-        aside = self.folder / f"{daemon.SETTINGS_FILE}.part"
-        aside.write_text(json.dumps(vars(latency_settings(latency))))
-        aside.replace(self.folder / daemon.SETTINGS_FILE)
+    def ask(self, action: str, **arguments: Any) -> Any:
+        """Have the lab's process do what only it can (see daemon.actions). Raises LabError with its reason."""
+        self.require_running()
+        return control.ask(self.folder, action, **arguments)
+
+    def set_latency(self, name: str) -> None:
+        """Change how long EC2 takes, while the lab lives: `none`, `typical` (what is public of AWS's own times),
+        or the API's seconds as a number. Raises LabError for another word."""
+        settings = vars(latency_settings(name))
+        self.ask(
+            "set-delays",
+            **{key: value for key, value in settings.items() if key.endswith(("_delay_s", "_lag_s"))},
+        )
 
     # --- the cloud -----------------------------------------------------------------------------------------
 
@@ -163,29 +175,24 @@ class Lab:
             raise LabError(f"no lab {self.name!r} runs", "start it with `make up`")
         return ["nsenter", "--target", str(process_1.pid), "--mount", "--pid", "--"]
 
+    def in_fabric(self) -> list[str]:
+        """The words before a command that run it in the VPC's data plane."""
+        return [*self.enter(), "ip", "netns", "exec", FABRIC]
+
     def in_client(self) -> list[str]:
         """The words before a command that run it as the client host."""
         return [*self.enter(), "ip", "netns", "exec", CLIENT]
 
     def in_node(self, instance_id: str) -> list[str]:
         """The words before a command that run it as root in the node. Raises LabError where it has no power."""
-        leader = self.state()["nodes"].get(instance_id, {}).get("leader")
+        return [*self.enter(), *node_words(self.leader(instance_id))]
+
+    def leader(self, instance_id: str) -> int:
+        """The node's process 1, by its id behind the walls. Raises LabError where it has no power."""
+        leader = self.state().get("nodes", {}).get(instance_id, {}).get("leader")
         if leader is None:
             raise LabError(f"{instance_id} is not running", "see `make status`")
-        spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
-        shell = (
-            "env",
-            "-i",
-            "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-            "LANG=C.UTF-8",
-            f"TERM={TERMINAL}",
-            "HOME=/root",
-        )
-        # nsenter itself would stop for good when its child is stopped, as a guest that shuts down does to all of
-        # its processes; the child could then never be reaped, and the guest never end. sh does not look.
-        waiter = ("sh", "-c", '"$@"; exit $?', "sh")
-        words = ("nsenter", "--no-fork", "--target", str(leader), *spaces, "--", *waiter, *shell)
-        return [*self.enter(), *words]
+        return int(leader)
 
     def run_in(
         self, instance_id: str, argv: Sequence[str], **options: Any

@@ -1,6 +1,10 @@
-"""Names and addresses inside a lab, the same in every lab: each has network namespaces of its own."""
+"""Names, addresses and ways inside a lab, the same in every lab: each has network namespaces of its own."""
 
 from __future__ import annotations
+
+import os
+
+TERMINAL = os.environ.get("TERM", "dumb")
 
 FABRIC = "fabric"
 CLIENT = "client"
@@ -15,3 +19,22 @@ MIRROR = "198.51.100.20"
 """The last two stand for public addresses (RFC 5737), reached as the internet is."""
 
 GUEST_LINK = "ens5"
+
+
+def link_of(eni_id: str) -> str:
+    """The fabric's end of an interface: its id cut to the kernel's 15 characters."""
+    return "eni" + eni_id.removeprefix("eni-")[-11:]
+
+
+def node_words(leader: int) -> list[str]:
+    """The words before a command that run it as root in the node whose process 1 is `leader`.
+
+    A shell stands between nsenter and the command: nsenter itself would stop when a shutdown stops the command,
+    and then never reap it, which no machine could survive. The shell is not in the node's process namespace, so it
+    must not run the command itself either: its own `kill` would meet another process of that number.
+    """
+    spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
+    path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+    shell = ("env", "-i", path, "LANG=C.UTF-8", f"TERM={TERMINAL}", "HOME=/root")
+    parent = ("sh", "-c", '(exec "$@"); exit "$?"', "sh")
+    return ["nsenter", "--no-fork", "--target", str(leader), *spaces, "--", *shell, *parent]

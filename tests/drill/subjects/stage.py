@@ -67,19 +67,11 @@ class Stage:
         self.current = subject
         self.pair.wait_until_whole(WHOLE_LIMIT_S)
 
-    def api_calls(self, since: float, until: float) -> int:
-        """How many EC2 calls the nodes made between two times (s since 1970)."""
-        events = map(json.loads, (self.lab.folder / "timeline.jsonl").read_text().splitlines())
-        return sum(
-            event.get("kind") == "api" and bool(event["instance_id"]) and since < event["wall"] <= until
-            for event in events
-        )
-
     def idle_calls_per_hour(self, seconds: float) -> float:
-        """EC2 calls an hour while nothing happens, from those of `seconds`."""
-        since = time.time()
+        """EC2 calls of the nodes in an hour while nothing happens, from those in `seconds`."""
+        since = time.monotonic()
         time.sleep(seconds)
-        return self.api_calls(since, time.time()) * 3600 / seconds
+        return len(self.lab.timeline.read("api", since=since)) * 3600 / seconds
 
     def _install(self, packages: Sequence[str]) -> None:
         for instance_id in self.pair.node_ids:

@@ -24,6 +24,7 @@ KINDS = {
     "eni": "network-interface",
     "i": "instance",
     "igw": "internet-gateway",
+    "pg": "placement-group",
     "rtb": "route-table",
     "sg": "security-group",
     "sgr": "security-group-rule",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-API_KINDS = ("down", "slow", "hang", "throttled", "denied")
+API_KINDS = ("down", "slow", "hang", "throttled", "denied", "expired")
 IMDS_KINDS = ("down", "slow", "hang", "401", "404", "503")
 SLOW_S = 3.0  # what "slow" adds unless told otherwise
 
@@ -42,6 +42,7 @@ class Faults:
 
     down: the connection is closed without an answer. hang: it stays open without one until the fault ends.
     slow: `seconds` before each answer. throttled, denied: RequestLimitExceeded, UnauthorizedOperation.
+    expired: RequestExpired, as a caller gets it whose clock is minutes off.
     401, 404, 503: that status for every metadata request.
     """
 

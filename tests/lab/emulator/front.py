@@ -147,6 +147,8 @@ class ApiFront:
         kinds = {fault.kind for fault in faults}
         if "throttled" in kinds:
             raise ApiError(503, "RequestLimitExceeded", "Request limit exceeded.")
+        if "expired" in kinds:
+            raise ApiError(400, "RequestExpired", "Request has expired.")
         if "denied" in kinds:
             with self._world.lock:
                 principal = self._principals.identify(call.request, call.signature)

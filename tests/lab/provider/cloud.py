@@ -107,9 +107,9 @@ def explain(doing: str, error: ClientError) -> str:
     meta = error.response.get("ResponseMetadata", {})
     service = {"ec2": "EC2", "iam": "IAM", "ssm": "SSM", "sts": "STS"}.get(_service(error), "AWS")
     return (
-        f"1 error occurred:\n\t* {doing}: operation error {service}: {error.operation_name}, https response "
-        f"error StatusCode: {meta.get('HTTPStatusCode', 0)}, RequestID: {meta.get('RequestId', '')}, "
-        f"api error {code(error)}: {error.response['Error'].get('Message', '')}\n\n"
+        f"{doing}: operation error {service}: {error.operation_name}, https response error StatusCode: "
+        f"{meta.get('HTTPStatusCode', 0)}, RequestID: {meta.get('RequestId', '')}, api error {code(error)}: "
+        f"{error.response['Error'].get('Message', '')}"
     )
 
 

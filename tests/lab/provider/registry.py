@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .endpoints import VpcEndpoint
 from .functions import FUNCTIONS
 from .groups import SecurityGroup, SecurityGroupEgressRule, SecurityGroupIngressRule
 from .identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
@@ -14,7 +15,6 @@ from .network import (
     Subnet,
     SubnetCidrReservation,
     Vpc,
-    VpcEndpoint,
 )
 from .schema import ResourceType
 

@@ -97,7 +97,11 @@ def test_undoing_a_slow_fault_lets_go_of_who_waits(cloud: Cloud, pair: tuple[str
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("throttled", ("RequestLimitExceeded", 503)), ("denied", ("UnauthorizedOperation", 403))],
+    [
+        ("throttled", ("RequestLimitExceeded", 503)),
+        ("denied", ("UnauthorizedOperation", 403)),
+        ("expired", ("RequestExpired", 400)),
+    ],
 )
 def test_throttled_and_denied_are_awss_errors(
     cloud: Cloud, pair: tuple[str, str], kind: str, expected: tuple[str, int]

@@ -1,0 +1,103 @@
+"""A node's disk: layers in memory over the image, the newest one writable.
+
+Each layer is a tmpfs of its own with a fixed size, so that a node can neither fill the machine's disk nor leave
+anything on it, a full disk is one `remount` away (and so is the way back), and a snapshot is a new layer on top.
+What is in them counts into the node's memory bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.lab.process import run
+
+LAYER_BYTES = 1 << 30
+"""A node with the cluster stack writes some 300 MB."""
+
+
+class Disk:
+    """The disk in `folder`, of which `root` is what the machine boots from.
+
+    `lower` are the image's layers, the uppermost first. Everything is mounted in the caller's mount namespace.
+    """
+
+    def __init__(self, folder: Path, lower: Sequence[Path]) -> None:
+        self.folder, self._lower = folder, list(lower)
+        self.root = folder / "root"
+
+    @property
+    def upper(self) -> Path:
+        """Where what the node writes lands."""
+        return layers(self.folder)[-1] / "upper"
+
+    def make(self, fill: Callable[[Path], None]) -> None:
+        """An empty layer over the image, and into it what `fill` writes; then the root."""
+        self.root.mkdir(parents=True)
+        self._add_layer()
+        fill(self.upper)
+        self._mount_root()
+
+    def add_layer(self) -> None:
+        """Keep what is written by now for good: from here on `reset` comes back to it. The node must be off."""
+        self._unmount(self.root)
+        self._add_layer()
+        self._mount_root()
+
+    def reset(self) -> None:
+        """Forget what was written since the last `add_layer` (or `make`). The node must be off."""
+        self._unmount(self.root)
+        self._unmount(newest := layers(self.folder)[-1])
+        self._fill(newest)
+        self._mount_root()
+
+    def remove(self) -> None:
+        """Unmount it all; what still runs in it keeps it until its end."""
+        for folder in [self.root, *reversed(layers(self.folder))]:
+            self._unmount(folder)
+            folder.rmdir()
+        self.folder.rmdir()
+
+    def _add_layer(self) -> None:
+        folder = self.folder / f"layer-{len(layers(self.folder))}"
+        folder.mkdir(parents=True)
+        self._fill(folder)
+
+    @staticmethod
+    def _fill(layer: Path) -> None:
+        run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={LAYER_BYTES}", "lab-disk", str(layer)])
+        (layer / "upper").mkdir(mode=0o755)
+        (layer / "work").mkdir(mode=0o755)
+
+    def _mount_root(self) -> None:
+        newest, *older = reversed(layers(self.folder))
+        lower = ":".join(str(path) for path in [*(layer / "upper" for layer in older), *self._lower])
+        options = f"lowerdir={lower},upperdir={newest / 'upper'},workdir={newest / 'work'}"
+        run(["mount", "-t", "overlay", "-o", options, "lab-root", str(self.root)])
+
+    @staticmethod
+    def _unmount(folder: Path) -> None:
+        run(["umount", "--lazy", str(folder)])
+
+
+def layers(folder: Path) -> list[Path]:
+    """A disk's layers, the oldest first."""
+    return sorted(folder.glob("layer-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def resize(prefix: Sequence[str], layer: Path, size: int) -> None:
+    """Let the layer hold `size` bytes; `prefix` are the words that put a command where it is mounted.
+
+    Raises CommandError where it holds more already.
+    """
+    run([*prefix, "mount", "-o", f"remount,size={size}", str(layer)])
+
+
+def used(prefix: Sequence[str], layer: Path) -> int:
+    """Bytes in the layer."""
+    shown = run([*prefix, "stat", "--file-system", "--format=%S %b %f", str(layer)]).stdout
+    block, total, free = map(int, shown.split())
+    return block * (total - free)
+
+
+__all__ = ["LAYER_BYTES", "Disk", "layers", "resize", "used"]

@@ -1,0 +1,113 @@
+"""Faults of who has the VIP and who may move it: in EC2, in a node's system, in IAM."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tests.lab.errors import LabError
+from tests.lab.faults.core import eni_of
+from tests.lab.layout import GUEST_LINK
+
+if TYPE_CHECKING:
+    from tests.lab.lab import Lab
+
+
+def interface_with(ec2: Any, address: str) -> dict[str, Any]:
+    """The network interface that has the address in EC2. Raises LabError where none has."""
+    match = [{"Name": "addresses.private-ip-address", "Values": [address]}]
+    for found in ec2.describe_network_interfaces(Filters=match)["NetworkInterfaces"]:
+        return dict(found)
+    raise LabError(f"no interface has {address}", "wait until the pair is whole: `make status`")
+
+
+@contextmanager
+def stolen(lab: Lab, vip: str) -> Iterator[None]:
+    """A third interface, attached to nothing, takes the VIP in EC2.
+
+    At the end it is gone; what it still had then goes back to the interface it was taken from.
+    """
+    ec2 = lab.client()
+    victim = interface_with(ec2, vip)
+    groups = [group["GroupId"] for group in victim["Groups"]]
+    made = ec2.create_network_interface(SubnetId=victim["SubnetId"], Groups=groups, Description="thief")
+    thief = made["NetworkInterface"]["NetworkInterfaceId"]
+    _assign(ec2, thief, vip)
+    yield
+    if _has(ec2, thief, vip):
+        _assign(ec2, victim["NetworkInterfaceId"], vip)
+    ec2.delete_network_interface(NetworkInterfaceId=thief)
+
+
+def _assign(ec2: Any, eni: str, address: str) -> None:
+    ec2.assign_private_ip_addresses(
+        NetworkInterfaceId=eni, PrivateIpAddresses=[address], AllowReassignment=True
+    )
+
+
+def _has(ec2: Any, eni: str, address: str) -> bool:
+    (found,) = ec2.describe_network_interfaces(NetworkInterfaceIds=[eni])["NetworkInterfaces"]
+    return address in [item["PrivateIpAddress"] for item in found["PrivateIpAddresses"]]
+
+
+@contextmanager
+def os_address_deleted(lab: Lab, node: str, vip: str) -> Iterator[None]:
+    """The holder's system loses the VIP; EC2 goes on delivering to it.
+
+    At the end it is back, unless the cluster has put it there or moved the VIP in the meantime.
+    """
+    listed = _listed(lab, node, vip)
+    if not listed:
+        raise LabError(f"the system of {node} does not have {vip}", "name the holder: `make status`")
+    lab.run_in(node, ["ip", "address", "delete", listed[0], "dev", GUEST_LINK])
+    yield
+    if _has(lab.client(), eni_of(lab, node), vip) and not _listed(lab, node, vip):
+        lab.run_in(node, ["ip", "address", "add", *listed, "dev", GUEST_LINK])
+
+
+@contextmanager
+def os_address_added(lab: Lab, node: str, vip: str) -> Iterator[None]:
+    """The system of a node that is not the holder has the VIP too, as when a network tool puts it there.
+
+    At the end it has it no more, unless the node has become the holder.
+    """
+    if _listed(lab, node, vip):
+        raise LabError(f"the system of {node} has {vip} already", "name the other node: `make status`")
+    lab.run_in(node, ["ip", "address", "add", f"{vip}/32", "dev", GUEST_LINK])
+    yield
+    listed = _listed(lab, node, vip)
+    if listed and not _has(lab.client(), eni_of(lab, node), vip):
+        lab.run_in(node, ["ip", "address", "delete", listed[0], "dev", GUEST_LINK])
+
+
+def _listed(lab: Lab, node: str, address: str) -> list[str]:
+    """How the node's system has the address: `[CIDR, "brd", BROADCAST]`, or without the last two; else empty."""
+    shown = lab.run_in(node, ["ip", "-4", "-oneline", "address", "show", "dev", GUEST_LINK]).stdout
+    found = re.search(rf"inet ({re.escape(address)}/\d+)(?: (brd) (\S+))?", shown)
+    return [word for word in found.groups() if word] if found else []
+
+
+@contextmanager
+def role_detached(lab: Lab, node: str) -> Iterator[None]:
+    """The node's instance profile is taken from it; at the end it has the same one again, unless it has another.
+
+    Credentials that it holds already work to their end, as on EC2.
+    """
+    ec2 = lab.client()
+    associations = _associations(ec2, node)
+    if not associations:
+        raise LabError(f"{node} has no instance profile", "give it one")
+    (association,) = associations
+    ec2.disassociate_iam_instance_profile(AssociationId=association["AssociationId"])
+    yield
+    if not _associations(ec2, node):
+        profile = {"Arn": association["IamInstanceProfile"]["Arn"]}
+        ec2.associate_iam_instance_profile(InstanceId=node, IamInstanceProfile=profile)
+
+
+def _associations(ec2: Any, node: str) -> list[dict[str, Any]]:
+    match = [{"Name": "instance-id", "Values": [node]}]
+    found = ec2.describe_iam_instance_profile_associations(Filters=match)
+    return [item for item in found["IamInstanceProfileAssociations"] if item["State"] == "associated"]

@@ -1,0 +1,109 @@
+"""Every fault by name, as `make fault` offers them, with what each breaks by default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.lab.errors import LabError
+from tests.lab.faults import CLIENT, Fault, Faults
+from tests.lab.faults.machine import DAEMONS
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a fault is to hit: `node` (an instance id), seen beside the pair's `other` node and its VIP."""
+
+    node: str
+    other: str
+    vip: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A fault of the catalogue: what it does to a target, in words and in deed."""
+
+    name: str
+    does: str
+    begin: Callable[[Faults, Target], Fault]
+
+
+def _kill(daemon: str) -> Entry:
+    return Entry(f"kill-{daemon}", f"SIGKILL for {daemon}", lambda f, on: f.kill(on.node, daemon))
+
+
+def _api(kind: str, does: str) -> Entry:
+    return Entry(f"api-{kind}", f"the EC2 API {does}", lambda f, on: f.api(on.node, kind))
+
+
+def _imds(kind: str, does: str) -> Entry:
+    return Entry(f"imds-{kind}", f"the metadata service {does}", lambda f, on: f.imds(on.node, kind))
+
+
+def _clock_step(faults: Faults, on: Target) -> Fault:
+    """Refused: see CLOCK."""
+    raise LabError(CLOCK, "api-expired is what a wrong clock does to calls of the EC2 API")
+
+
+CLOCK = (
+    "a node's clock can't be stepped: nodes share the machine's, and Linux has no namespace for the time of day "
+    "(time_namespaces(7) shift the monotonic clock only)"
+)
+
+CATALOGUE: dict[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry("power-loss", "the machine is gone", lambda f, on: f.power_loss(on.node)),
+        Entry("hang", "the machine stands still", lambda f, on: f.hang(on.node)),
+        Entry("stall", "its processes stand still, its kernel does not", lambda f, on: f.stall(on.node)),
+        Entry("reboot", "EC2 reboots it", lambda f, on: f.reboot(on.node)),
+        *(_kill(daemon) for daemon in DAEMONS),
+        Entry("partition", "no packet between the nodes", lambda f, on: f.partition(on.node, on.other)),
+        Entry(
+            "partition-one-way",
+            "no packet from the node to the other",
+            lambda f, on: f.partition(on.node, on.other, one_way=True),
+        ),
+        Entry(
+            "partition-corosync",
+            "nothing of Corosync's between the nodes",
+            lambda f, on: f.partition(on.node, on.other, protocol="corosync"),
+        ),
+        Entry(
+            "partition-client",
+            "no packet between the node and the client",
+            lambda f, on: f.partition(on.node, CLIENT),
+        ),
+        Entry("isolate", "no packet to or from the node at all", lambda f, on: f.isolate(on.node)),
+        Entry("packet-loss", "a fifth of the node's packets get lost", lambda f, on: f.packet_loss(on.node)),
+        Entry("dns-down", "the name service does not answer the node", lambda f, on: f.dns_down(on.node)),
+        _imds("down", "closes the node's connections"),
+        _imds("slow", "takes 3 s for each answer to the node"),
+        _imds("hang", "never answers the node"),
+        _imds("401", "answers the node with 401"),
+        _api("down", "closes the node's connections"),
+        _api("slow", "takes 3 s for each answer to the node"),
+        _api("hang", "never answers the node"),
+        _api("throttled", "tells the node RequestLimitExceeded"),
+        _api("denied", "tells the node UnauthorizedOperation"),
+        _api("expired", "tells the node RequestExpired, as one whose clock is wrong"),
+        Entry("disk-full", "64 KiB are left on its disk", lambda f, on: f.disk_full(on.node)),
+        Entry("clock-step", "refused, with the reason", _clock_step),
+        Entry(
+            "cpu-starved", "a twentieth of a processor is left to it", lambda f, on: f.cpu_starved(on.node)
+        ),
+        Entry("memory-pressure", "8 MiB of memory are left to it", lambda f, on: f.memory_pressure(on.node)),
+        Entry("vip-stolen", "a third interface takes the VIP in EC2", lambda f, on: f.vip_stolen(on.vip)),
+        Entry(
+            "os-address-deleted",
+            "its system loses the VIP (the holder's)",
+            lambda f, on: f.os_address_deleted(on.node, on.vip),
+        ),
+        Entry(
+            "os-address-added",
+            "its system gets the VIP too (the other node's)",
+            lambda f, on: f.os_address_added(on.node, on.vip),
+        ),
+        Entry("role-detached", "its instance profile is detached", lambda f, on: f.role_detached(on.node)),
+    )
+}
