@@ -1,5 +1,5 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; STACK, NODE, JSON and TRIALS as the README says.
+# LAB=name works on another lab; STACK, NODE, JSON, TRIALS and RUNS as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB

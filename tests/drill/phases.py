@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.drill.probe import Outage
+from tests.drill.probe import INTERVAL_S, Outage
 from tests.lab.lab import Lab
 from tests.lab.timeline import Event
 
@@ -75,8 +75,13 @@ def failover(
     """
     inner, outer = resources
     old, new = [e for e in old if e.time >= fault], [e for e in new if e.time >= fault]
-    end = outage.start + outage.seconds
-    marks: dict[str, float | None] = {"fault": fault, "last reply": outage.start, "first reply": end}
+    # The outage begins with the first ping that is lost, an interval after the last one that was answered.
+    lost = outage.start + INTERVAL_S
+    marks: dict[str, float | None] = {
+        "fault": fault,
+        "first lost": lost,
+        "first reply": lost + outage.seconds,
+    }
     marks["token lost"] = _first(new, "corosync", r"A processor failed")
     marks["membership"] = _first(new, "corosync", r"A new membership \(|Sync members\[1\]") if crash else None
     marks["decided"] = _first(
@@ -132,7 +137,7 @@ def _phases(marks: Mapping[str, float]) -> dict[str, float]:
         "API": delivered,
         "OS address": marks["first reply"],
     }
-    phases, at = {}, marks["last reply"]
+    phases, at = {}, marks["first lost"]
     for name in PHASES:
         moment = ends[name]
         if moment is not None and moment > at:

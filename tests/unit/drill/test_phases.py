@@ -32,7 +32,7 @@ SURVIVOR = [
 def crash(events: list[Event], new: list[Entry] | None = None) -> dict[str, float]:
     found = failover(
         fault=100.0,
-        outage=Outage(1.45, 145, 100.02),
+        outage=Outage(1.45, 145, 100.01),
         old=[],
         new=SURVIVOR if new is None else new,
         events=events,
@@ -84,7 +84,7 @@ def test_what_happened_before_the_fault_does_not_count() -> None:
 def move(old: list[Entry], new: list[Entry], events: list[Event]) -> dict[str, float]:
     found = failover(
         fault=10.0,
-        outage=Outage(0.9, 90, 10.1),
+        outage=Outage(0.9, 90, 10.09),
         old=old,
         new=new,
         events=events,
