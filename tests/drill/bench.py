@@ -156,11 +156,11 @@ def _numbers(figures: Figures) -> dict[str, Any]:
 
 
 MEASURES = (
-    ("crash [s]", lambda figures: figures.outages("crash")),
-    ("reboot [s]", lambda figures: figures.outages("reboot")),
-    ("planned move [s]", lambda figures: figures.outages("planned")),
-    ("monitor [ms]", lambda figures: figures.monitor_ms),
-    ("monitor's CPU [ms]", lambda figures: figures.monitor_cpu_ms),
+    ("crash, s", lambda figures: figures.outages("crash")),
+    ("reboot, s", lambda figures: figures.outages("reboot")),
+    ("planned move, s", lambda figures: figures.outages("planned")),
+    ("monitor, ms", lambda figures: figures.monitor_ms),
+    ("monitor's CPU, ms", lambda figures: figures.monitor_cpu_ms),
     ("EC2 calls an hour", lambda figures: [figures.api_calls_per_hour]),
 )
 
@@ -178,7 +178,7 @@ def table(name: str, by_subject: dict[str, Figures], limits: dict[str, float]) -
         for subject, figures in by_subject.items():
             cells.append(_cell(of(figures), None if subject == first else of(by_subject[first])))
         shown.add_row(label, *cells)
-    shown.add_row("limit of a crash: token + consensus [s]", *(f"{limits[s]:.2f}" for s in by_subject))
+    shown.add_row("limit of a crash: token + consensus, s", *(f"{limits[s]:.2f}" for s in by_subject))
     shown.add_row("failovers that failed", *(str(len(f.failed)) for f in by_subject.values()))
     return shown
 

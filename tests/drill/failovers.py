@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tests.drill.pair import Pair
-from tests.drill.phases import Failover, failover, journal, timeline
+from tests.drill.phases import Failover, failover, journal
 from tests.drill.probe import Probe
 from tests.drill.subjects.subject import GROUP
 from tests.drill.trials import MOVE_LIMIT_S, TRIALS, WHOLE_LIMIT_S
@@ -54,7 +54,7 @@ def measure(kind: str, lab: Lab, pair: Pair, resources: tuple[str, str]) -> Meas
         outage=outage,
         old=[entry for entry in journal(lab, old, begun) if entry.time < ended],
         new=[entry for entry in journal(lab, new, begun) if entry.time < ended],
-        events=[event for event in timeline(lab, begun) if event["wall"] < ended],
+        events=[event for event in lab.timeline.read("api", "route") if begun < event.wall < ended],
         resources=resources,
         crash=kind == "crash",
     )

@@ -10,10 +10,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tests.drill.probe import Outage
+from tests.drill.probe import INTERVAL_S, Outage
 from tests.lab.lab import Lab
+from tests.lab.timeline import Event
 
 PHASES = ("detection", "stop", "transition", "agent", "API", "OS address")
 """What a client's outage is stacked up from, in order.
@@ -58,19 +58,13 @@ def journal(lab: Lab, instance_id: str, since: float) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.time)
 
 
-def timeline(lab: Lab, since: float) -> list[dict[str, Any]]:
-    """The lab's own events after `since` (s since 1970)."""
-    lines = (lab.folder / "timeline.jsonl").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event.get("wall", 0.0) > since]
-
-
 def failover(
     *,
     fault: float,
     outage: Outage,
     old: Iterable[Entry],
     new: Iterable[Entry],
-    events: Sequence[Mapping[str, Any]],
+    events: Sequence[Event],
     resources: tuple[str, str],
     crash: bool,
 ) -> Failover:
@@ -81,8 +75,13 @@ def failover(
     """
     inner, outer = resources
     old, new = [e for e in old if e.time >= fault], [e for e in new if e.time >= fault]
-    end = outage.start + outage.seconds
-    marks: dict[str, float | None] = {"fault": fault, "last reply": outage.start, "first reply": end}
+    # The outage begins with the first ping that is lost, an interval after the last one that was answered.
+    lost = outage.start + INTERVAL_S
+    marks: dict[str, float | None] = {
+        "fault": fault,
+        "first lost": lost,
+        "first reply": lost + outage.seconds,
+    }
     marks["token lost"] = _first(new, "corosync", r"A processor failed")
     marks["membership"] = _first(new, "corosync", r"A new membership \(|Sync members\[1\]") if crash else None
     marks["decided"] = _first(
@@ -112,20 +111,16 @@ def failover(
 STARTS = ("start", "migrate_from")
 
 
-def _mark_ec2(marks: dict[str, float | None], events: Sequence[Mapping[str, Any]]) -> None:
+def _mark_ec2(marks: dict[str, float | None], events: Sequence[Event]) -> None:
     """The call that moved the VIP, and when its effect was there: the last begun before the first reply."""
     end = marks["first reply"] or 0.0
     for event in events:
-        if (
-            event.get("kind") == "api"
-            and event["action"] == "AssignPrivateIpAddresses"
-            and event["status"] == 200
-        ):
-            request = event["wall"] - event["latency_s"]
+        if event.kind == "api" and event["action"] == "AssignPrivateIpAddresses" and event["status"] == 200:
+            request = event.wall - event["latency_s"]
             if request < end:
-                marks["request"], marks["accepted"] = request, event["wall"]
-        elif event.get("kind") == "route" and event["eni_id"] and event["wall"] <= end:
-            marks["route"] = event["wall"]
+                marks["request"], marks["accepted"] = request, event.wall
+        elif event.kind == "route" and event["eni_id"] and event.wall <= end:
+            marks["route"] = event.wall
 
 
 def _phases(marks: Mapping[str, float]) -> dict[str, float]:
@@ -142,7 +137,7 @@ def _phases(marks: Mapping[str, float]) -> dict[str, float]:
         "API": delivered,
         "OS address": marks["first reply"],
     }
-    phases, at = {}, marks["last reply"]
+    phases, at = {}, marks["first lost"]
     for name in PHASES:
         moment = ends[name]
         if moment is not None and moment > at:

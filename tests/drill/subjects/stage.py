@@ -10,11 +10,13 @@ from pathlib import PurePosixPath
 
 from tests.drill.pair import Pair
 from tests.drill.subjects.subject import Subject, configuration, subjects
-from tests.drill.trials import WHOLE_LIMIT_S
+from tests.drill.trials import TRIALS, WHOLE_LIMIT_S
+from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
 COROSYNC = "/etc/corosync/corosync.conf"
 CIB = "/var/lib/pacemaker/cib"
+BOOTED = ("SystemState=running", "SystemState=degraded")
 POLICY = "bench"
 """The inline policy that the nodes' role has while subjects run that ask EC2 for more than ours."""
 
@@ -44,7 +46,9 @@ class Stage:
             yield
         finally:
             try:
-                self.give(self.subjects[0])
+                if self.current is not self.subjects[0]:
+                    self._revive()
+                    self.give(self.subjects[0])
             finally:
                 self._disallow()
 
@@ -67,19 +71,25 @@ class Stage:
         self.current = subject
         self.pair.wait_until_whole(WHOLE_LIMIT_S)
 
-    def api_calls(self, since: float, until: float) -> int:
-        """How many EC2 calls the nodes made between two times (s since 1970)."""
-        events = map(json.loads, (self.lab.folder / "timeline.jsonl").read_text().splitlines())
-        return sum(
-            event.get("kind") == "api" and bool(event["instance_id"]) and since < event["wall"] <= until
-            for event in events
-        )
-
     def idle_calls_per_hour(self, seconds: float) -> float:
-        """EC2 calls an hour while nothing happens, from those of `seconds`."""
-        since = time.time()
+        """EC2 calls of the nodes in an hour while nothing happens, from those in `seconds`."""
+        since = time.monotonic()
         time.sleep(seconds)
-        return self.api_calls(since, time.time()) * 3600 / seconds
+        return len(self.lab.timeline.read("api", since=since)) * 3600 / seconds
+
+    def _revive(self) -> None:
+        """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
+        power_on = next(trial for trial in TRIALS if trial.name == "power-loss").heal
+        for instance_id in self.pair.node_ids:
+            if self.lab.state()["nodes"].get(instance_id, {}).get("leader") is None:
+                power_on(self.pair, instance_id)
+        deadline = time.monotonic() + WHOLE_LIMIT_S
+        for instance_id in self.pair.node_ids:
+            asked = ["systemctl", "show", "--property=SystemState"]
+            while (self.lab.try_in(instance_id, asked) or "").strip() not in BOOTED:
+                if time.monotonic() > deadline:
+                    raise LabError(f"{instance_id} does not come back", "`make down`, then `make up`")
+                time.sleep(0.5)
 
     def _install(self, packages: Sequence[str]) -> None:
         for instance_id in self.pair.node_ids:

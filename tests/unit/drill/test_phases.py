@@ -1,28 +1,21 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.drill.phases import PHASES, Entry, failover
 from tests.drill.probe import Outage
+from tests.lab.timeline import Event
 
 CONTROLLER = "pacemaker-controld"
 
 
-def api(action: str, request: float, answer: float, status: int = 200) -> dict[str, Any]:
-    return {
-        "kind": "api",
-        "action": action,
-        "wall": answer,
-        "latency_s": answer - request,
-        "status": status,
-        "instance_id": "i-new",
-    }
+def api(action: str, request: float, answer: float, status: int = 200) -> Event:
+    fields = {"action": action, "latency_s": answer - request, "status": status, "instance_id": "i-new"}
+    return Event(answer, answer, "api", fields)
 
 
-def route(at: float, eni: str | None = "eni-new") -> dict[str, Any]:
-    return {"kind": "route", "wall": at, "eni_id": eni}
+def route(at: float, eni: str | None = "eni-new") -> Event:
+    return Event(at, at, "route", {"eni_id": eni})
 
 
 SURVIVOR = [
@@ -36,10 +29,10 @@ SURVIVOR = [
 ]
 
 
-def crash(events: list[dict[str, Any]], new: list[Entry] | None = None) -> dict[str, float]:
+def crash(events: list[Event], new: list[Entry] | None = None) -> dict[str, float]:
     found = failover(
         fault=100.0,
-        outage=Outage(1.45, 145, 100.02),
+        outage=Outage(1.45, 145, 100.01),
         old=[],
         new=SURVIVOR if new is None else new,
         events=events,
@@ -88,10 +81,10 @@ def test_what_happened_before_the_fault_does_not_count() -> None:
     assert crash(ASSIGN, [*earlier, *SURVIVOR]) == crash(ASSIGN)
 
 
-def move(old: list[Entry], new: list[Entry], events: list[dict[str, Any]]) -> dict[str, float]:
+def move(old: list[Entry], new: list[Entry], events: list[Event]) -> dict[str, float]:
     found = failover(
         fault=10.0,
-        outage=Outage(0.9, 90, 10.1),
+        outage=Outage(0.9, 90, 10.09),
         old=old,
         new=new,
         events=events,
