@@ -337,6 +337,37 @@ def fault(
 
 
 @app.command()
+def bench(
+    name: LabOption = DEFAULT_LAB,
+    runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Failovers of each kind and subject.")] = 10,
+) -> None:
+    """Compare ours with awsvip and with the settings of 2015; write build/bench.json and build/bench.svg."""
+    from tests.drill import bench as comparison
+    from tests.drill.figure import draw
+    from tests.drill.subjects.stage import Stage
+
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    pair.wait_until_whole(UP_LIMIT_S)
+    limits = {subject.name: subject.detection_s for subject in Stage(lab, pair).subjects}
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+    def keep(results: comparison.Results) -> None:
+        machine = {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
+        save("bench.json", comparison.report(runs, results, limits, machine))
+
+    say(f"comparing {', '.join(limits)}: {runs} failovers of each kind, with and without EC2's latency")
+    results = comparison.run_bench(lab, pair, runs, say, keep)
+    for latency, by_subject in results.items():
+        console.print(comparison.table(latency, by_subject, limits))
+    caption = "one failover of each, the nearest to the median, EC2's latency as is typical"
+    draw(results["typical"], caption, BUILD / "bench.svg")
+    say("written: build/bench.json, build/bench.svg")
+    failed = any(figures.failed for figures in results["none"].values())
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)

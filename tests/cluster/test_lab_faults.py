@@ -1,4 +1,4 @@
-"""Each fault does what it says while in force, and is undone exactly. No guest boots where none is needed."""
+"""Each fault does what it says while it is in force, and is undone exactly. No guest boots here."""
 
 from __future__ import annotations
 
