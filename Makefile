@@ -1,13 +1,13 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; STACK, NODE, JSON, TRIALS and RUNS as the README says.
+# LAB=name works on another lab; STACK, PROBE, YES, NODE, JSON, TRIALS and RUNS as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
-export LAB
+export LAB STACK PROBE YES
 # Run as root, Python would leave files of root's in the checkout.
 export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ec2vip)/pycache
 
-# Commands on a running lab install nothing where there is none.
-WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
+# Commands on a running lab install nothing where there is none; a stack other than the lab's needs no lab.
+WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
 .PHONY: help up status shell verify fault bench down env test lint check
@@ -18,13 +18,13 @@ help: ## this list
 up: ## set everything up, start the lab, stand the pair up, wait until the VIP answers (root)
 	@$(TOOLS) lab -- python -m tests up
 
-status: ## nodes, holder, cluster state (JSON=1: as JSON)
+status: ## nodes, holder, cluster state (JSON=1: as JSON; STACK=dev: of a stack in your AWS account)
 	$(call WITH_LAB,status,exit 1)
 
 shell: ## a root shell on NODE=a, b or client
 	$(call WITH_LAB,shell $(or $(NODE),a),exit 1)
 
-verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …": only these)
+verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …"; STACK=dev PROBE="ssh bastion")
 	$(call WITH_LAB,verify $(foreach trial,$(TRIALS),--only $(trial)),exit 1)
 
 fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 
 from tests.drill.pair import Pair
 from tests.drill.subjects.subject import Subject, configuration, subjects
-from tests.drill.trials import TRIALS, WHOLE_LIMIT_S
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -69,7 +68,7 @@ class Stage:
         for instance_id in self.pair.node_ids:
             self._run(instance_id, "systemctl", "start", "--no-block", "corosync", "pacemaker")
         self.current = subject
-        self.pair.wait_until_whole(WHOLE_LIMIT_S)
+        self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
 
     def idle_calls_per_hour(self, seconds: float) -> float:
         """EC2 calls of the nodes in an hour while nothing happens, from those in `seconds`."""
@@ -79,11 +78,10 @@ class Stage:
 
     def _revive(self) -> None:
         """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
-        power_on = next(trial for trial in TRIALS if trial.name == "power-loss").heal
         for instance_id in self.pair.node_ids:
             if self.lab.state()["nodes"].get(instance_id, {}).get("leader") is None:
-                power_on(self.pair, instance_id)
-        deadline = time.monotonic() + WHOLE_LIMIT_S
+                self.pair.cloud.restore_power(instance_id)
+        deadline = time.monotonic() + self.pair.cloud.reach.whole_limit_s
         for instance_id in self.pair.node_ids:
             asked = ["systemctl", "show", "--property=SystemState"]
             while (self.lab.try_in(instance_id, asked) or "").strip() not in BOOTED:

@@ -290,6 +290,17 @@ def _iam(world: World, action: str, params: Params) -> Iterator[Need]:
 
 
 def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
+    if action == "SendCommand":
+        document = params["DocumentName"]
+        # Documents of AWS's own belong to no account.
+        owner = "" if document.startswith("AWS-") else world.account_id
+        yield Need("ssm:SendCommand", f"arn:aws:ssm:{world.region}:{owner}:document/{document}")
+        for key, value in params.items():
+            if key.startswith("InstanceIds."):
+                known = about(world, value)
+                tags = {name.replace("aws:ResourceTag/", "ssm:resourceTag/"): v for name, v in known.items()}
+                yield Need("ssm:SendCommand", _arn(world, "instance", value), {**known, **tags})
+        return
     if action == "DescribeParameters":
         yield Need(f"ssm:{action}", f"arn:aws:ssm:{world.region}:{world.account_id}:*")
         return
