@@ -8,7 +8,7 @@ import pulumi_aws as aws
 
 from .addressing import pair_problems
 from .config import StackConfig
-from .errors import raise_if_any
+from .errors import looked_up, raise_if_any
 from .pair import FloatingIpPairArgs
 from .sites import ExistingSubnet, NewSubnet, NewVpc, Site
 
@@ -28,6 +28,7 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
         instance_type=config.instance_type,
         platform=config.platform,
         package_repository=config.package_repository,
+        package_repository_key=config.package_repository_key,
         ami_id=config.ami_id,
         key_name=config.key_name,
         ssm=config.ssm,
@@ -50,7 +51,11 @@ def _site(config: StackConfig) -> Site:
 
 
 def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
-    found = aws.ec2.get_subnet(id=subnet_id)
+    found = looked_up(
+        f"subnetId {subnet_id}",
+        "set ec2vip:subnetId to a subnet of this account and Region",
+        lambda: aws.ec2.get_subnet(id=subnet_id),
+    )
     cidr = IPv4Network(found.cidr_block)
     problems = list(pair_problems(config.vip, config.node_ips, cidr))
     if found.map_public_ip_on_launch != config.public_ips:
@@ -66,7 +71,11 @@ def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
 
 
 def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network) -> NewSubnet:
-    vpc = aws.ec2.get_vpc(id=vpc_id)
+    vpc = looked_up(
+        f"vpcId {vpc_id}",
+        "set ec2vip:vpcId to a VPC of this account and Region",
+        lambda: aws.ec2.get_vpc(id=vpc_id),
+    )
     blocks = [IPv4Network(a.cidr_block) for a in vpc.cidr_block_associations]
     problems = []
     if not any(subnet_cidr.subnet_of(block) for block in blocks):

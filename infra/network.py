@@ -224,7 +224,7 @@ def make_endpoint(
     scope: Scope, subnet: Subnet, nodes: aws.ec2.SecurityGroup, region: pulumi.Input[str]
 ) -> tuple[pulumi.Resource, ...]:
     """The interface endpoint of the EC2 API in the subnet, which the nodes alone may use."""
-    group = _make_group(scope, "endpoint", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
+    group = _make_group(scope, "endpoint-group", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
     rule = aws.vpc.SecurityGroupIngressRule(
         scope.part("from-nodes-https"),
         security_group_id=group.id,

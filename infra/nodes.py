@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -14,11 +15,13 @@ from cloudinit.platforms import PLATFORMS, SsmAmi
 from cloudinit.spec import Member, NodeSpec
 from cloudinit.userdata import render
 
-from .errors import ConfigError
+from .errors import ConfigError, looked_up
+from .identity import Key
 from .tags import Scope
 
 # One address of its own, and the VIP.
 ADDRESSES_NEEDED = 2
+NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +40,11 @@ def architecture(instance_type: str) -> str:
 
     Raises ConfigError where its interfaces have no room for a second address, or no platform runs on it.
     """
-    facts = aws.ec2.get_instance_type(instance_type=instance_type)
+    facts = looked_up(
+        f"instanceType {instance_type}",
+        "set ec2vip:instanceType to one that this Region has, such as t3.micro",
+        lambda: aws.ec2.get_instance_type(instance_type=instance_type),
+    )
     room = facts.maximum_ipv4_addresses_per_interface
     if room < ADDRESSES_NEEDED:
         raise ConfigError(
@@ -58,18 +65,21 @@ def architecture(instance_type: str) -> str:
 
 
 def newest_ami(platform: str, arch: str) -> str:
-    """The id of the platform's newest image."""
+    """The id of the platform's newest image. Raises ConfigError where this Region has none."""
+    setting = f"platform {platform} for {arch}"
     source = PLATFORMS[platform].ami[arch]
     if isinstance(source, SsmAmi):
-        return str(aws.ssm.get_parameter(name=source.parameter).insecure_value)
-    found = aws.ec2.get_ami(
-        most_recent=True,
-        owners=[source.owner],
-        filters=[
-            aws.ec2.GetAmiFilterArgs(name="name", values=[source.name_pattern]),
-            aws.ec2.GetAmiFilterArgs(name="architecture", values=[arch]),
-            aws.ec2.GetAmiFilterArgs(name="state", values=["available"]),
-        ],
+        named = looked_up(setting, NO_IMAGE, lambda: aws.ssm.get_parameter(name=source.parameter))
+        return str(named.insecure_value)
+    filters = {"name": source.name_pattern, "architecture": arch, "state": "available"}
+    found = looked_up(
+        setting,
+        NO_IMAGE,
+        lambda: aws.ec2.get_ami(
+            most_recent=True,
+            owners=[source.owner],
+            filters=[aws.ec2.GetAmiFilterArgs(name=name, values=[value]) for name, value in filters.items()],
+        ),
     )
     return str(found.id)
 
@@ -99,7 +109,7 @@ def make_nodes(
     subnet_id: pulumi.Input[str],
     security_group_id: pulumi.Input[str],
     profile_name: pulumi.Input[str],
-    secret_user_data: bool,
+    key: Key | None,
     ready: Sequence[pulumi.Resource],
 ) -> list[aws.ec2.Instance]:
     """One instance for each spec. They wait for `ready`: a node needs its network from the first boot on."""
@@ -117,17 +127,26 @@ def make_nodes(
             vpc_security_group_ids=[security_group_id],
             iam_instance_profile=profile_name,
             placement_group=apart.name,
-            user_data_base64=user_data(spec, secret=secret_user_data),
+            user_data_base64=user_data(spec, key),
             depends_on=list(ready),
         )
         for spec in specs
     ]
 
 
-def user_data(spec: NodeSpec, *, secret: bool) -> pulumi.Input[str]:
-    """The node's user data as EC2 takes it, base64 over gzip; a secret to Pulumi where it holds one."""
-    text = base64.b64encode(render(spec)).decode("ascii")
-    return pulumi.Output.secret(text) if secret else text
+def user_data(spec: NodeSpec, key: Key | None) -> pulumi.Input[str]:
+    """The node's user data as EC2 takes it, base64 over gzip. Of a key it says where it is, not what it is."""
+    if key is None:
+        return _encoded(spec)
+    digest = key.digest
+    text: pulumi.Output[str] = key.parameter.arn.apply(
+        lambda arn: _encoded(dataclasses.replace(spec, key_parameter=arn, key_digest=digest))
+    )
+    return text
+
+
+def _encoded(spec: NodeSpec) -> str:
+    return base64.b64encode(render(spec)).decode("ascii")
 
 
 def _make_node(
@@ -167,6 +186,7 @@ def specs(
     platform: str,
     token_ms: int,
     package_repository: str,
+    package_repository_key: str,
 ) -> tuple[NodeSpec, NodeSpec]:
     """What each node is told; `prefix_length` is the subnet's, `token_ms` in milliseconds."""
     members = (
@@ -183,6 +203,7 @@ def specs(
             platform=platform,
             token_ms=token_ms,
             package_repository=package_repository,
+            package_repository_key=package_repository_key,
         )
         for member in members
     )

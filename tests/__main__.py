@@ -33,7 +33,7 @@ UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
 
 INTERRUPTED = 130
-"""The exit status after Ctrl-C, as a shell has it."""
+"""The exit status of a program that Ctrl-C ended (128 + SIGINT)."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -44,12 +44,19 @@ LabOption = Annotated[
 
 
 @app.command()
-def up(name: LabOption = DEFAULT_LAB) -> None:
+def up(
+    name: LabOption = DEFAULT_LAB,
+    latency: Annotated[
+        str,
+        typer.Option(envvar="LATENCY", help="How long EC2 takes: none, typical, or the API's seconds."),
+    ] = "none",
+) -> None:
     """Start the lab, stand the pair up with Pulumi, and wait until the VIP answers a client."""
     started = time.monotonic()
     lab = Lab(name)
     with step(f"starting the lab {name!r}"):
         lab.up()
+        lab.set_latency(latency)
     stack = lab_stack(lab)
     with step("pulumi up"):
         stack.up()
@@ -243,6 +250,37 @@ def fault(
 
 
 @app.command()
+def bench(
+    name: LabOption = DEFAULT_LAB,
+    runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Failovers of each kind and subject.")] = 10,
+) -> None:
+    """Compare ours with awsvip and with the settings of 2015; write build/bench.json and build/bench.svg."""
+    from tests.drill import bench as comparison
+    from tests.drill.figure import draw
+    from tests.drill.subjects.stage import Stage
+
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    pair.wait_until_whole(UP_LIMIT_S)
+    limits = {subject.name: subject.detection_s for subject in Stage(lab, pair).subjects}
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+    def keep(results: comparison.Results) -> None:
+        machine = {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
+        save("bench.json", comparison.report(runs, results, limits, machine))
+
+    say(f"comparing {', '.join(limits)}: {runs} failovers of each kind, with and without EC2's latency")
+    results = comparison.run_bench(lab, pair, runs, say, keep)
+    for latency, by_subject in results.items():
+        console.print(comparison.table(latency, by_subject, limits))
+    caption = "one failover of each, the nearest to the median, EC2's latency as is typical"
+    draw(results["typical"], caption, BUILD / "bench.svg")
+    say("written: build/bench.json, build/bench.svg")
+    failed = any(figures.failed for figures in results["none"].values())
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
 def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)
@@ -270,22 +308,14 @@ def main() -> int:
     """Run a command; a LabError is one line, Ctrl-C another."""
     os.chdir(PROJECT)
     try:
-        # Typer returns the status of an Exit, and of Ctrl-C, where it isn't to end the process itself.
-        status = app(standalone_mode=False) or 0
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
-        return int(status)
-    except typer.Exit as end:
-        return end.exit_code
+        app()
     except LabError as error:
         say(f"error: {error}")
         return 1
-    except (KeyboardInterrupt, typer.Abort):
-        say("interrupted; `make up` goes on from here, `make down` ends it")
-        return INTERRUPTED
-    except typer.BadParameter as error:
-        say(f"error: {error.format_message()}")
-        return 2
+    except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
+        if end.code == INTERRUPTED:
+            say("interrupted; `make up` goes on from here, `make down` ends it")
+        return int(end.code or 0)
     return 0
 
 

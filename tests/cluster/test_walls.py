@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -55,10 +56,9 @@ def test_no_route_leads_out_of_the_fabric(lab: Lab, pair: Pair) -> None:
     ]
     devices = {line.split(" dev ")[1].split()[0] for line in routes if " dev " in line}
     assert all(device.startswith(("eni", "client0")) for device in devices), devices
-    kinds = run([*within, "-details", "-oneline", "link"]).stdout.splitlines()
-    assert all(
-        " veth " in line or " loopback " in line for line in kinds if "LOOPBACK" in line or "veth" in line
-    )
+    links = json.loads(run([*within, "-details", "-json", "link"]).stdout)
+    kinds = {link.get("linkinfo", {}).get("info_kind", link["link_type"]) for link in links}
+    assert kinds == {"veth", "loopback"}
 
 
 def test_a_node_reaches_neither_the_machine_nor_the_world(lab: Lab, pair: Pair) -> None:
@@ -69,8 +69,6 @@ def test_a_node_reaches_neither_the_machine_nor_the_world(lab: Lab, pair: Pair) 
 
 
 def test_status_as_json_is_json_and_says_who_holds_the_vip(pair: Pair) -> None:
-    import json
-
     shown = command("status", "--json")
     assert shown.returncode == 0, shown.stderr
     status = json.loads(shown.stdout)
@@ -84,6 +82,17 @@ def test_a_trial_that_does_not_exist_is_refused_by_name(lab: Lab) -> None:
     assert refused.returncode == 1
     assert "'earthquake'" in refused.stderr
     assert "power-loss" in refused.stderr
+
+
+def test_status_says_by_its_exit_status_that_the_pair_is_not_whole(lab: Lab, pair: Pair) -> None:
+    standby = next(key for key in pair.node_ids if key != pair.holder())
+    lab.run_in(standby, ["systemctl", "stop", "pacemaker"])
+    try:
+        shown = command("status")
+        assert shown.returncode == 1
+        assert "offline" in shown.stdout
+    finally:
+        lab.run_in(standby, ["systemctl", "start", "pacemaker"])
 
 
 @pytest.fixture

@@ -35,7 +35,12 @@ IMAGE_PACKAGES = (
 )
 
 MIRROR_PACKAGES = (
+    # The pair's own, and what other agents for the same task are compared with, or checked by: awsvip runs the AWS
+    # CLI and curl, ocf-tester xmllint.
+    "awscli",
     "corosync",
+    "curl",
+    "libxml2-utils",
     "logrotate",
     "pacemaker",
     "pacemaker-cli-utils",

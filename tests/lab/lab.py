@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -20,8 +20,26 @@ from tests.lab.paths import lab_dir, labs_dir
 from tests.lab.process import CommandError, ProcessId, run
 from tests.lab.timeline import Timeline
 
+if TYPE_CHECKING:
+    from tests.lab.emulator import Settings
+
 START_LIMIT_S = 60.0
 """The lab itself is up in some 3 s; a busy machine may need longer."""
+
+
+def latency_settings(name: str) -> Settings:
+    """The emulator's settings for `none`, `typical`, or the API's seconds. Raises LabError for another word."""
+    from tests.lab.emulator import Settings  # it takes a second to load, and few commands need it
+
+    known = {"none": Settings.instant, "typical": Settings.typical}
+    if name in known:
+        return known[name]()
+    with contextlib.suppress(ValueError):
+        if (seconds := float(name)) >= 0:
+            return Settings(api_delay_s=seconds)
+    raise LabError(
+        f"latency {name!r} is none of none, typical, or seconds", "say for instance LATENCY=typical"
+    )
 
 
 class Lab:
@@ -48,14 +66,20 @@ class Lab:
         (self.folder / "nodes").mkdir()
         log = self.folder / "daemon.log"
         process = daemon.spawn(self.name, image.folder(), log, hollow=hollow)
-        (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
-        deadline = time.monotonic() + START_LIMIT_S
-        while not self.state().get("ready"):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = "\n".join(log.read_text().splitlines()[-15:])
-                self.down()
-                raise LabError(f"the lab did not start:\n{tail}", "run `make down`, then `make up`")
-            time.sleep(0.05)
+        try:
+            (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
+            deadline = time.monotonic() + START_LIMIT_S
+            while not self.state().get("ready"):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    tail = "\n".join(log.read_text().splitlines()[-15:])
+                    raise LabError(f"the lab did not start:\n{tail}", "mend what it says, then `make up`")
+                time.sleep(0.05)
+        except BaseException:
+            # A Ctrl-C as well: half a lab is of no use to anybody.
+            process.kill()
+            process.wait()
+            self.down()
+            raise
 
     def down(self) -> None:
         """End the lab's process and with it everything inside; remove its groups and its folder."""
@@ -108,6 +132,15 @@ class Lab:
         """Have the lab's process do what only it can (see daemon.actions). Raises LabError with its reason."""
         self.require_running()
         return control.ask(self.folder, action, **arguments)
+
+    def set_latency(self, name: str) -> None:
+        """Change how long EC2 takes, while the lab lives: `none`, `typical` (what is public of AWS's own times),
+        or the API's seconds as a number. Raises LabError for another word."""
+        settings = vars(latency_settings(name))
+        self.ask(
+            "set-delays",
+            **{key: value for key, value in settings.items() if key.endswith(("_delay_s", "_lag_s"))},
+        )
 
     def snapshot(self) -> None:
         """Keep the nodes as they are, to come back to by `restore`; cuts their power and boots them."""

@@ -45,7 +45,7 @@ PACKAGES = {
 
 PULUMI_VERSION = "3.259.0"
 """The engine that is built or installed; a newer or older one on PATH serves from OLDEST_PULUMI on."""
-OLDEST_PULUMI = (3, 200)
+OLDEST_PULUMI = (3, 208)
 LANGUAGE_HOST_VERSION = "3.78.0"
 """The newest release of the Go SDK whose module still holds the Python language host's program."""
 OLDEST_GO = (1, 25)
@@ -61,13 +61,14 @@ def ensure(level: str) -> dict[str, str]:
     """
     if sys.version_info < (3, 10):  # noqa: UP036 (this is what tells the user)
         raise LabError(f"Python {platform.python_version()} is too old", "install Python 3.10 or later")
+    if level == "lab":
+        require_lab_machine()
     cache_dir().mkdir(parents=True, exist_ok=True)
     with _one_at_a_time():
         path = [str(_virtual_environment() / "bin")]
         if level != "python":
             path.insert(0, str(_pulumi()))
         if level == "lab":
-            require_lab_machine()
             _packages()
             image.ensure()
     return {"PATH": ":".join([*path, os.environ["PATH"]]), "VIRTUAL_ENV": str(Path(path[-1]).parent)}
@@ -97,6 +98,16 @@ def _one_at_a_time() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _removed_unless_complete(folder: Path) -> Iterator[None]:
+    """A failure or Ctrl-C leaves nothing half made behind."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
 def require_room(folder: Path, level: str) -> None:
     """Raise LabError where the disk under `folder` has less room than `level` wants."""
     free = shutil.disk_usage(folder).free
@@ -115,7 +126,10 @@ def _virtual_environment() -> Path:
     if done.exists():
         return folder
     require_room(cache_dir(), "python")
-    with step("installing Python packages", expected="about 1 min, the first time only"):
+    with (
+        step("installing Python packages", expected="about 1 min, the first time only"),
+        _removed_unless_complete(folder),
+    ):
         shutil.rmtree(folder, ignore_errors=True)
         made = run([sys.executable, "-m", "venv", str(folder)], check=False)
         if made.returncode != 0:
@@ -157,10 +171,11 @@ def _pulumi() -> Path:
     require_room(cache_dir(), "engine")
     aside = cache_dir() / f"pulumi-{PULUMI_VERSION}.part"
     shutil.rmtree(aside, ignore_errors=True)
-    # A continuous-integration machine reaches package registries only, so it doesn't try the installer.
-    if os.environ.get("CI") or not _official_installer(aside):
-        _build_pulumi(aside)
-    aside.rename(folder)
+    with _removed_unless_complete(aside):
+        # A continuous-integration machine reaches package registries only, so it doesn't try the installer.
+        if os.environ.get("CI") or not _official_installer(aside):
+            _build_pulumi(aside)
+        aside.rename(folder)
     return folder
 
 

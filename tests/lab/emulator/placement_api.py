@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.utils import EC2_RESOURCE_TO_PREFIX
 
 from .interfaces_api import fail
 from .model import TERMINATED
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from .world import World
 
 STRATEGIES = ("cluster", "spread", "partition")
+
+# moto tags what it knows the id's prefix of.
+EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"
 
 
 class PlacementApi(EC2BaseResponse):  # type: ignore[misc]

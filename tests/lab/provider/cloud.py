@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 GONE = ("NotFound", "NoSuchEntity", ".Unknown")
 """What the codes of errors about absent objects contain."""
+SSM_TAGGING = ("AddTagsToResource", "ListTagsForResource", "RemoveTagsFromResource")
 WAIT_S = 120.0
 """How long an object may take to reach the state that it is waited for in."""
 POLL_S = 0.1
@@ -107,16 +108,16 @@ def explain(doing: str, error: ClientError) -> str:
     meta = error.response.get("ResponseMetadata", {})
     service = {"ec2": "EC2", "iam": "IAM", "ssm": "SSM", "sts": "STS"}.get(_service(error), "AWS")
     return (
-        f"1 error occurred:\n\t* {doing}: operation error {service}: {error.operation_name}, https response "
-        f"error StatusCode: {meta.get('HTTPStatusCode', 0)}, RequestID: {meta.get('RequestId', '')}, "
-        f"api error {code(error)}: {error.response['Error'].get('Message', '')}\n\n"
+        f"{doing}: operation error {service}: {error.operation_name}, https response error StatusCode: "
+        f"{meta.get('HTTPStatusCode', 0)}, RequestID: {meta.get('RequestId', '')}, api error {code(error)}: "
+        f"{error.response['Error'].get('Message', '')}"
     )
 
 
 def _service(error: ClientError) -> str:
     # botocore does not say which service an error is from; the names of the operations tell.
     operation = error.operation_name
-    if operation.endswith("Parameter"):
+    if operation.endswith(("Parameter", "Parameters")) or operation in SSM_TAGGING:
         return "ssm"
     if (
         any(word in operation for word in ("Role", "InstanceProfile", "Policy"))

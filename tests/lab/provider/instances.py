@@ -87,6 +87,7 @@ class Instance(ResourceType):
         "secondaryPrivateIps": Property(computed=True, kind="set"),
         "sourceDestCheck": Property(default=True),
         "subnetId": Property(computed=True, replaces=True),
+        "userData": Property(computed=True, replaces=_replaces_user_data),
         "userDataBase64": Property(computed=True, replaces=_replaces_user_data),
         "userDataReplaceOnChange": Property(default=False, unread=True),
         "vpcSecurityGroupIds": Property(computed=True, kind="set"),
@@ -95,11 +96,14 @@ class Instance(ResourceType):
     }
 
     def invalid(self, inputs: Values) -> list[tuple[str, str]]:
-        return [
-            (name, f'"{name}": one of `ami,launch_template` must be specified')
+        wrong = [
+            (name, f'"{name}": one of `{name},launchTemplate` must be specified')
             for name in ("ami", "instanceType")
             if not inputs.get(name)
         ]
+        if inputs.get("userData") and inputs.get("userDataBase64"):
+            wrong.append(("userData", '"userData": conflicts with userDataBase64'))
+        return wrong
 
     def create(self, cloud: Cloud, inputs: Values) -> str:
         made = cloud.ec2.run_instances(MinCount=1, MaxCount=1, **self._launch(cloud, inputs))
@@ -116,7 +120,7 @@ class Instance(ResourceType):
         def changed(name: str) -> bool:
             return name in new and new[name] != old.get(name)
 
-        stopped_for = [name for name in ("instanceType", "userDataBase64") if changed(name)]
+        stopped_for = [name for name in ("instanceType", "userData", "userDataBase64") if changed(name)]
         if stopped_for:
             # Both can be changed on a stopped instance alone.
             cloud.ec2.stop_instances(InstanceIds=[object_id])
@@ -125,10 +129,8 @@ class Instance(ResourceType):
                 cloud.ec2.modify_instance_attribute(
                     InstanceId=object_id, InstanceType={"Value": new["instanceType"]}
                 )
-            if "userDataBase64" in stopped_for:
-                cloud.ec2.modify_instance_attribute(
-                    InstanceId=object_id, Attribute="userData", Value=new["userDataBase64"]
-                )
+            if changed("userData") or changed("userDataBase64"):
+                cloud.ec2.modify_instance_attribute(InstanceId=object_id, UserData={"Value": _user_data(new)})
             cloud.ec2.start_instances(InstanceIds=[object_id])
             self._wait(cloud, object_id, "start", "running", ("stopped", "pending"))
         if changed("vpcSecurityGroupIds"):
@@ -180,6 +182,7 @@ class Instance(ResourceType):
             "secondaryPrivateIps": [a["PrivateIpAddress"] for a in addresses if not a["Primary"]],
             "sourceDestCheck": instance.get("SourceDestCheck", True),
             "subnetId": instance.get("SubnetId"),
+            "userData": _text(user_data["UserData"].get("Value")),
             "userDataBase64": user_data["UserData"].get("Value"),
             "vpcSecurityGroupIds": [group["GroupId"] for group in instance["SecurityGroups"]],
             "tags": tag_map(instance.get("Tags")),
@@ -205,7 +208,7 @@ class Instance(ResourceType):
             "PrivateIpAddress": inputs.get("privateIp"),
             "SecurityGroupIds": inputs.get("vpcSecurityGroupIds"),
             "KeyName": inputs.get("keyName"),
-            "UserData": _decoded(inputs.get("userDataBase64")),
+            "UserData": _user_data(inputs),
         }
         if inputs.get("iamInstanceProfile"):
             launch["IamInstanceProfile"] = {"Name": inputs["iamInstanceProfile"]}
@@ -298,6 +301,16 @@ def _metadata_options(options: Values) -> Values:
     return {name[0].upper() + name[1:]: value for name, value in options.items()}
 
 
-def _decoded(text: str | None) -> bytes | None:
-    # boto3 encodes it once more.
-    return base64.b64decode(text) if text else None
+def _user_data(inputs: Values) -> bytes | None:
+    """The user data as bytes, which boto3 encodes."""
+    if inputs.get("userData"):
+        return str(inputs["userData"]).encode()
+    return base64.b64decode(inputs["userDataBase64"]) if inputs.get("userDataBase64") else None
+
+
+def _text(encoded: str | None) -> str | None:
+    """The user data as a text, where it is one."""
+    try:
+        return base64.b64decode(encoded or "").decode() or None
+    except UnicodeDecodeError:
+        return None

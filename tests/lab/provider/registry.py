@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .endpoints import VpcEndpoint
 from .functions import FUNCTIONS
 from .groups import SecurityGroup, SecurityGroupEgressRule, SecurityGroupIngressRule
 from .identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
@@ -14,8 +15,8 @@ from .network import (
     Subnet,
     SubnetCidrReservation,
     Vpc,
-    VpcEndpoint,
 )
+from .parameters import Parameter
 from .schema import ResourceType
 
 TYPES: dict[str, ResourceType] = {
@@ -36,6 +37,7 @@ TYPES: dict[str, ResourceType] = {
         RolePolicy(),
         RolePolicyAttachment(),
         InstanceProfile(),
+        Parameter(),
         PlacementGroup(),
         Instance(),
     )

@@ -207,16 +207,17 @@ def _type(token: str, context: grpc.ServicerContext) -> ResourceType:
 def _text(doing: str, error: Exception) -> str:
     if isinstance(error, ClientError):
         return explain(doing, error)
-    return f"1 error occurred:\n\t* {doing}: {error}\n\n"
+    return f"{doing}: {error}"
 
 
 def _fail(context: grpc.ServicerContext, doing: str, error: Exception) -> NoReturn:
     # UNKNOWN and INTERNAL would make the engine take the state for broken.
-    _abort(context, grpc.StatusCode.FAILED_PRECONDITION, _text(doing, error))
+    text = f"1 error occurred:\n\t* {_text(doing, error)}\n\n"
+    _abort(context, grpc.StatusCode.FAILED_PRECONDITION, text)
 
 
 def _fail_half_made(context: grpc.ServicerContext, object_id: str, values: Values, reason: str) -> NoReturn:
-    """Report a failure together with the object that it has left behind."""
+    """Report a failure together with the object that it has left behind; the engine counts the reasons."""
     detail = any_pb2.Any()
     detail.Pack(pb.ErrorResourceInitFailed(id=object_id, properties=to_struct(values), reasons=[reason]))
     status = status_pb2.Status(

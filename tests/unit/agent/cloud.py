@@ -57,6 +57,7 @@ class Api:
     page_size: int = 0  # 0: one page
     raw: bytes | None = None  # answer this, whatever is asked
     trickle: bool = False  # one byte at a time, without end
+    silent: threading.Event | None = None  # answer nothing until it is set
     refuses_own: bool = False  # a second assign to the same interface is an error
 
     def answer(self, query: dict[str, str]) -> tuple[int, str]:
@@ -102,7 +103,9 @@ class Api:
 
     def _describe(self, query: dict[str, str]) -> str:
         filters = {
-            query[f"Filter.{n}.Name"]: query[f"Filter.{n}.Value.1"] for n in (1, 2) if f"Filter.{n}.Name" in query
+            query[f"Filter.{n}.Name"]: query[f"Filter.{n}.Value.1"]
+            for n in (1, 2)
+            if f"Filter.{n}.Name" in query
         }
         found = [
             eni
@@ -128,7 +131,9 @@ class Api:
             for eni in found
         )
         more = f"<nextToken>{token}</nextToken>" if token else ""
-        return envelope("DescribeNetworkInterfaces", f"<networkInterfaceSet>{items}</networkInterfaceSet>{more}")
+        return envelope(
+            "DescribeNetworkInterfaces", f"<networkInterfaceSet>{items}</networkInterfaceSet>{more}"
+        )
 
 
 def envelope(action: str, inner: str) -> str:
@@ -165,14 +170,18 @@ class Imds:
     token_uses: int = 10**9  # a token is good for so many requests
     tokens: int = 0
     asked: list[str] = field(default_factory=list)
+    _left: int = 0
     trickle: bool = False
+    cut: str = ""  # the answer to a path with this end lacks its last byte
 
     def answer(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
         self.asked.append(path)
         time.sleep(next((seconds for end, seconds in self.delay.items() if path.endswith(end)), 0))
         for end, statuses in self.statuses.items():
-            if path.endswith(end) and (statuses[0] if len(statuses) == 1 else statuses.pop(0)) != 200:
-                return statuses[0], b"<html>no</html>"
+            if path.endswith(end):
+                status = statuses[0] if len(statuses) == 1 else statuses.pop(0)
+                if status != 200:
+                    return status, b"<html>no</html>"
         for end, body in self.bodies.items():
             if path.endswith(end):
                 return 200, body
@@ -217,9 +226,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
-    def reply(self, status: int, body: bytes, trickle: bool) -> None:
+    def reply(self, status: int, body: bytes, trickle: bool, cut: bool = False) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        body = body[:-1] if cut else body
         self.end_headers()
         if trickle:
             for _ in range(600):
@@ -243,7 +253,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serve(handler: type[BaseHTTPRequestHandler], wrap: Callable[[_Server], None] = lambda _: None) -> Iterator[int]:
+def serve(
+    handler: type[BaseHTTPRequestHandler], wrap: Callable[[_Server], None] = lambda _: None
+) -> Iterator[int]:
     """Serve on a free port of loopback; yields the port."""
     with _Server(("127.0.0.1", 0), handler) as server:
         wrap(server)
@@ -261,9 +273,10 @@ def metadata_service(imds: Imds) -> Iterator[tuple[str, int]]:
     """The node's metadata service; yields its address."""
 
     class Handler(_Handler):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self.reply(*imds.answer(self.command, self.path, headers), imds.trickle)
+            cut = bool(imds.cut) and self.path.endswith(imds.cut)
+            self.reply(*imds.answer(self.command, self.path, headers), imds.trickle, cut)
 
         do_PUT = do_GET  # noqa: N815
 
@@ -281,10 +294,12 @@ def ec2_api(api: Api, folder: Path, name: str = "localhost") -> Iterator[tuple[s
     authority.issue_cert(name).configure_cert(context)
 
     class Handler(_Handler):
-        def do_POST(self) -> None:  # noqa: N802
+        def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             api.authorizations.append(self.headers.get("Authorization", ""))
             status, text = api.answer(dict(parse_qsl(body, keep_blank_values=True)))
+            if api.silent:
+                api.silent.wait(30)
             self.reply(status, text.encode() if api.raw is None else api.raw, api.trickle)
 
     def wrap(server: _Server) -> None:

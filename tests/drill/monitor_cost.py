@@ -1,0 +1,50 @@
+"""What an agent's monitor costs on a node: run as Pacemaker runs it, one after another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tests.lab.lab import Lab
+
+_PROGRAM = """
+import json, os, resource, subprocess, sys, time
+agent, times, given = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+environ = dict(os.environ, OCF_ROOT="/usr/lib/ocf", OCF_RA_VERSION_MAJOR="1", OCF_RA_VERSION_MINOR="1",
+               HA_RSCTMP="/run/resource-agents", OCF_RESKEY_CRM_meta_interval="10000",
+               __OCF_ACTION="monitor", **given)
+codes, walls = [], []
+for _ in range(times):
+    began = time.perf_counter()
+    codes.append(subprocess.call([agent, "monitor"], env=environ, stdout=2, stderr=subprocess.DEVNULL))
+    walls.append((time.perf_counter() - began) * 1000)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+cpu_ms = (used.ru_utime + used.ru_stime) * 1000 / times
+print(json.dumps({"codes": codes, "wall_ms": walls, "cpu_ms": cpu_ms, "peak_mib": used.ru_maxrss / 1024}))
+"""
+
+
+@dataclass(frozen=True)
+class MonitorCost:
+    """Exit code and wall time (ms) of each run, CPU time of one (ms, mean, children included), and the largest
+    resident set of any of its processes (MiB)."""
+
+    codes: list[int]
+    wall_ms: list[float]
+    cpu_ms: float
+    peak_mib: float
+
+
+def monitor_cost(
+    lab: Lab, instance_id: str, agent: str, resource: str, parameters: Mapping[str, str], times: int
+) -> MonitorCost:
+    """Run the monitor of `resource` that often on a node; `agent` is the path of its program.
+
+    It is the very resource that the cluster runs, with what its agent keeps of it. Raises LabError where the node
+    is off or the runs take longer than 3 s each.
+    """
+    given = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
+    given["OCF_RESOURCE_INSTANCE"] = resource
+    words = ["python3", "-c", _PROGRAM, agent, str(times), json.dumps(given)]
+    return MonitorCost(**json.loads(lab.run_in(instance_id, words, timeout_s=30 + 3 * times).stdout))

@@ -1,0 +1,163 @@
+"""What a failover's time is made of: from the nodes' journals, the lab's timeline and the client's pings.
+
+All clocks are one: nodes, client and EC2 share the lab's machine, so a time (s since 1970) of one can be
+taken from a time of another.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.drill.probe import Outage
+from tests.lab.lab import Lab
+
+PHASES = ("detection", "stop", "transition", "agent", "API", "OS address")
+"""What a client's outage is stacked up from, in order.
+
+detection: until the survivor has a membership without the holder (a crash only). stop: the old holder gives
+the VIP up (a move only). transition: Pacemaker decides and starts the agent. agent: until its request is at EC2.
+API: until EC2 delivers to the new holder. OS address: until the client has an answer.
+"""
+
+_REQUEST = "Requesting local execution of {operation} operation for {resource} on "
+_RESULT = "Result of {operation} operation for {resource} on "
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a node's journal: when (s since 1970), whose (`corosync`, `pacemaker-controld`, …), and what."""
+
+    time: float
+    program: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Failover:
+    """The moments of one failover (s since 1970) by name, in order of time; one that was not seen is not there."""
+
+    marks: Mapping[str, float]
+    phases: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by name, of PHASES; they add up to the client's outage."""
+
+
+def journal(lab: Lab, instance_id: str, since: float) -> list[Entry]:
+    """What a node's cluster said after `since` (s since 1970). Raises LabError where the node is off."""
+    words = ["journalctl", "--no-pager", "--output=json", f"--since=@{since:.3f}", "--all"]
+    entries = []
+    for line in lab.run_in(instance_id, words, timeout_s=60).stdout.splitlines():
+        item = json.loads(line)
+        text, program = item.get("MESSAGE"), item.get("SYSLOG_IDENTIFIER", "")
+        if isinstance(text, str):
+            stamp = item.get("_SOURCE_REALTIME_TIMESTAMP") or item["__REALTIME_TIMESTAMP"]
+            entries.append(Entry(int(stamp) / 1e6, program, text.strip()))
+    return sorted(entries, key=lambda entry: entry.time)
+
+
+def timeline(lab: Lab, since: float) -> list[dict[str, Any]]:
+    """The lab's own events after `since` (s since 1970)."""
+    lines = (lab.folder / "timeline.jsonl").read_text().splitlines()
+    return [event for event in map(json.loads, lines) if event.get("wall", 0.0) > since]
+
+
+def failover(
+    *,
+    fault: float,
+    outage: Outage,
+    old: Iterable[Entry],
+    new: Iterable[Entry],
+    events: Sequence[Mapping[str, Any]],
+    resources: tuple[str, str],
+    crash: bool,
+) -> Failover:
+    """Put the moments of one failover together.
+
+    `fault` is when the holder was broken or told to give up; `old` and `new` are the journals of the holders
+    before and after, `events` the lab's. `resources` are the group's members: EC2's side, the system's side.
+    """
+    inner, outer = resources
+    old, new = [e for e in old if e.time >= fault], [e for e in new if e.time >= fault]
+    end = outage.start + outage.seconds
+    marks: dict[str, float | None] = {"fault": fault, "last reply": outage.start, "first reply": end}
+    marks["token lost"] = _first(new, "corosync", r"A processor failed")
+    marks["membership"] = _first(new, "corosync", r"A new membership \(|Sync members\[1\]") if crash else None
+    marks["decided"] = _first(
+        [*new, *old], "pacemaker-schedulerd", r"Calculated transition", after=marks["membership"]
+    )
+    begun = [_first(new, "pacemaker-controld", _REQUEST.format(operation=o, resource=inner)) for o in STARTS]
+    marks["agent started"] = min((t for t in begun if t), default=None)
+    for operation, resource, mark in (
+        ("stop", outer, "OS address gone"),
+        ("stop", inner, "given up"),
+        ("migrate_to", inner, "handed over"),
+    ):
+        marks[mark] = _first(
+            old, "pacemaker-controld", _RESULT.format(operation=operation, resource=resource)
+        )
+    _mark_ec2(marks, events)
+    done = [_first(new, "pacemaker-controld", _RESULT.format(operation=o, resource=inner)) for o in STARTS]
+    marks["agent done"] = min((t for t in done if t), default=None)
+    marks["IPaddr2 started"] = _first(
+        new, "pacemaker-controld", _REQUEST.format(operation="start", resource=outer)
+    )
+    marks["OS address"] = _first(new, "IPaddr2", r"Adding inet address")
+    found = dict(sorted(((k, t) for k, t in marks.items() if t is not None), key=lambda item: item[1]))
+    return Failover(found, _phases(found))
+
+
+STARTS = ("start", "migrate_from")
+
+
+def _mark_ec2(marks: dict[str, float | None], events: Sequence[Mapping[str, Any]]) -> None:
+    """The call that moved the VIP, and when its effect was there: the last begun before the first reply."""
+    end = marks["first reply"] or 0.0
+    for event in events:
+        if (
+            event.get("kind") == "api"
+            and event["action"] == "AssignPrivateIpAddresses"
+            and event["status"] == 200
+        ):
+            request = event["wall"] - event["latency_s"]
+            if request < end:
+                marks["request"], marks["accepted"] = request, event["wall"]
+        elif event.get("kind") == "route" and event["eni_id"] and event["wall"] <= end:
+            marks["route"] = event["wall"]
+
+
+def _phases(marks: Mapping[str, float]) -> dict[str, float]:
+    """Cut the outage at the moments that end its phases; an unseen moment gives its time to the next phase."""
+    given_up = max((marks[m] for m in ("given up", "handed over") if m in marks), default=None)
+    if given_up is not None and "agent started" in marks and given_up > marks["agent started"]:
+        given_up = marks.get("handed over")
+    delivered = max((marks[m] for m in ("accepted", "route") if m in marks), default=None)
+    ends = {
+        "detection": marks.get("membership"),
+        "stop": given_up,
+        "transition": marks.get("agent started"),
+        "agent": marks.get("request"),
+        "API": delivered,
+        "OS address": marks["first reply"],
+    }
+    phases, at = {}, marks["last reply"]
+    for name in PHASES:
+        moment = ends[name]
+        if moment is not None and moment > at:
+            phases[name] = round(moment - at, 4)
+            at = moment
+    return phases
+
+
+def _first(entries: Iterable[Entry], program: str, pattern: str, after: float | None = None) -> float | None:
+    """When a program first said what the pattern matches."""
+    matching = (
+        entry.time
+        for entry in entries
+        if entry.program.startswith(program)
+        and re.search(pattern, entry.text)
+        and entry.time >= (after or 0.0)
+    )
+    return min(matching, default=None)

@@ -1,0 +1,181 @@
+"""An emulated AWS account, and the stacks that are deployed to it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+from moto.ssm.models import ssm_backends
+
+from tests.lab.emulator import Emulator, Settings
+from tests.lab.pulumi_stack import PulumiStack
+
+ROOT = Path(__file__).resolve().parents[2]
+REGION = "us-east-1"
+ADMINISTRATOR = ("administrator", "secret")
+GONE = ("shutting-down", "terminated")
+
+
+class Cloud:
+    """One account: its emulator, clients of its administrator's, and a folder for the state of stacks.
+
+    `calls` are the API calls so far, as `service:Action`, in order.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.state_dir = state_dir
+        self.settings = Settings.instant()
+        self.calls: list[str] = []
+        self._waiting: list[tuple[str, threading.Event]] = []
+        self.emulator = Emulator(region=REGION, settings=self.settings, record=self._note)
+        self.url = self.emulator.serve("127.0.0.1").url
+        self.ec2: Any = self.client("ec2", ADMINISTRATOR)
+        self.iam: Any = self.client("iam", ADMINISTRATOR)
+        self.ssm: Any = self.client("ssm", ADMINISTRATOR)
+        self._born_with = self.inventory()
+
+    def __enter__(self) -> Cloud:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        self.emulator.close()
+
+    def stack(
+        self,
+        name: str = "local",
+        settings: Mapping[str, Any] | None = None,
+        *,
+        project: Path = ROOT,
+        key: tuple[str, str] = ADMINISTRATOR,
+        env: Mapping[str, str] | None = None,
+    ) -> PulumiStack:
+        """A stack of a project, with changes to its settings, run with an access key and more environment."""
+        account = {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": key[0],
+            "AWS_SECRET_ACCESS_KEY": key[1],
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        stack = PulumiStack(project, name, self.state_dir, {**account, **(env or {})})
+        if settings:
+            stack.configure(settings)
+        return stack
+
+    def instances(self) -> dict[str, dict[str, Any]]:
+        """The instances that are not gone, by their names."""
+        found: dict[str, dict[str, Any]] = {}
+        for reservation in self.ec2.describe_instances()["Reservations"]:
+            for instance in reservation["Instances"]:
+                if instance["State"]["Name"] not in GONE:
+                    tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+                    found[tags.get("Name", instance["InstanceId"])] = instance
+        return found
+
+    def holder(self, vip: str) -> str | None:
+        """The name of the instance whose interface has the VIP."""
+        for name, instance in self.instances().items():
+            for interface in instance["NetworkInterfaces"]:
+                if vip in [address["PrivateIpAddress"] for address in interface["PrivateIpAddresses"]]:
+                    return name
+        return None
+
+    def move(self, vip: str, to: str) -> None:
+        """Give the VIP to the instance of that name, as a node's agent would."""
+        interface = self.instances()[to]["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        self.ec2.assign_private_ip_addresses(
+            NetworkInterfaceId=interface, PrivateIpAddresses=[vip], AllowReassignment=True
+        )
+
+    def leftovers(self) -> dict[str, set[str]]:
+        """What the account has beyond what it was born with, by kind; empty where a stack left nothing."""
+        now = self.inventory()
+        extra = {kind: ids - self._born_with[kind] for kind, ids in now.items()}
+        return {kind: ids for kind, ids in extra.items() if ids}
+
+    def inventory(self) -> dict[str, set[str]]:
+        """The ids of everything that a stack may make."""
+        ec2 = self.ec2
+        subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]]
+        return {
+            "vpcs": _ids(ec2.describe_vpcs()["Vpcs"], "VpcId"),
+            "subnets": set(subnets),
+            "reservations": {
+                reservation["SubnetCidrReservationId"]
+                for subnet in subnets
+                for reservation in ec2.get_subnet_cidr_reservations(SubnetId=subnet)[
+                    "SubnetIpv4CidrReservations"
+                ]
+            },
+            "gateways": _ids(ec2.describe_internet_gateways()["InternetGateways"], "InternetGatewayId"),
+            "route tables": _ids(ec2.describe_route_tables()["RouteTables"], "RouteTableId"),
+            "groups": _ids(ec2.describe_security_groups()["SecurityGroups"], "GroupId"),
+            "endpoints": {
+                endpoint["VpcEndpointId"]
+                for endpoint in ec2.describe_vpc_endpoints()["VpcEndpoints"]
+                if str(endpoint["State"]).lower() != "deleted"
+            },
+            "placement groups": _ids(ec2.describe_placement_groups()["PlacementGroups"], "GroupName"),
+            "interfaces": _ids(ec2.describe_network_interfaces()["NetworkInterfaces"], "NetworkInterfaceId"),
+            "volumes": _ids(ec2.describe_volumes()["Volumes"], "VolumeId"),
+            "instances": {instance["InstanceId"] for instance in self.instances().values()},
+            "roles": _ids(self.iam.list_roles()["Roles"], "RoleName"),
+            "profiles": _ids(self.iam.list_instance_profiles()["InstanceProfiles"], "InstanceProfileName"),
+        }
+
+    def reached(self, action: str) -> threading.Event:
+        """An event that is set at the next API call of that kind, `ec2:CreateSubnet`."""
+        event = threading.Event()
+        self._waiting.append((action, event))
+        return event
+
+    def user(self, name: str, policy: str) -> tuple[str, str]:
+        """A new user with that managed policy; the access key."""
+        self.iam.create_user(UserName=name)
+        made = self.iam.create_policy(PolicyName=name, PolicyDocument=policy)
+        self.iam.attach_user_policy(UserName=name, PolicyArn=made["Policy"]["Arn"])
+        key = self.iam.create_access_key(UserName=name)["AccessKey"]
+        return key["AccessKeyId"], key["SecretAccessKey"]
+
+    @contextlib.contextmanager
+    def newer_image(self, parameter: str) -> Iterator[str]:
+        """Let the public parameter name another image, as AWS does every few weeks; the image's id.
+
+        Nobody but AWS can write there, so this goes past the API.
+        """
+        (entry,) = ssm_backends[self.emulator.account_id][REGION]._parameters[parameter]
+        before, images = entry.value, self.ec2.describe_images()["Images"]
+        entry.value = next(image["ImageId"] for image in images if image["ImageId"] != before)
+        try:
+            yield entry.value
+        finally:
+            entry.value = before
+
+    def client(self, service: str, key: tuple[str, str]) -> Any:
+        """A client with an access key."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            region_name=REGION,
+            endpoint_url=self.url,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+        )
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event["kind"] != "api":
+            return
+        call = f"{event['service']}:{event['action']}"
+        self.calls.append(call)
+        for action, reached in self._waiting:
+            if action == call:
+                reached.set()
+
+
+def _ids(found: list[dict[str, Any]], key: str) -> set[str]:
+    return {str(one[key]) for one in found}

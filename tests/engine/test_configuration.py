@@ -1,0 +1,155 @@
+"""Bad settings, as the user of the real command meets them: clear text, a failure, and nothing created."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from infra.config import StackConfig
+from infra.errors import ConfigError
+from tests.lab.pulumi_stack import CommandError, PulumiStack
+from tests.unit.infra.bad_settings import BAD, GOOD, SECRETS, as_pulumi_gives_them
+
+from .cloud import Cloud
+
+
+def batches() -> list[list[str]]:
+    """The bad settings in as few runs as will do: those together that still show each one's message."""
+    found: list[list[str]] = []
+    for name in BAD:
+        for batch in found:
+            if _all_shown([*batch, name]):
+                batch.append(name)
+                break
+        else:
+            found.append([name])
+    return found
+
+
+def _all_shown(names: list[str]) -> bool:
+    touched = [key for name in names for key in BAD[name][0]]
+    if len(touched) != len(set(touched)):
+        return False
+    try:
+        StackConfig.parse(as_pulumi_gives_them(_merged(names)), region="us-east-1")
+    except ConfigError as e:
+        return all(any(BAD[name][1] in problem for problem in e.problems) for name in names)
+    return False
+
+
+def _merged(names: list[str]) -> dict[str, Any]:
+    settings = dict(GOOD)
+    for name in names:
+        settings |= BAD[name][0]
+    return settings
+
+
+COMMITTED = ("availabilityZone", "clients", "nodeIps", "platform", "subnetCidr", "vip", "vpcCidr")
+"""The keys of the committed settings, which the bad ones take the place of."""
+
+
+def refusal(stack: PulumiStack) -> str:
+    """What a failing `up` says, wrapped lines joined."""
+    with pytest.raises(CommandError) as caught:
+        stack.up()
+    assert caught.value.status != 0
+    return " ".join((caught.value.stdout + caught.value.stderr).split())
+
+
+BATCHES = batches()[:8]
+"""Enough to see the real command do it; every single one is in the unit tier."""
+
+
+def test_enough_bad_settings_are_tried_with_the_real_command() -> None:
+    assert sum(len(names) for names in BATCHES) >= 30
+
+
+@pytest.mark.parametrize("names", BATCHES, ids=lambda names: f"{names[0]} and {len(names) - 1} more")
+def test_bad_settings_fail_clearly_and_create_nothing(names: list[str], cloud: Cloud) -> None:
+    stack = cloud.stack(settings=dict.fromkeys(COMMITTED))
+    stack.configure(_merged(names))
+    said = refusal(stack)
+    for name in names:
+        assert " ".join(BAD[name][1].split()) in said, name
+    assert "Traceback" not in said
+    assert cloud.leftovers() == {}
+    assert stack.resources() == []
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_bad_encryption_key_is_refused_without_showing_it(name: str, cloud: Cloud) -> None:
+    key, expected = SECRETS[name]
+    stack = cloud.stack()
+    stack.configure_secret("encryptionKey", key)
+    said = refusal(stack)
+    assert expected in said
+    assert key not in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"nodeIps": "10.0.250.186"}, "'nodeIps' must be of type 'array<string>'"),
+        ({"tokenMs": "long"}, "'tokenMs' must be of type 'integer'"),
+        ({"publicIps": "perhaps"}, "'publicIps' must be of type 'boolean'"),
+        ({"tags": ["team"]}, "'tags' must be of type 'object'"),
+    ],
+)
+def test_a_value_of_another_type_than_declared_is_refused_by_pulumi_itself(
+    settings: dict[str, Any], expected: str, cloud: Cloud
+) -> None:
+    assert expected in refusal(cloud.stack(settings=settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"instanceType": "t3.enormous"},
+            "instanceType t3.enormous cannot be looked up (InvalidInstanceType",
+        ),
+        (
+            {"instanceType": "t4g.micro"},
+            "platform debian12 for arm64 cannot be looked up (ParameterNotFound: ",
+        ),
+        (
+            {"vpcCidr": None, "vpcId": "vpc-0123456789abcdef0"},
+            "vpcId vpc-0123456789abcdef0 cannot be looked up (InvalidVpcID.NotFound",
+        ),
+        (
+            {
+                "vpcCidr": None,
+                "subnetCidr": None,
+                "availabilityZone": None,
+                "subnetId": "subnet-0123456789abcdef0",
+            },
+            "subnetId subnet-0123456789abcdef0 cannot be looked up (InvalidSubnetID.NotFound",
+        ),
+    ],
+)
+def test_what_aws_does_not_know_is_refused_before_anything_is_made(
+    settings: dict[str, Any], expected: str, cloud: Cloud
+) -> None:
+    said = refusal(cloud.stack(settings=settings))
+    assert expected in said
+    assert "Traceback" not in said
+    assert cloud.leftovers() == {}
+
+
+def test_a_missing_region_is_said_to_be_missing(cloud: Cloud) -> None:
+    assert "Missing region" in refusal(cloud.stack(settings={"aws:region": None}))
+
+
+def test_pulumi_config_shows_every_setting(cloud: Cloud) -> None:
+    stack = cloud.stack()
+    stack.init()
+    listed = {line.split()[0] for line in stack.run("config").splitlines()[1:] if line.strip()}
+    assert {"vip", "nodeIps", "clients", "encryptionKey", "tokenMs", "aws:region"} <= listed
+
+
+def test_the_committed_stack_for_aws_previews_clean(cloud: Cloud) -> None:
+    steps = cloud.stack("dev").preview()
+    assert {step.operation for step in steps} == {"create"}
+    assert {step.name for step in steps} >= {"ec2vip", "ec2vip-a", "ec2vip-b", "ec2vip-image-al2023-x86_64"}
+    assert cloud.leftovers() == {}

@@ -1,0 +1,407 @@
+"""Two nodes and one VIP: any order of actions and faults, and a partition that does not end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from agent import ec2vip
+
+from .cloud import VIP
+from .test_bounds import Clock
+
+CIDR = "10.0.250.0/24"
+RUNNING, STOPPED, FAILED = ec2vip.SUCCESS, ec2vip.NOT_RUNNING, ec2vip.ERR_GENERIC
+
+
+@dataclass
+class World:
+    """EC2: which interface has the VIP. One place, so never two owners."""
+
+    owner: str = ""
+    moves: list[str] = field(default_factory=list)
+    up: bool = True
+    asked: int = 0
+    changes: int = 0
+
+
+class Client:
+    """EC2 as one node reaches it."""
+
+    def __init__(self, world: World, eni: str) -> None:
+        self.world, self.eni = world, eni
+
+    def _reach(self) -> None:
+        self.world.asked += 1
+        if not self.world.up:
+            raise ec2vip.UnansweredError("throttled")
+
+    def assign(self, _: str) -> None:
+        self._reach()
+        self.world.changes += 1
+        if self.world.owner != self.eni:
+            self.world.moves.append(self.eni)
+        self.world.owner = self.eni
+
+    def unassign(self, _: str) -> None:
+        self._reach()
+        self.world.changes += 1
+        if self.world.owner != self.eni:
+            raise ec2vip.RefusedError("not assigned")
+        self.world.owner = ""
+
+    def owner(self, _: str) -> tuple[str, bool]:
+        self._reach()
+        return self.world.owner, False
+
+
+class Service:
+    """A node's IMDS: the truth, or an old picture, or nothing."""
+
+    def __init__(self, world: World, eni: str, primary: str) -> None:
+        self.world, self.eni, self.primary = world, eni, primary
+        self.old: bool | None = None
+        self.up = True
+
+    def shows(self) -> bool:
+        return self.world.owner == self.eni if self.old is None else self.old
+
+    def addresses(self) -> list[str]:
+        if not self.up:
+            raise ec2vip.UnansweredError("IMDS is down")
+        return [self.primary, VIP] if self.shows() else [self.primary]
+
+    def identity(self) -> dict[str, str]:
+        self.addresses()
+        return {"eni": self.eni, "primary": self.primary, "cidr": CIDR}
+
+    def credentials(self) -> dict[str, str]:
+        self.addresses()
+        return {"Expiration": "2999-01-01T00:00:00Z"}
+
+
+@dataclass
+class Peer:
+    """A node, its Corosync ring and what it keeps."""
+
+    world: World
+    eni: str
+    primary: str
+    folder: Path
+    ring: str = "1.1"
+
+    def __post_init__(self) -> None:
+        self.imds = Service(self.world, self.eni, self.primary)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / f"{self.eni}.json"
+
+    def record(self) -> ec2vip.Record:
+        return ec2vip.Record(str(self.path), VIP)
+
+    def agent(self, probe: bool = False) -> ec2vip.Agent:
+        client = cast("ec2vip.Ec2", Client(self.world, self.eni))
+        imds = cast("ec2vip.Metadata", self.imds)
+        return ec2vip.Agent(VIP, imds, lambda *_: client, self.record(), lambda: self.ring, probe)
+
+    def act(self, action: str) -> int:
+        """An action as a process of its own: nothing is left of it but the record."""
+        agent = self.agent(probe=action == "probe")
+        steps = {"start": agent.start, "stop": agent.stop, "monitor": agent.monitor, "probe": agent.monitor}
+        try:
+            return steps[action]()
+        except ec2vip.AgentError as error:
+            return error.code
+
+    def holds(self) -> bool:
+        return self.world.owner == self.eni
+
+
+def pair(folder: Path) -> tuple[World, Peer, Peer]:
+    world = World()
+    return world, Peer(world, "eni-a", "10.0.250.10", folder), Peer(world, "eni-b", "10.0.250.11", folder)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    with pytest.MonkeyPatch.context() as patch:
+        clock = Clock()
+        patch.setattr(ec2vip, "time", clock)
+        yield clock
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Whatever comes in whatever order, no node is wrong about the VIP or takes it but by a start."""
+
+    nodes = st.sampled_from([0, 1])
+
+    @initialize()
+    def begin(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.patch = pytest.MonkeyPatch()
+        self.clock = Clock()
+        self.patch.setattr(ec2vip, "time", self.clock)
+        self.patch.setattr(ec2vip, "log", lambda *_: None)
+        self.world, *self.pair = pair(Path(self.folder.name))
+        self.guarded = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "patch"):
+            self.patch.undo()
+            self.folder.cleanup()
+
+    @rule(n=nodes)
+    def start(self, n: int) -> None:
+        node, before, moves = self.pair[n], self.world.owner, len(self.world.moves)
+        lost = node.record().lost
+        code = node.act("start")
+        assert code in (RUNNING, FAILED)
+        assert len(self.world.moves) <= moves + 1
+        if code == RUNNING:
+            assert node.holds()
+        elif self.world.up and (node.imds.up or node.path.exists()):
+            assert node.imds.up is False or lost == [before, node.ring]
+        if code == FAILED:
+            assert self.world.owner == before
+
+    @rule(n=nodes)
+    def stop(self, n: int) -> None:
+        node, before = self.pair[n], self.world.owner
+        assert node.act("stop") == RUNNING
+        assert self.world.owner == ("" if before == node.eni and self.world.owner == "" else before)
+        if self.world.up and node.imds.up:
+            assert not node.holds()
+
+    @rule(n=nodes)
+    def monitor(self, n: int) -> None:
+        node, record = self.pair[n], self.pair[n].record()
+        changes, asked = self.world.changes, self.world.asked
+        shown = node.imds.up and node.imds.shows()
+        code = node.act("monitor")
+        assert self.world.changes == changes, "a monitor changes nothing"
+        if record.held and shown:
+            assert (code, self.world.asked) == (RUNNING, asked), "what is there costs no call"
+        settling = record.held and self.clock.now - record.since < ec2vip.SETTLE_TIME
+        known = self.world.up and (node.imds.up or record.keys_last(0))
+        if code == STOPPED:
+            assert known, "no answer is no absence"
+            assert not node.holds()
+            assert not settling
+        if known and not settling and not (record.held and shown):
+            assert code == (RUNNING if node.holds() else STOPPED)
+
+    @rule(n=nodes)
+    def probe(self, n: int) -> None:
+        node, record, changes = self.pair[n], self.pair[n].record(), self.world.changes
+        code = node.act("probe")
+        assert self.world.changes == changes
+        settling = record.held and self.clock.now - record.since < ec2vip.SETTLE_TIME
+        if self.world.up and (node.imds.up or record.keys_last(0)) and not settling:
+            assert code == (RUNNING if node.holds() else STOPPED)
+        if not self.world.up and not node.imds.up:
+            assert code != STOPPED
+
+    @rule(n=nodes, up=st.booleans())
+    def imds(self, n: int, up: bool) -> None:
+        self.pair[n].imds.up = up
+
+    @rule(n=nodes)
+    def imds_gets_old(self, n: int) -> None:
+        self.pair[n].imds.old = self.pair[n].imds.shows()
+
+    @rule(n=nodes)
+    def imds_catches_up(self, n: int) -> None:
+        self.pair[n].imds.old = None
+
+    @rule(up=st.booleans())
+    def api(self, up: bool) -> None:
+        self.world.up = up
+
+    @rule(seconds=st.sampled_from([1.0, 10.0, 60.0, 4000.0]))
+    def time_goes_by(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @rule(n=nodes)
+    def reboot(self, n: int) -> None:
+        self.pair[n].path.unlink(missing_ok=True)
+
+    @rule(ring=st.sampled_from(["1.1", "1.2", ""]))
+    def membership(self, ring: str) -> None:
+        for node in self.pair:
+            node.ring = ring
+
+    @precondition(lambda self: not self.world.up or not all(node.imds.up for node in self.pair))
+    @rule()
+    def all_heals(self) -> None:
+        self.world.up = True
+        for node in self.pair:
+            node.imds.up, node.imds.old = True, None
+
+    @invariant()
+    def what_moves_the_vip_is_a_start(self) -> None:
+        if hasattr(self, "world"):
+            assert self.world.owner in ("", "eni-a", "eni-b")
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(
+    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    addresses=st.lists(st.ip_addresses(v=4).map(str), min_size=1, max_size=6),
+    vip=st.sampled_from([VIP, "10.0.250.1", "0.0.250.18"]),
+)
+def test_only_the_very_address_is_the_vip(addresses: list[str], vip: str) -> None:
+    class Told(ec2vip.Metadata):
+        def _of_interface(self, _: str) -> str:
+            return "\n".join([*addresses, "10.0.250.185", "110.0.250.18", "10.0.250.181"])
+
+    told = Told(ec2vip.Deadline(1), "", ("127.0.0.1", 1)).addresses()
+    assert (vip in told) == (vip in addresses)
+
+
+def partition(a: Peer, b: Peer, clock: Clock, seconds: int, failure_timeout: int = 60) -> None:
+    """Both nodes alone, each with a Pacemaker that monitors each 10 s, bans after a failure and tries again
+    when the ban is over, as migration-threshold=1 and failure-timeout have it."""
+    wants = {a.eni: True, b.eni: True}
+    banned = {a.eni: 0.0, b.eni: 0.0}
+    runs = {a.eni: a.holds(), b.eni: b.holds()}
+    end = clock.now + seconds
+    while clock.now < end:
+        for node in (b, a):
+            if runs[node.eni]:
+                if node.act("monitor") != RUNNING:
+                    node.act("stop")
+                    runs[node.eni], banned[node.eni] = False, clock.now + failure_timeout
+            elif wants[node.eni] and clock.now >= banned[node.eni]:
+                runs[node.eni] = node.act("start") == RUNNING
+                if not runs[node.eni]:
+                    node.act("stop")
+                    banned[node.eni] = clock.now + failure_timeout
+        clock.now += 10
+
+
+def apart(a: Peer, b: Peer) -> None:
+    a.ring, b.ring = "1.2", "2.2"
+
+
+def together(a: Peer, b: Peer) -> None:
+    a.ring = b.ring = "1.3"
+
+
+@pytest.fixture
+def peers(tmp_path: Path) -> tuple[World, Peer, Peer]:
+    world, a, b = pair(tmp_path)
+    assert a.act("start") == RUNNING
+    world.moves.clear()
+    apart(a, b)
+    return world, a, b
+
+
+def test_a_partition_costs_one_move(peers: tuple[World, Peer, Peer], clock: Clock) -> None:
+    world, a, b = peers
+    partition(a, b, clock, seconds=50 * 60)
+    assert world.moves == ["eni-b"]
+
+
+def test_a_holder_whose_imds_is_stale_does_not_fight_either(
+    peers: tuple[World, Peer, Peer], clock: Clock
+) -> None:
+    world, a, b = peers
+    a.imds.old = True
+    partition(a, b, clock, seconds=30 * 60)
+    assert world.moves == ["eni-b"]
+    assert a.act("stop") == RUNNING
+    assert b.holds()
+
+
+def test_after_the_partition_the_loser_takes_over_when_the_taker_dies(
+    peers: tuple[World, Peer, Peer], clock: Clock
+) -> None:
+    _, a, b = peers
+    partition(a, b, clock, seconds=120)
+    assert a.act("start") == FAILED
+    together(a, b)
+    a.ring = "1.4"  # the taker has died: the ring is a new one again
+    assert a.act("start") == RUNNING
+    assert a.holds()
+
+
+def test_a_taker_that_gave_the_vip_up_is_no_hindrance(peers: tuple[World, Peer, Peer], clock: Clock) -> None:
+    _, a, b = peers
+    partition(a, b, clock, seconds=120)
+    b.act("stop")
+    assert a.act("start") == RUNNING
+
+
+def test_a_cleanup_and_a_migration_override(peers: tuple[World, Peer, Peer], clock: Clock) -> None:
+    _, a, b = peers
+    partition(a, b, clock, seconds=120)
+    assert a.agent().start(planned=True) == RUNNING
+    b.act("monitor")
+    clock.now += ec2vip.SETTLE_TIME
+    b.act("monitor")
+    assert b.act("start") == FAILED
+    b.act("probe")  # pcs resource cleanup makes the cluster probe
+    assert b.act("start") == RUNNING
+
+
+def test_a_loss_is_forgotten_once_the_vip_is_back(peers: tuple[World, Peer, Peer], clock: Clock) -> None:
+    _, a, b = peers
+    partition(a, b, clock, seconds=120)
+    assert a.agent().start(planned=True) == RUNNING
+    assert b.agent().start(planned=True) == RUNNING
+    a.act("stop")
+    assert a.act("start") == RUNNING
+
+
+def test_a_taker_that_died_in_the_partition_does_not_keep_the_vip_for_good(
+    peers: tuple[World, Peer, Peer], clock: Clock
+) -> None:
+    _, a, b = peers
+    partition(a, b, clock, seconds=120)
+    clock.now += ec2vip.LOST_HOLD + 1
+    assert a.act("start") == RUNNING
+
+
+def test_without_corosync_nothing_is_held_back(tmp_path: Path, clock: Clock) -> None:
+    _, a, b = pair(tmp_path)
+    a.ring = b.ring = ""
+    a.act("start")
+    clock.now += 60
+    b.act("start")
+    assert a.act("monitor") == STOPPED
+    assert a.act("start") == RUNNING
+
+
+@pytest.mark.parametrize(
+    ("shown", "ring"),
+    [
+        ("Quorum information\n------------------\nNode ID:          1\nRing ID:          1.1a4\n", "1.1a4"),
+        ("Cannot initialize QUORUM service\n", ""),
+        (None, ""),
+    ],
+)
+def test_the_ring_id_is_corosyncs_own(monkeypatch: pytest.MonkeyPatch, shown: str | None, ring: str) -> None:
+    import subprocess
+
+    def run(words: list[str], **_: object) -> object:
+        assert words == ["/usr/sbin/corosync-quorumtool", "-s"]
+        if shown is None:
+            raise FileNotFoundError(words[0])
+        return subprocess.CompletedProcess(words, 1, shown, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert ec2vip.ring_id() == ring

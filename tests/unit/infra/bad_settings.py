@@ -1,0 +1,151 @@
+"""Settings that cannot work, and what the user is told: shared by the unit tier and the engine's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+GOOD: dict[str, Any] = {
+    "vip": "10.0.250.185",
+    "nodeIps": ["10.0.250.186", "10.0.250.187"],
+    "vpcCidr": "10.0.0.0/16",
+    "subnetCidr": "10.0.250.0/24",
+    "platform": "debian12",
+}
+WEB = {"protocol": "tcp", "ports": 443, "cidr": "10.0.0.0/16"}
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "no VIP": ({"vip": ""}, "vip is not set, and is required"),
+    "no nodes": ({"nodeIps": []}, "nodeIps is not set, and is required"),
+    "no subnet": ({"subnetCidr": ""}, "subnetCidr is not set, and is required"),
+    "nowhere to live": ({"vpcCidr": ""}, "none of vpcCidr, vpcId, subnetId is set"),
+    "two places to live": ({"vpcId": "vpc-0123456789abcdef0"}, "vpcCidr and vpcId are set together"),
+    "a subnet and a CIDR": (
+        {"vpcCidr": "", "subnetId": "subnet-0123456789abcdef0"},
+        "subnetCidr 10.0.250.0/24 cannot be set beside subnetId",
+    ),
+    "a subnet and a zone": (
+        {"vpcCidr": "", "subnetCidr": "", "subnetId": "subnet-01234567", "availabilityZone": "us-east-1a"},
+        "availabilityZone us-east-1a cannot be set beside subnetId",
+    ),
+    "VIP outside": (
+        {"vip": "10.0.9.1"},
+        "vip 10.0.9.1 is outside 10.0.250.0/24; set ec2vip:vip to an address",
+    ),
+    "VIP is no address": ({"vip": "10.0.250.999"}, "vip 10.0.250.999 does not parse"),
+    "VIP is a name": ({"vip": "database.internal"}, "vip database.internal does not parse"),
+    "VIP is IPv6": ({"vip": "fd00::185"}, "vip fd00::185 does not parse"),
+    "VIP is a node's": ({"vip": "10.0.250.186"}, "vip 10.0.250.186 is also in nodeIps"),
+    "VIP is the router's": ({"vip": "10.0.250.1"}, "vip 10.0.250.1 is the VPC router's"),
+    "VIP is the network's": ({"vip": "10.0.250.0"}, "vip 10.0.250.0 is the network's own"),
+    "VIP is the name server's": ({"vip": "10.0.250.2"}, "vip 10.0.250.2 is the name server's"),
+    "VIP is kept by AWS": ({"vip": "10.0.250.3"}, "vip 10.0.250.3 is kept by AWS"),
+    "VIP is the broadcast address": ({"vip": "10.0.250.255"}, "vip 10.0.250.255 is the broadcast address"),
+    "VIP is public": ({"vip": "8.8.8.8"}, "vip 8.8.8.8 is not a private address"),
+    "one node": ({"nodeIps": ["10.0.250.186"]}, "has 1 addresses, not 2"),
+    "three nodes": ({"nodeIps": ["10.0.250.6", "10.0.250.7", "10.0.250.8"]}, "has 3 addresses, not 2"),
+    "the same node twice": ({"nodeIps": ["10.0.250.186"] * 2}, "nodeIps 10.0.250.186 is there twice"),
+    "a node outside": (
+        {"nodeIps": ["10.0.250.186", "10.0.9.1"]},
+        "nodeIps 10.0.9.1 is outside 10.0.250.0/24",
+    ),
+    "a node that is reserved": (
+        {"nodeIps": ["10.0.250.2", "10.0.250.187"]},
+        "nodeIps 10.0.250.2 is the name",
+    ),
+    "a node that is no address": ({"nodeIps": ["a", "10.0.250.187"]}, "nodeIps a does not parse"),
+    "subnet outside the VPC": ({"vpcCidr": "10.1.0.0/16"}, "subnetCidr 10.0.250.0/24 is outside vpcCidr"),
+    "subnet with host bits": ({"subnetCidr": "10.0.250.1/24"}, "subnetCidr 10.0.250.1/24 does not parse"),
+    "subnet too small": ({"subnetCidr": "10.0.250.176/29"}, "prefix of /29, and AWS takes /16 to /28"),
+    "VPC too large": ({"vpcCidr": "10.0.0.0/8"}, "prefix of /8, and AWS takes /16 to /28"),
+    "VPC is public": (
+        {"vpcCidr": "8.8.0.0/16", "subnetCidr": "8.8.8.0/24"},
+        "vpcCidr 8.8.0.0/16 is not private",
+    ),
+    "VPC id malformed": ({"vpcCidr": "", "vpcId": "my-vpc"}, "vpcId my-vpc is not of the form"),
+    "subnet id malformed": (
+        {"vpcCidr": "", "subnetCidr": "", "subnetId": "sn-1"},
+        "subnetId sn-1 is not of the form",
+    ),
+    "zone of another Region": (
+        {"availabilityZone": "eu-west-1a"},
+        "availabilityZone eu-west-1a is not in us-east-1",
+    ),
+    "no zone": ({"availabilityZone": "here"}, "availabilityZone here is not of the form"),
+    "image id malformed": ({"amiId": "debian"}, "amiId debian is not of the form"),
+    "instance type malformed": ({"instanceType": "large"}, "instanceType large is not of the form"),
+    "unknown platform": ({"platform": "debian-12"}, "did you mean debian12?"),
+    "token too short": ({"tokenMs": 100}, "tokenMs 100 is not a whole number from 500 to 30000"),
+    "token too long": ({"tokenMs": 60000}, "tokenMs 60000 is not a whole number from 500 to 30000"),
+    "unknown key": (
+        {"instancetype": "t3.micro"},
+        "instancetype is not a setting of ec2vip; did you mean instanceType?",
+    ),
+    "unknown key, near to none": ({"zzz": "1"}, "zzz is not a setting of ec2vip; remove ec2vip:zzz"),
+    "repository is no address": (
+        {"packageRepository": "mirror"},
+        "packageRepository mirror is not of the form",
+    ),
+    "repository over plain HTTP": (
+        {"packageRepository": "http://mirror.example", "packageRepositoryKey": "https://mirror.example/key"},
+        "packageRepository http://mirror.example is not of the form https://",
+    ),
+    "repository without its key": (
+        {"packageRepository": "https://mirror.example"},
+        "packageRepository https://mirror.example is set without packageRepositoryKey",
+    ),
+    "a repository's key alone": (
+        {"packageRepositoryKey": "https://mirror.example/key"},
+        "packageRepositoryKey https://mirror.example/key is set without packageRepository,",
+    ),
+    "key in plain text": ({"encryptionKey": "c2VjcmV0"}, "encryptionKey is in plain text, and is a secret"),
+    "client with a typo": (
+        {"clients": [{"protocl": "tcp"}]},
+        "clients[0] has the unknown key protocl; did you mean",
+    ),
+    "client without a protocol": ({"clients": [{"ports": 443}]}, "clients[0] has the protocol None"),
+    "client without ports": ({"clients": [{"protocol": "tcp"}]}, "clients[0] has no ports"),
+    "client with a port too high": ({"clients": [WEB | {"ports": 70000}]}, "ports go from 1 to 65535"),
+    "client with ports reversed": ({"clients": [WEB | {"ports": "90-80"}]}, "the lower one first"),
+    "client with ports that are none": ({"clients": [WEB | {"ports": "https"}]}, "write a port or a range"),
+    "client with no ports in its list": ({"clients": [WEB | {"ports": []}]}, "has an empty list of ports"),
+    "client pinging ports": ({"clients": [{"protocol": "icmp", "ports": 8}]}, "icmp has none; remove them"),
+    "client from nowhere": ({"clients": [WEB | {"cidr": "10.0.0.1/16"}]}, "has the cidr '10.0.0.1/16'"),
+    "client from two places": (
+        {"clients": [WEB | {"securityGroup": "sg-01234567"}]},
+        "write one entry for each",
+    ),
+    "client from no group": (
+        {"clients": [{"protocol": "tcp", "ports": 1, "securityGroup": "web"}]},
+        "has the securityGroup 'web'",
+    ),
+    "client twice": ({"clients": [WEB, WEB]}, "from 10.0.0.0-16 2 times"),
+    "tag of AWS's": ({"tags": {"aws:x": "1"}}, "tags aws:x starts with aws:"),
+    "tag of the stack's": ({"tags": {"Name": "mine"}}, "tags Name is one of the stack's own"),
+    "tag that is no text": (
+        {"tags": {"cost": {"center": 1}}},
+        "is not a text; put the value of cost in quotes",
+    ),
+    "tag too long": ({"tags": {"note": "x" * 257}}, "tags note has 257 characters, and AWS takes 256"),
+    "too many tags": ({"tags": {f"t{n}": "x" for n in range(49)}}, "tags has 49 entries"),
+}
+"""By name: what differs from the good settings, and a part of the message."""
+
+SECRETS: dict[str, tuple[str, str]] = {
+    "not base64": ("not base64!", "encryptionKey is not base64"),
+    "too short": (
+        base64.b64encode(b"x" * 127).decode(),
+        "encryptionKey has 127 bytes, and Corosync and the parameter that holds it take 128",
+    ),
+    "too long": (
+        base64.b64encode(b"x" * 3073).decode(),
+        "encryptionKey has 3073 bytes, and Corosync and the parameter that holds it take 128 to 3072",
+    ),
+}
+"""Bad encryption keys that are at least secrets, and a part of the message."""
+
+
+def as_pulumi_gives_them(settings: dict[str, Any]) -> dict[str, str]:
+    """Settings as texts, with lists, mappings and truths as JSON."""
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}

@@ -1,0 +1,324 @@
+"""The component, as the engine sees it: what it asks for, and under whom."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import rpc
+
+from infra import pair as outputs
+from infra.clients import ClientRule
+from infra.errors import ConfigError
+from infra.pair import FloatingIpPair
+from infra.sites import ExistingSubnet, NewSubnet, NewVpc
+
+from .recording import ACCOUNT, IMAGE, REGION, of_type, pair_args, record, record_pair
+
+UNTAGGABLE = {
+    "ec2vip:index:FloatingIpPair",
+    "aws:ec2/route:Route",
+    "aws:ec2/routeTableAssociation:RouteTableAssociation",
+    "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
+    "aws:iam/rolePolicy:RolePolicy",
+    "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+    "pulumi:index:Stash",
+}
+KEY = bytes(range(256))
+EVERYTHING: dict[str, Any] = {"endpoints": True, "ssm": True, "encryption_key": KEY}
+EXISTING = ExistingSubnet(
+    vpc_id="vpc-0123456789abcdef0",
+    subnet_id="subnet-0123456789abcdef0",
+    subnet_arn=f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/subnet-0123456789abcdef0",
+    subnet_cidr=IPv4Network("10.0.250.0/24"),
+)
+
+
+def test_no_resource_is_an_orphan() -> None:
+    made, _ = record_pair(**EVERYTHING)
+    pair = made.pop("ec2vip")
+    assert "pulumi:pulumi:Stack" in pair.parent or pair.parent == ""
+    assert made
+    assert {
+        r.name for r in made.values() if not r.parent.endswith("ec2vip:index:FloatingIpPair::ec2vip")
+    } == set()
+
+
+def test_everything_that_can_have_tags_has_the_stacks_and_the_users() -> None:
+    made, _ = record_pair(tags={"team": "payments"}, **EVERYTHING)
+    for resource in made.values():
+        if resource.type in UNTAGGABLE:
+            assert "tags" not in resource.inputs
+            continue
+        assert resource.inputs["tags"] == {
+            "team": "payments",
+            "Name": resource.name,
+            "ec2vip:pair": "ec2vip",
+        }, resource.name
+
+
+def test_root_volumes_are_tagged_like_their_instances() -> None:
+    made, _ = record_pair(tags={"team": "payments"})
+    tags = made["ec2vip-b"].inputs["rootBlockDevice"]["tags"]
+    assert tags == {"team": "payments", "Name": "ec2vip-b-root", "ec2vip:pair": "ec2vip"}
+
+
+def test_nodes_are_made_as_a_floating_address_needs_them() -> None:
+    made, _ = record_pair()
+    for role, address in (("a", "10.0.250.186"), ("b", "10.0.250.187")):
+        node = made[f"ec2vip-{role}"]
+        told = dict(node.inputs)
+        user_data = base64.b64decode(told.pop("userDataBase64"))
+        assert user_data[:2] == b"\x1f\x8b"
+        assert told == {
+            "ami": IMAGE,
+            "instanceType": "t3.micro",
+            "privateIp": address,
+            "subnetId": "ec2vip-subnet-id",
+            "vpcSecurityGroupIds": ["ec2vip-nodes-id"],
+            "iamInstanceProfile": "ec2vip-profile",
+            "placementGroup": "ec2vip-apart",
+            "metadataOptions": {
+                "httpEndpoint": "enabled",
+                "httpTokens": "required",
+                "httpPutResponseHopLimit": 1,
+            },
+            "rootBlockDevice": {
+                "encrypted": True,
+                "volumeType": "gp3",
+                "tags": {"Name": f"ec2vip-{role}-root", "ec2vip:pair": "ec2vip"},
+            },
+            "userDataReplaceOnChange": True,
+            "tags": {"Name": f"ec2vip-{role}", "ec2vip:pair": "ec2vip"},
+        }
+        assert node.delete_before_replace
+        assert node.ignored == ("secondaryPrivateIps",)
+    assert made["ec2vip-apart"].inputs["strategy"] == "spread"
+
+
+def test_the_vip_is_declared_to_no_interface() -> None:
+    made, _ = record_pair(**EVERYTHING)
+    holding = {
+        resource.name
+        for resource in made.values()
+        if "10.0.250.185" in json.dumps({k: v for k, v in resource.inputs.items() if k != "userDataBase64"})
+    }
+    assert holding == {"ec2vip-reservation-vip"}
+
+
+def test_user_data_fits_with_room_to_spare() -> None:
+    made, _ = record_pair(**EVERYTHING)
+    for node in of_type(made, ":Instance"):
+        assert len(base64.b64decode(node.inputs["userDataBase64"])) <= 12_000
+
+
+def text_of(node: Any) -> str:
+    """A node's user data as the node reads it."""
+    return gzip.decompress(base64.b64decode(node.inputs["userDataBase64"])).decode()
+
+
+def test_the_key_goes_to_a_parameter_as_a_secret_and_the_nodes_are_told_where_it_is() -> None:
+    made, _ = record_pair(encryption_key=KEY)
+    parameter = made["ec2vip-corosync-key"].inputs
+    assert parameter["type"] == "SecureString"
+    value = parameter["value"]
+    assert rpc.is_rpc_secret(value)
+    assert base64.b64decode(value["value"]) == KEY
+    for node in of_type(made, ":Instance"):
+        text = text_of(node)
+        assert "crypto_cipher: aes256" in text
+        assert f"KEY_PARAMETER=arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ec2vip-corosync-key\n" in text
+        for hidden in (value["value"], KEY.hex(), str(KEY)):
+            assert hidden not in text
+
+
+def test_another_key_is_other_user_data() -> None:
+    first, second = (
+        record_pair(encryption_key=key)[0]["ec2vip-a"].inputs["userDataBase64"] for key in (KEY, KEY[::-1])
+    )
+    assert first != second
+
+
+def test_the_repository_and_its_key_reach_the_nodes() -> None:
+    made, _ = record_pair(
+        platform="al2023",
+        package_repository="https://mirror.example/9-stream",
+        package_repository_key="https://mirror.example/RPM-GPG-KEY",
+    )
+    text = text_of(made["ec2vip-a"])
+    assert "REPOSITORY=https://mirror.example/9-stream\n" in text
+    assert "REPOSITORY_KEY=https://mirror.example/RPM-GPG-KEY\n" in text
+
+
+def test_nodes_wait_for_their_network_and_their_permissions() -> None:
+    made, _ = record_pair(**EVERYTHING)
+    needed = {
+        "ec2vip-route-internet",
+        "ec2vip-routes-subnet",
+        "ec2vip-from-nodes-corosync",
+        "ec2vip-to-anywhere",
+        "ec2vip-policy",
+        "ec2vip-policy-ssm",
+        "ec2vip-policy-key",
+        "ec2vip-endpoint",
+        "ec2vip-from-nodes-https",
+        "ec2vip-reservation-vip",
+        "ec2vip-reservation-a",
+        "ec2vip-reservation-b",
+    }
+    for node in of_type(made, ":Instance"):
+        assert needed <= set(node.depends_on)
+
+
+def test_the_three_addresses_are_reserved_one_by_one() -> None:
+    made, _ = record_pair()
+    reserved = {r.name: r.inputs["cidrBlock"] for r in of_type(made, ":SubnetCidrReservation")}
+    assert reserved == {
+        "ec2vip-reservation-vip": "10.0.250.185/32",
+        "ec2vip-reservation-a": "10.0.250.186/32",
+        "ec2vip-reservation-b": "10.0.250.187/32",
+    }
+    assert all(r.inputs["reservationType"] == "explicit" for r in of_type(made, ":SubnetCidrReservation"))
+
+
+def rule(inputs: dict[str, Any]) -> tuple[Any, ...]:
+    """A security group rule in short."""
+    source = inputs.get("cidrIpv4") or inputs.get("referencedSecurityGroupId")
+    return (
+        inputs["securityGroupId"],
+        inputs["ipProtocol"],
+        inputs.get("fromPort"),
+        inputs.get("toPort"),
+        source,
+    )
+
+
+def test_nobody_gets_in_but_members_and_clients() -> None:
+    made, _ = record_pair(
+        clients=(
+            ClientRule(protocol="tcp", from_port=443, to_port=443, cidr=IPv4Network("10.0.0.0/16")),
+            ClientRule(protocol="udp", from_port=5000, to_port=5010, security_group="sg-0123456789abcdef0"),
+            ClientRule(protocol="icmp", from_port=8, to_port=-1),
+        )
+    )
+    assert {rule(r.inputs) for r in of_type(made, ":SecurityGroupIngressRule")} == {
+        ("ec2vip-nodes-id", "udp", 5405, 5405, "ec2vip-nodes-id"),
+        ("ec2vip-nodes-id", "tcp", 443, 443, "10.0.0.0/16"),
+        ("ec2vip-nodes-id", "udp", 5000, 5010, "sg-0123456789abcdef0"),
+        ("ec2vip-nodes-id", "tcp", 443, 443, "ec2vip-clients-id"),
+        ("ec2vip-nodes-id", "udp", 5000, 5010, "ec2vip-clients-id"),
+        ("ec2vip-nodes-id", "icmp", 8, -1, "ec2vip-clients-id"),
+    }
+    assert {rule(r.inputs) for r in of_type(made, ":SecurityGroupEgressRule")} == {
+        ("ec2vip-nodes-id", "-1", None, None, "0.0.0.0/0"),
+        ("ec2vip-clients-id", "tcp", 443, 443, "ec2vip-nodes-id"),
+        ("ec2vip-clients-id", "udp", 5000, 5010, "ec2vip-nodes-id"),
+        ("ec2vip-clients-id", "icmp", 8, -1, "ec2vip-nodes-id"),
+    }
+
+
+def test_the_way_to_the_internet_is_there_only_for_public_addresses() -> None:
+    internet = (":InternetGateway", ":RouteTable", ":Route", ":RouteTableAssociation")
+    made, _ = record_pair(public_ips=True)
+    assert all(len(list(of_type(made, kind))) == 1 for kind in internet)
+    assert made["ec2vip-subnet"].inputs["mapPublicIpOnLaunch"] is True
+    made, _ = record_pair(public_ips=False)
+    assert not any(list(of_type(made, kind)) for kind in internet)
+    assert made["ec2vip-subnet"].inputs["mapPublicIpOnLaunch"] is False
+
+
+def test_a_subnet_that_is_there_gets_no_route_and_no_vpc() -> None:
+    made, given = record_pair(site=EXISTING)
+    for kind in (":Vpc", ":Subnet", ":InternetGateway", ":RouteTable", ":Route"):
+        assert not list(of_type(made, kind)), kind
+    assert given[outputs.SUBNET_ID] == EXISTING.subnet_id
+    assert given[outputs.VPC_ID] == EXISTING.vpc_id
+
+
+def test_a_subnet_in_a_vpc_that_is_there_uses_its_gateway() -> None:
+    site = NewSubnet(vpc_id="vpc-1", subnet_cidr=IPv4Network("10.0.250.0/24"), internet_gateway_id="igw-1")
+    made, _ = record_pair(site=site)
+    assert made["ec2vip-route-internet"].inputs["gatewayId"] == "igw-1"
+    assert not list(of_type(made, ":InternetGateway"))
+    assert made["ec2vip-subnet"].inputs["vpcId"] == "vpc-1"
+
+
+def test_the_endpoint_is_for_the_nodes_alone() -> None:
+    made, _ = record_pair(endpoints=True)
+    endpoint = made["ec2vip-endpoint"].inputs
+    assert endpoint["serviceName"] == "com.amazonaws.us-east-1.ec2"
+    assert endpoint["privateDnsEnabled"] is True
+    assert rule(made["ec2vip-from-nodes-https"].inputs) == (
+        "ec2vip-endpoint-group-id",
+        "tcp",
+        443,
+        443,
+        "ec2vip-nodes-id",
+    )
+
+
+def test_outputs_are_complete_and_registered() -> None:
+    _, given = record_pair()
+    assert given == {
+        "vip": "10.0.250.185",
+        "vipCidr": "10.0.250.185/32",
+        "vpcId": "ec2vip-vpc-id",
+        "subnetId": "ec2vip-subnet-id",
+        "nodeIds": ["ec2vip-a-id", "ec2vip-b-id"],
+        "nodePrivateIps": ["10.0.250.186", "10.0.250.187"],
+        "securityGroupId": "ec2vip-nodes-id",
+        "clientSecurityGroupId": "ec2vip-clients-id",
+        "roleArn": "arn:aws:made-up:::ec2vip-role",
+        "instanceProfileName": "ec2vip-profile",
+    }
+
+
+def test_two_pairs_in_one_program_do_not_collide() -> None:
+    def program() -> list[pulumi.Output[str]]:
+        first = FloatingIpPair("one", pair_args())
+        second = FloatingIpPair(
+            "two",
+            pair_args(
+                vip=IPv4Address("10.0.251.10"),
+                node_ips=(IPv4Address("10.0.251.11"), IPv4Address("10.0.251.12")),
+                site=NewVpc(vpc_cidr=IPv4Network("10.0.0.0/16"), subnet_cidr=IPv4Network("10.0.251.0/24")),
+            ),
+        )
+        return [first.vip, second.vip]
+
+    made, vips = record(program)
+    assert vips == ["10.0.250.185", "10.0.251.10"]
+    assert len(list(of_type(made, ":Instance"))) == 4
+    assert made["two-a"].inputs["userDataBase64"] != made["one-a"].inputs["userDataBase64"]
+
+
+def test_the_image_follows_platform_and_architecture_and_else_stays() -> None:
+    made, _ = record_pair()
+    kept = made["ec2vip-image-debian12-x86_64"]
+    assert kept.ignored == ("input",)
+    made, _ = record_pair(ami_id="ami-0fedcba9876543210")
+    assert made["ec2vip-a"].inputs["ami"] == "ami-0fedcba9876543210"
+    assert not list(of_type(made, ":Stash"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"supportedArchitectures": ["x86_64"], "maximumIpv4AddressesPerInterface": 1}, "has 1 IPv4 address"),
+        ({"supportedArchitectures": ["i386"], "maximumIpv4AddressesPerInterface": 2}, "is for i386"),
+    ],
+)
+def test_an_instance_type_that_cannot_do_it_is_refused(facts: dict[str, Any], said: str) -> None:
+    answers = {"aws:ec2/getInstanceType:getInstanceType": facts}
+    with pytest.raises(ConfigError, match=said):
+        record(lambda: FloatingIpPair("ec2vip", pair_args()), answers)
+
+
+def test_addresses_outside_the_subnet_are_refused_in_other_programs_too() -> None:
+    with pytest.raises(ConfigError, match=r"vip 10\.0\.9\.1 is outside 10\.0\.250\.0/24"):
+        pair_args(vip=IPv4Address("10.0.9.1"))
