@@ -14,6 +14,7 @@ import pytest
 
 from tests.cluster.conftest import command
 from tests.drill.pair import Pair
+from tests.lab import cgroup
 from tests.lab.lab import Lab
 from tests.lab.layout import CLIENT, FABRIC
 from tests.lab.paths import PROJECT, labs_dir
@@ -25,7 +26,7 @@ OTHER = "wall-tests"
 def traces(name: str) -> list[str]:
     """What of a lab can be found on the machine."""
     found = [str(path) for path in (labs_dir() / name,) if path.exists()]
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"ec2vip-lab-{name}")]
+    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(cgroup.name_of(name))]
     found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
     for folder in Path("/proc").glob("[0-9]*"):
         try:

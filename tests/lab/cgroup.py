@@ -7,10 +7,12 @@ processor time and processes, and lets a fault freeze or starve it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from pathlib import Path
 
 from tests.lab.errors import LabError
+from tests.lab.paths import lab_dir
 
 MOUNT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "freezer", "memory", "pids", "systemd", "unified")
@@ -27,11 +29,16 @@ RT_PERIOD_US, RT_RUNTIME_US = 100_000, 6_000
 which is therefore a tenth of a token. Seven labs fit into what the kernel gives away."""
 
 
+def name_of(lab: str) -> str:
+    """The name of a lab's group. Labs of one name in different folders are different labs (see EC2VIP_LABS)."""
+    return f"ec2vip-lab-{lab}-{hashlib.sha256(bytes(lab_dir(lab))).hexdigest()[:6]}"
+
+
 class Cgroup:
-    """The control group `ec2vip-lab-LAB/NODE`."""
+    """The control group of a node, in its lab's."""
 
     def __init__(self, lab: str, node: str) -> None:
-        self.folders = [root / f"ec2vip-lab-{lab}" / node for root in _hierarchies()]
+        self.folders = [root / name_of(lab) / node for root in _hierarchies()]
 
     def make(self) -> str:
         """Make it with its bounds; `remove()` removes it with the whole lab. Returns what it could not have."""
@@ -151,7 +158,7 @@ def _delegate(folder: Path) -> None:
 def remove(lab: str) -> None:
     """Remove every group of the lab; its processes must have ended (a frozen one is thawed so that it can)."""
     for root in _hierarchies():
-        top = root / f"ec2vip-lab-{lab}"
+        top = root / name_of(lab)
         for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
             _remove_folder(folder)
 
@@ -159,7 +166,7 @@ def remove(lab: str) -> None:
 def thaw(lab: str) -> None:
     """Let the lab's frozen processes run, without which version 1 does not let them die."""
     for root in _hierarchies():
-        for state in (root / f"ec2vip-lab-{lab}").rglob("freezer.state"):
+        for state in (root / name_of(lab)).rglob("freezer.state"):
             state.write_text("THAWED")
 
 

@@ -18,7 +18,7 @@ class Parameter(ResourceType):
     inputs: ClassVar = {
         "name": Property(computed=True, replaces=True),
         "type": Property(required=True),
-        "value": Property(required=True),
+        "value": Property(),
         "description": Property(),
         "tags": TAGS,
         "region": REGION,
@@ -28,6 +28,8 @@ class Parameter(ResourceType):
     def invalid(self, inputs: Values) -> list[tuple[str, str]]:
         if inputs["type"] not in TYPES:
             return [("type", f"expected type to be one of {list(TYPES)}, got {inputs['type']}")]
+        if "value" not in inputs:
+            return [("value", "one of `insecure_value,value,value_wo` must be specified")]
         return []
 
     def create(self, cloud: Cloud, inputs: Values) -> str:
