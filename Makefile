@@ -1,14 +1,16 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; STACK, NODE, JSON, TRIALS and RUNS as the README says.
+# LAB=name works on another lab; STACK, PROBE, YES, NODE, JSON, TRIALS and RUNS as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
-export LAB
+export LAB STACK PROBE YES
+# Run as root, Python would leave files of root's in the checkout.
+export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ec2vip)/pycache
 
-# Commands on a running lab install nothing where there is none.
-WITH_LAB = @if [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
+# Commands on a running lab install nothing where there is none; a stack other than the lab's needs no lab.
+WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
-.PHONY: help up status shell verify bench fault down env test check
+.PHONY: help up status shell verify fault bench down env test lint check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,20 +18,20 @@ help: ## this list
 up: ## set everything up, start the lab, stand the pair up, wait until the VIP answers (root)
 	@$(TOOLS) lab -- python -m tests up
 
-status: ## nodes, holder, cluster state (JSON=1: as JSON)
+status: ## nodes, holder, cluster state (JSON=1: as JSON; STACK=dev: of a stack in your AWS account)
 	$(call WITH_LAB,status,exit 1)
 
 shell: ## a root shell on NODE=a, b or client
 	$(call WITH_LAB,shell $(or $(NODE),a),exit 1)
 
-verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …": only these)
+verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …"; STACK=dev PROBE="ssh bastion")
 	$(call WITH_LAB,verify $(foreach trial,$(TRIALS),--only $(trial)),exit 1)
-
-bench: ## ours beside awsvip and the settings of 2015, RUNS=10 failovers of each kind; build/bench.json and .svg
-	$(call WITH_LAB,bench,exit 1)
 
 fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list
 	$(if $(NAME),$(call WITH_LAB,fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS)),exit 1),@$(TOOLS) python -- python -m tests fault)
+
+bench: ## ours beside awsvip and the settings of 2015, RUNS=10 failovers of each kind; build/bench.json and .svg
+	$(call WITH_LAB,bench,exit 1)
 
 down: ## pulumi destroy, then the lab's end; nothing stays
 	$(call WITH_LAB,down,true)
@@ -40,5 +42,9 @@ env: ## what a shell needs to use the lab by hand: eval "$$(make -s env)"
 test: ## every tier
 	@$(TOOLS) test -- python -m pytest $(PYTEST)
 
-check: ## format, lint, types, shell scripts, unit tests
-	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && shellcheck cloudinit/*.sh tests/drill/subjects/*.sh .ci/run && python -m pytest tests/unit -q'
+lint: ## format, lint, types, shell scripts
+	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
+	shellcheck cloudinit/*.sh tests/drill/subjects/*.sh .ci/run'
+
+check: lint ## lint and the unit tier
+	@$(TOOLS) python -- python -m pytest tests/unit -q

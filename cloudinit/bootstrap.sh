@@ -3,7 +3,7 @@
 # next boot if it did not come to its end: every step may be repeated. The console and the journal get one
 # line a step, $LOG what the commands said.
 set -u -o pipefail
-export LC_ALL=C PATH=${EC2VIP_PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
+export LC_ALL=C
 
 ROOT=${EC2VIP_ROOT:-}
 CONSOLE=${EC2VIP_CONSOLE:-/dev/console}
@@ -11,17 +11,20 @@ STATE=$ROOT/var/lib/cloud/instance/ec2vip
 LOG=$ROOT/var/log/ec2vip-bootstrap.log
 CIB=$ROOT/var/lib/pacemaker/cib
 # shellcheck source=/dev/null
-. "$ROOT/etc/ec2vip/bootstrap.env" || exit 1
+. "$ROOT/etc/ec2vip/bootstrap.env" && . "$ROOT/etc/ec2vip/install.sh" || exit 1
 
-# Seconds. Mirrors and peers may be late; a node that waits longer than this needs its owner.
+# Seconds. Mirrors and peers may be late, and a role's new policy takes seconds to be in force; a node that waits
+# longer than this needs its owner. The peer's limit is from the start of Corosync.
 INTERFACE_LIMIT=60
 PACKAGES_LIMIT=${EC2VIP_PACKAGES_LIMIT:-900}
+KEY_LIMIT=${EC2VIP_KEY_LIMIT:-120}
 READY_LIMIT=${EC2VIP_READY_LIMIT:-300}
-PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6} # from the start of Corosync
+PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6}
 PUSH_TRIES=5
 STARTED=0
 PAUSE=${EC2VIP_PAUSE:-0.5}
-FINAL=2 # a command's way of saying that waiting will not help
+# A command's way of saying that waiting will not help.
+FINAL=2
 
 say() {
     printf 'ec2vip: %s\n' "$*" >&3
@@ -95,47 +98,14 @@ network_tools() {
 
 installed() {
     local tool
-    for tool in corosync pacemakerd crm_mon cibadmin pcs; do
+    for tool in corosync pacemakerd crm_mon cibadmin pcs "$ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2"; do
         command -v "$tool" >/dev/null || { echo "$tool is not installed"; return 1; }
     done
-    [ -e "$ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2" ] || { echo 'IPaddr2 is not installed'; return 1; }
-    "$INTERPRETER" -c 'import botocore' || { echo "botocore is not installed for $INTERPRETER"; return 1; }
-}
-
-# A boot that was cut short may have left packages half configured. An archive's date in the future means that
-# this machine's clock is late, which is no reason not to install.
-install_with_apt() {
-    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    local apt=(apt-get --yes -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=20
-        -o Acquire::Max-FutureTime=90000 -o Dpkg::Options::=--force-confold)
-    dpkg --configure -a --force-confold &&
-        "${apt[@]}" update &&
-        "${apt[@]}" --no-install-recommends --fix-broken install "${PACKAGES[@]}"
-}
-
-# What the archives of the system have, then what its supplement has, then a repository of the owner's choice.
-install_with_dnf() {
-    local section
-    dnf --assumeyes makecache || return
-    dnf --assumeyes install "${PACKAGES[@]}" && return
-    say 'packages: not all in the core archives, trying the supplementary ones'
-    dnf --assumeyes install spal-release && dnf --assumeyes install "${PACKAGES[@]}" && return
-    if [ -z "$REPOSITORY" ]; then
-        echo 'neither the core archives nor the supplementary ones have the cluster stack:' \
-            'set package_repository, or use an image that has it installed'
-        return "$FINAL"
-    fi
-    say "packages: trying $REPOSITORY"
-    for section in HighAvailability AppStream BaseOS; do
-        # The system's own packages come first: a low number wins, and 99 is the default.
-        printf '%s\n' "[ec2vip-$section]" "name=$section" "baseurl=$REPOSITORY/$section/\$basearch/os/" \
-            enabled=1 gpgcheck=1 "gpgkey=$REPOSITORY_KEY" priority=200
-    done >"$ROOT/etc/yum.repos.d/ec2vip.repo"
-    dnf --assumeyes install "${PACKAGES[@]}"
+    "$INTERPRETER" -c 'import botocore'
 }
 
 try_install() {
-    "install_with_$INSTALLER" || return
+    install_packages || return
     installed || return "$FINAL"
     rm -f "$STATE/installing"
 }
@@ -147,21 +117,29 @@ packages() {
     await "$PACKAGES_LIMIT" 'the packages' try_install
 }
 
-# What the cluster should hold, worked out by pcs in a file while the daemons start.
+fetch_key() {
+    timeout 60 "$INTERPRETER" -I "$ROOT/usr/local/sbin/ec2vip-key" \
+        "$KEY_PARAMETER" "$KEY_DIGEST" "$ROOT/etc/corosync/authkey"
+}
+
+# Once in an instance's life: an image may have brought another's key along.
+key() {
+    [ -e "$STATE/keyed" ] && return
+    await "$KEY_LIMIT" "the key in $KEY_PARAMETER" fetch_key && touch "$STATE/keyed"
+}
+
+setting() {
+    pcs -f "$STATE/wanted.xml" "$@" </dev/null || exit
+}
+
+# What the cluster should hold, worked out by pcs in a file while the daemons start; in a process of its own.
 wanted() {
-    local words=() word
-    cibadmin --empty >"$STATE/wanted.xml" || return
-    while IFS= read -r word; do
-        if [ -n "$word" ]; then
-            words+=("$word")
-        else
-            pcs -f "$STATE/wanted.xml" "${words[@]}" </dev/null || return
-            words=()
-        fi
-    done <"$ROOT/etc/ec2vip/settings"
+    cibadmin --empty >"$STATE/wanted.xml" || exit
+    # shellcheck source=/dev/null
+    . "$ROOT/etc/ec2vip/settings"
     # IPaddr2 takes the interface with the subnet's route, on each node its own; if several have one, name it.
     if (($(ip -4 -o route show table main scope link to match "$VIP" | grep -vc '^default') > 1)); then
-        pcs -f "$STATE/wanted.xml" resource update vip "nic=$INTERFACE" </dev/null
+        setting resource update vip "nic=$INTERFACE"
     fi
 }
 
@@ -181,11 +159,10 @@ seed() {
 }
 
 start() {
-    local unit
+    local units=(corosync.service pacemaker.service) unit
     STARTED=$SECONDS
-    systemctl unmask corosync.service pacemaker.service &&
-        systemctl enable corosync.service pacemaker.service || return
-    for unit in corosync.service pacemaker.service; do
+    systemctl unmask "${units[@]}" && systemctl enable "${units[@]}" || return
+    for unit in "${units[@]}"; do
         systemctl start "$unit" && continue
         journalctl --no-pager --output cat --lines 5 --unit "$unit"
         return 1
@@ -227,13 +204,10 @@ merge() {
 # One push of one file: the cluster has either none of the settings or all of them. A running peer has been
 # heard by then, so that this node sees the cluster's CIB and not its own empty one.
 settings() {
-    local old=$STATE/old.xml new=$STATE/new.xml try result
+    local old=$STATE/old.xml new=$STATE/new.xml try
     current && return
-    wait "$WANTED"
-    result=$?
-    cat "$STATE/wanted.log"
-    ((result == 0)) || return
-    await $((STARTED + PEER_LIMIT - SECONDS)) "$PEER" peer_seen || echo "$PEER is not there: going on alone"
+    wait "$WANTED" || { cat "$STATE/wanted.log"; return 1; }
+    await $((STARTED + PEER_LIMIT - SECONDS)) "$PEER" peer_seen || echo "going on without $PEER"
     for ((try = 1; try <= PUSH_TRIES; try++)); do
         current && return
         cibadmin --query >"$old" && cp "$old" "$new" && merge "$new" &&
@@ -256,6 +230,7 @@ if [ "$BOOTSTRAPS" = yes ]; then
     wanted >"$STATE/wanted.log" 2>&1 &
     WANTED=$!
 fi
+if [ -n "$KEY_PARAMETER" ]; then step key key; fi
 step seed seed
 step start start
 step ready ready

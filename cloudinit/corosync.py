@@ -8,6 +8,7 @@ from cloudinit.spec import NodeSpec
 
 #: The only port that the members must be able to reach each other on (UDP).
 PORT = 5405
+KEYFILE = "/etc/corosync/authkey"
 LOGFILE = "/var/log/cluster/corosync.log"
 
 #: How long a node gathers join messages (ms), Corosync's own default.
@@ -69,8 +70,7 @@ def conf(spec: NodeSpec) -> str:
                     ("cluster_name", spec.cluster_name),
                     ("transport", "knet"),
                     ("ip_version", "ipv4"),
-                    ("crypto_cipher", "none"),
-                    ("crypto_hash", "none"),
+                    *_crypto(spec),
                     ("token", timing.token),
                     ("consensus", timing.consensus),
                     ("join", timing.join),
@@ -121,9 +121,15 @@ def conf(spec: NodeSpec) -> str:
 def logrotate() -> str:
     """Rotation of Corosync's log file, in place of the package's own rule, which knows another file."""
     return (
-        f"{LOGFILE} {{\n\tweekly\n\trotate 8\n\tcompress\n\tdelaycompress\n"
-        "\tmissingok\n\tnotifempty\n\tcopytruncate\n}\n"
+        f"{LOGFILE} {{\n  weekly\n  rotate 8\n  compress\n  delaycompress\n"
+        "  missingok\n  notifempty\n  copytruncate\n}\n"
     )
+
+
+def _crypto(spec: NodeSpec) -> _Entries:
+    if not spec.key_parameter:
+        return [("crypto_cipher", "none"), ("crypto_hash", "none")]
+    return [("crypto_cipher", "aes256"), ("crypto_hash", "sha256"), ("keyfile", KEYFILE)]
 
 
 _Entries = list[tuple[str, "str | int | _Entries"]]

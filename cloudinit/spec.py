@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -10,6 +11,16 @@ from ipaddress import IPv4Address, IPv4Network
 MIN_TOKEN_MS = 126
 #: The most that Red Hat supports (article 3068821); beyond it nobody would call it fail-over.
 MAX_TOKEN_MS = 300_000
+
+
+#: How much of a key's SHA-256 is in the user data, in hex digits: enough to tell keys apart, and nothing to find
+#: one from, for a key is 128 random bytes at least.
+KEY_DIGEST_DIGITS = 12
+
+
+def digest_of(key: bytes) -> str:
+    """What a node is told about Corosync's key: the first digits of its SHA-256."""
+    return hashlib.sha256(key).hexdigest()[:KEY_DIGEST_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +41,10 @@ class NodeSpec:
     AppStream and BaseOS in it) and of the key that signs it. Only `al2023` looks there, and only when its
     own archives lack the cluster stack; with none it fails at boot and says so.
 
+    `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
+    base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
+    key is other user data, and so a new node.
+
     Raises ValueError where the values contradict each other: a node would only find out at boot.
     """
 
@@ -42,6 +57,8 @@ class NodeSpec:
     token_ms: int = 1000
     package_repository: str = ""
     package_repository_key: str = ""
+    key_parameter: str = ""
+    key_digest: str = ""
 
     def __post_init__(self) -> None:
         first, second = self.members
@@ -67,11 +84,16 @@ class NodeSpec:
             raise ValueError(
                 f"token_ms {self.token_ms} is outside {MIN_TOKEN_MS}..{MAX_TOKEN_MS}, what Corosync can keep"
             )
-
         if bool(self.package_repository) != bool(self.package_repository_key):
             raise ValueError(
                 f"package_repository {self.package_repository!r} and package_repository_key "
                 f"{self.package_repository_key!r} go together: packages are only taken signed; set both"
+            )
+
+        if bool(self.key_parameter) != bool(self.key_digest):
+            raise ValueError(
+                f"key_parameter {self.key_parameter!r} and key_digest {self.key_digest!r} go together: a node "
+                "must know the right key from an old one; set both"
             )
 
     @property

@@ -19,6 +19,7 @@ MAX_BYTES = 16_384
 
 AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
 BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
+KEY_PATH = "/usr/local/sbin/ec2vip-key"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
 BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
 
@@ -30,7 +31,9 @@ _HERE = Path(__file__).resolve().parent
 #: The sources of the programs that a node gets.
 AGENT_SOURCE = _HERE.parent / "agent" / "ec2vip.py"
 BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
+KEY_SOURCE = _HERE / "key.py"
 REPORT_SOURCE = _HERE / "report.sh"
+INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
 
 
 def render(spec: NodeSpec) -> bytes:
@@ -76,8 +79,8 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
             ],
         ],
         "write_files": [
-            {"path": path, "permissions": permissions, "content": content}
-            for path, permissions, content in files(spec)
+            {"path": path, **({"permissions": "0755"} if executable else {}), "content": content}
+            for path, executable, content in files(spec)
         ],
         "runcmd": [
             ["systemctl", "daemon-reload"],
@@ -97,20 +100,23 @@ def _block(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 _Dumper.add_representer(str, _block)
 
 
-def files(spec: NodeSpec) -> list[tuple[str, str, str]]:
-    """The files that the node gets: path, permissions as cloud-init takes them, content."""
+def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
+    """The files that the node gets: path, whether it is a program, content."""
     return [
-        ("/etc/corosync/corosync.conf", "0644", corosync.conf(spec)),
-        ("/etc/logrotate.d/corosync", "0644", corosync.logrotate()),
-        ("/etc/ec2vip/bootstrap.env", "0644", _environment(spec)),
-        ("/etc/ec2vip/settings", "0644", _settings(cib.commands(spec))),
-        (BOOTSTRAP_PATH, "0755", slim.shell(BOOTSTRAP_SOURCE.read_text(encoding="utf-8"))),
-        (REPORT_PATH, "0755", slim.shell(REPORT_SOURCE.read_text(encoding="utf-8"))),
-        (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", "0644", _UNIT),
-        (AGENT_PATH, "0755", slim.python(AGENT_SOURCE.read_text(encoding="utf-8"))),
+        ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
+        ("/etc/logrotate.d/corosync", False, corosync.logrotate()),
+        ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
+        ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
+        ("/etc/ec2vip/install.sh", False, _script(INSTALL_SOURCES[platform(spec.platform).installer])),
+        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
+        (REPORT_PATH, True, _script(REPORT_SOURCE)),
+        (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
+        (AGENT_PATH, True, _program(AGENT_SOURCE)),
+        *([(KEY_PATH, True, _program(KEY_SOURCE))] if spec.key_parameter else []),
     ]
 
 
+# A oneshot unit has no time-out of its own; the script bounds each of its waits itself.
 _UNIT = f"""\
 [Unit]
 Description=Bring this node into the cluster of the floating address
@@ -121,8 +127,6 @@ ConditionPathExists=!/var/lib/cloud/instance/ec2vip/done
 [Service]
 Type=oneshot
 ExecStart={BOOTSTRAP_PATH}
-# The script bounds each of its waits itself.
-TimeoutStartSec=infinity
 
 [Install]
 WantedBy=multi-user.target
@@ -140,7 +144,6 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("PEER", spec.peer.name),
             _scalar("BOOTSTRAPS", "yes" if spec.bootstraps else "no"),
             _array("HOSTS", (f"{member.address} {member.name}" for member in spec.members)),
-            _scalar("INSTALLER", chosen.installer),
             _array("PACKAGES", chosen.packages),
             _scalar("INTERPRETER", chosen.interpreter),
             _scalar("REPOSITORY", spec.package_repository),
@@ -151,8 +154,18 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("GROUP", cib.GROUP),
             _scalar("SETTINGS_PROPERTY", cib.SETTINGS_PROPERTY),
             _scalar("SETTINGS", cib.digest(spec)),
+            _scalar("KEY_PARAMETER", spec.key_parameter),
+            _scalar("KEY_DIGEST", spec.key_digest),
         ]
     )
+
+
+def _program(source: Path) -> str:
+    return slim.python(source.read_text(encoding="utf-8"))
+
+
+def _script(source: Path) -> str:
+    return slim.shell(source.read_text(encoding="utf-8"))
 
 
 def _scalar(name: str, value: str) -> str:
@@ -169,12 +182,14 @@ def _map(name: str, values: Mapping[str, str]) -> str:
 
 
 def _settings(commands: Iterable[list[str]]) -> str:
-    """pcs commands, one word a line, an empty line after each command: nothing to quote, nothing to split."""
-    return "".join("\n".join(command) + "\n\n" for command in commands)
+    """pcs commands as calls of the bootstrap's function `setting`."""
+    return "".join(f"setting {shlex.join(command)}\n" for command in commands)
 
 
 def _gzip(content: str) -> bytes:
-    return gzip.compress(content.encode(), compresslevel=9, mtime=0)
+    """The same bytes from every Python: some write their system into byte 9, where 255 is "unknown"."""
+    data = gzip.compress(content.encode(), compresslevel=9, mtime=0)
+    return data[:8] + b"\x02\xff" + data[10:]
 
 
 def _too_large(spec: NodeSpec, size: int) -> str:

@@ -33,6 +33,7 @@ KEYS = (
     "instanceType",
     "platform",
     "packageRepository",
+    "packageRepositoryKey",
     "amiId",
     "clients",
     "keyName",
@@ -43,8 +44,10 @@ KEYS = (
 )
 # Below half a second a busy node is taken for a dead one; above half a minute nobody calls it fail-over.
 TOKEN_MS_MIN, TOKEN_MS_MAX = 500, 30_000
-# corosync.conf(5), `keyfile`: from 1024 to 32768 bits.
-ENCRYPTION_KEY_BYTES_MIN, ENCRYPTION_KEY_BYTES_MAX = 128, 4096
+# corosync.conf(5), `keyfile`: from 1024 bits on. To 32768, but a standard parameter of the Systems Manager holds
+# 4 KB, and of base64 that is three quarters:
+# https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
+ENCRYPTION_KEY_BYTES_MIN, ENCRYPTION_KEY_BYTES_MAX = 128, 3072
 ENCRYPTION_KEY_COMMAND = "openssl rand -base64 -A 256 | pulumi config set --secret encryptionKey"
 
 
@@ -68,6 +71,7 @@ class StackConfig:
     instance_type: str
     platform: str
     package_repository: str
+    package_repository_key: str
     ami_id: str | None
     clients: tuple[ClientRule, ...]
     key_name: str | None
@@ -115,10 +119,7 @@ class StackConfig:
             "endpoints": reader.flag("endpoints", False),
             "instance_type": reader.text("instanceType", r"[a-z0-9-]+\.[a-z0-9-]+", "t3.micro") or "t3.micro",
             "platform": reader.choice("platform", list(PLATFORMS), "al2023"),
-            "package_repository": reader.text(
-                "packageRepository", r"https?://[!-~]+", "https://mirror.example/9/"
-            )
-            or "",
+            **_repository(reader),
             "ami_id": reader.text("amiId", r"ami-[0-9a-f]{8,17}", "ami-0123456789abcdef0"),
             "clients": _clients(reader),
             "key_name": reader.text("keyName", r"[ -~]{1,255}", "operators"),
@@ -167,6 +168,27 @@ def _zone(reader: Reader, region: str | None) -> str | None:
     return zone
 
 
+def _repository(reader: Reader) -> dict[str, str]:
+    """The repository and the key that signs it: packages are only taken signed, and the key only over TLS."""
+    examples = {
+        "packageRepository": "https://mirror.example/9-stream",
+        "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY",
+    }
+    read = {key: reader.text(key, r"https://[!-~]+", example) for key, example in examples.items()}
+    there = [key for key in examples if reader.values.get(key)]
+    if len(there) == 1:
+        (missing,) = examples.keys() - there
+        reader.wrong(
+            there[0],
+            f"is set without {missing}, and packages are only taken signed",
+            f"set ec2vip:{missing} too, such as {examples[missing]}",
+        )
+    return {
+        "package_repository": read["packageRepository"] or "",
+        "package_repository_key": read["packageRepositoryKey"] or "",
+    }
+
+
 def _clients(reader: Reader) -> tuple[ClientRule, ...]:
     rules: list[ClientRule] = []
     for index, entry in enumerate(reader.entries("clients")):
@@ -194,8 +216,8 @@ def _encryption_key(reader: Reader) -> bytes | None:
         return None
     if not ENCRYPTION_KEY_BYTES_MIN <= len(key) <= ENCRYPTION_KEY_BYTES_MAX:
         reader.problems.append(
-            f"encryptionKey has {len(key)} bytes, and Corosync takes {ENCRYPTION_KEY_BYTES_MIN} to "
-            f"{ENCRYPTION_KEY_BYTES_MAX}; set it with: {ENCRYPTION_KEY_COMMAND}"
+            f"encryptionKey has {len(key)} bytes, and Corosync and the parameter that holds it take "
+            f"{ENCRYPTION_KEY_BYTES_MIN} to {ENCRYPTION_KEY_BYTES_MAX}; set it with: {ENCRYPTION_KEY_COMMAND}"
         )
         return None
     return key

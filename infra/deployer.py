@@ -6,7 +6,7 @@ import json
 import sys
 from typing import Any
 
-from .identity import POLICY_VERSION, SSM_POLICY
+from .identity import KEY_PART, POLICY_VERSION, SSM_POLICY
 from .tags import PAIR
 
 # Reading is on every resource or none: EC2 has no narrower way to say it. The last few are what pulumi-aws
@@ -103,6 +103,14 @@ ROLE = (
     "iam:TagInstanceProfile",
     "iam:UntagInstanceProfile",
 )
+KEY = (
+    "ssm:AddTagsToResource",
+    "ssm:DeleteParameter",
+    "ssm:GetParameter",
+    "ssm:ListTagsForResource",
+    "ssm:PutParameter",
+    "ssm:RemoveTagsFromResource",
+)
 
 
 def deployer_policy(
@@ -110,8 +118,8 @@ def deployer_policy(
 ) -> dict[str, Any]:
     """The policy for who deploys one pair, of that name, in one account and Region.
 
-    Without the statement `ManagedPolicies` it does for a pair that has `ssm` off. It is for a managed policy:
-    an inline one of a user has no room for it.
+    Without the statement `ManagedPolicies` it does for a pair that has `ssm` off, without `Key` and `SeeKeys` for
+    one that has no `encryptionKey`. It is for a managed policy: an inline one of a user has no room for it.
     """
     here = {"StringEquals": {"aws:RequestedRegion": region}}
     own = {"StringEquals": {"aws:ResourceTag/" + PAIR: pair}}
@@ -136,6 +144,9 @@ def deployer_policy(
                 f"arn:{partition}:ec2:{region}:{account}:placement-group/{pair}-apart-*",
             ),
             _allow("Role", ROLE, [role, profile]),
+            # To be found, a parameter must be among those that may be listed: that is for all of them or none.
+            _allow("SeeKeys", ("ssm:DescribeParameters",), f"arn:{partition}:ssm:{region}:{account}:*"),
+            _allow("Key", KEY, f"arn:{partition}:ssm:{region}:{account}:parameter/{pair}-{KEY_PART}-*"),
             _allow(
                 "ManagedPolicies",
                 ("iam:AttachRolePolicy", "iam:DetachRolePolicy"),

@@ -28,6 +28,7 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
         instance_type=config.instance_type,
         platform=config.platform,
         package_repository=config.package_repository,
+        package_repository_key=config.package_repository_key,
         ami_id=config.ami_id,
         key_name=config.key_name,
         ssm=config.ssm,

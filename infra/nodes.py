@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -16,6 +16,7 @@ from cloudinit.spec import Member, NodeSpec
 from cloudinit.userdata import render
 
 from .errors import ConfigError, looked_up
+from .identity import Key
 from .tags import Scope
 
 # One address of its own, and the VIP.
@@ -108,7 +109,7 @@ def make_nodes(
     subnet_id: pulumi.Input[str],
     security_group_id: pulumi.Input[str],
     profile_name: pulumi.Input[str],
-    secret_user_data: bool,
+    key: Key | None,
     ready: Sequence[pulumi.Resource],
 ) -> list[aws.ec2.Instance]:
     """One instance for each spec. They wait for `ready`: a node needs its network from the first boot on."""
@@ -126,17 +127,26 @@ def make_nodes(
             vpc_security_group_ids=[security_group_id],
             iam_instance_profile=profile_name,
             placement_group=apart.name,
-            user_data_base64=user_data(spec, secret=secret_user_data),
+            user_data_base64=user_data(spec, key),
             depends_on=list(ready),
         )
         for spec in specs
     ]
 
 
-def user_data(spec: NodeSpec, *, secret: bool) -> pulumi.Input[str]:
-    """The node's user data as EC2 takes it, base64 over gzip; a secret to Pulumi where it holds one."""
-    text = base64.b64encode(render(spec)).decode("ascii")
-    return pulumi.Output.secret(text) if secret else text
+def user_data(spec: NodeSpec, key: Key | None) -> pulumi.Input[str]:
+    """The node's user data as EC2 takes it, base64 over gzip. Of a key it says where it is, not what it is."""
+    if key is None:
+        return _encoded(spec)
+    digest = key.digest
+    text: pulumi.Output[str] = key.parameter.arn.apply(
+        lambda arn: _encoded(dataclasses.replace(spec, key_parameter=arn, key_digest=digest))
+    )
+    return text
+
+
+def _encoded(spec: NodeSpec) -> str:
+    return base64.b64encode(render(spec)).decode("ascii")
 
 
 def _make_node(
@@ -176,10 +186,9 @@ def specs(
     platform: str,
     token_ms: int,
     package_repository: str,
-    encryption_key: bytes | None,
+    package_repository_key: str,
 ) -> tuple[NodeSpec, NodeSpec]:
     """What each node is told; `prefix_length` is the subnet's, `token_ms` in milliseconds."""
-    encryption: dict[str, Any] = {"encryption_key": encryption_key} if encryption_key else {}
     members = (
         Member(name=f"{name}-a", address=addresses[0]),
         Member(name=f"{name}-b", address=addresses[1]),
@@ -194,7 +203,7 @@ def specs(
             platform=platform,
             token_ms=token_ms,
             package_repository=package_repository,
-            **encryption,
+            package_repository_key=package_repository_key,
         )
         for member in members
     )

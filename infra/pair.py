@@ -39,7 +39,9 @@ class FloatingIpPairArgs:
     `vip` floats, `node_ips` are the nodes' own; all three are addresses of the site's subnet. `clients` say
     who may reach the VIP. `public_ips` says whether a new subnet hands out public addresses; an existing one does
     as it does. `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the
-    platform's image. `tags` go on everything that can have them.
+    platform's image. `package_repository` and `package_repository_key` go together. `encryption_key` is
+    Corosync's, 128 to 3072 random bytes; without one the nodes' traffic is not encrypted. `tags` go on everything
+    that can have them.
 
     Raises ConfigError where the addresses cannot be a pair's in the subnet.
     """
@@ -53,6 +55,7 @@ class FloatingIpPairArgs:
     instance_type: str = "t3.micro"
     platform: str = "al2023"
     package_repository: str = ""
+    package_repository_key: str = ""
     ami_id: pulumi.Input[str] | None = None
     key_name: str | None = None
     ssm: bool = False
@@ -101,7 +104,7 @@ class FloatingIpPair(pulumi.ComponentResource):
         first, second = args.node_ips
         reservations = reserve(scope, subnet, {"vip": args.vip, "a": first, "b": second})
         groups = make_groups(scope, subnet.vpc_id, args.clients)
-        identity = make_identity(scope, subnet.arn, args.ssm)
+        identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key)
         ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
         if args.endpoints:
             ready += make_endpoint(scope, subnet, groups.nodes, aws.get_region().region)
@@ -122,12 +125,12 @@ class FloatingIpPair(pulumi.ComponentResource):
                 args.platform,
                 args.token_ms,
                 args.package_repository,
-                args.encryption_key,
+                args.package_repository_key,
             ),
             subnet_id=subnet.subnet_id,
             security_group_id=groups.nodes.id,
             profile_name=identity.profile.name,
-            secret_user_data=args.encryption_key is not None,
+            key=identity.key,
             ready=ready,
         )
         self.vip = pulumi.Output.from_input(str(args.vip))

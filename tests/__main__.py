@@ -19,9 +19,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
 from tests.drill.clouds import STACK, lab_pair, lab_stack
 from tests.drill.pair import NodeView, Pair
-from tests.drill.trials import TRIALS, Result, report, run_trial
+from tests.drill.trials import TRIALS, Result, Trial, passed, report, run_trial
 from tests.lab.errors import LabError
 from tests.lab.faults import Faults
 from tests.lab.faults.catalogue import CATALOGUE, Target
@@ -41,6 +42,36 @@ console = Console()
 LabOption = Annotated[
     str, typer.Option("--lab", envvar="LAB", help="The lab's name; several may run at once.")
 ]
+
+StackOption = Annotated[
+    str,
+    typer.Option("--stack", envvar="STACK", help="`local` is the lab's, any other one in your AWS account."),
+]
+ProbeOption = Annotated[
+    str,
+    typer.Option(
+        envvar="PROBE", help="For AWS: words before a command that run it where the VIP can be reached."
+    ),
+]
+
+
+@app.callback()
+def only_for_the_lab(context: typer.Context) -> None:
+    """Refuse to do to the lab what was said of another stack."""
+    stack = os.environ.get("STACK") or STACK
+    if stack != STACK and context.invoked_subcommand not in ("status", "verify"):
+        raise LabError(
+            f"`make {context.invoked_subcommand}` is for the lab, not for stack {stack!r}",
+            f"leave STACK out; for the stack: `pulumi up -s {stack}`, `pulumi destroy -s {stack}`",
+        )
+
+
+def find_pair(stack: str, lab: str, probe: str) -> tuple[Pair, str]:
+    """The pair of a stack, and where it is in a few words."""
+    if stack == STACK:
+        return lab_pair(Lab(lab)), f"lab {lab!r}"
+    pair = aws_pair(stack, probe)
+    return pair, f"stack {stack!r}, {where(pair)}"
 
 
 @app.command()
@@ -65,7 +96,7 @@ def up(
         f"waiting for the VIP {pair.vip}", expected="about 1 min: the nodes install and form their cluster"
     ):
         _wait_for_vip(lab, pair)
-    show(lab, pair)
+    show(pair, f"lab {name!r}")
     say(f"up after {time.monotonic() - started:.0f} s")
     say("next: `make verify`, `make status`, `make shell NODE=a`, `make down`")
     other = "" if name == DEFAULT_LAB else f" LAB={name}"
@@ -117,21 +148,28 @@ def _show_last_words(lab: Lab, pair: Pair) -> None:
             say(f"    {line}")
 
 
-def show(lab: Lab, pair: Pair) -> None:
+def show(pair: Pair, place: str) -> None:
     """The table of the pair."""
-    table = Table(title=f"{pair.vip} in lab {lab.name!r}", title_justify="left")
+    table = Table(title=f"{pair.vip} in {place}", title_justify="left")
     for heading in ("node", "instance", "address", "EC2", "cluster", "VIP"):
         table.add_column(heading)
     for node in pair.nodes():
         table.add_row(node.name, node.instance_id, node.address, node.state, node.cluster, _holding(node))
     console.print(table)
-    console.print(f"The VIP {'answers' if pair.answers() else 'does not answer'} the client.")
+    if pair.cloud.reach.no_shell:
+        console.print(f"What the cluster says is unknown: {pair.cloud.reach.no_shell}.")
+    if pair.cloud.client_prefix() is None:
+        console.print("No client was asked (PROBE='ssh bastion' names one).")
+    else:
+        console.print(f"The VIP {'answers' if pair.answers() else 'does not answer'} the client.")
 
 
 def _holding(node: NodeView) -> str:
     if node.holds_in_ec2 and node.holds_in_os:
         return "holder"
-    return "in EC2 only" if node.holds_in_ec2 else "in its system only" if node.holds_in_os else ""
+    if node.holds_in_ec2:
+        return "holder in EC2" if node.holds_in_os is None else "in EC2 only"
+    return "in its system only" if node.holds_in_os else ""
 
 
 @app.command()
@@ -140,19 +178,25 @@ def status(
     as_json: Annotated[
         bool, typer.Option("--json", envvar="JSON", help="Print JSON instead of a table.")
     ] = False,
+    stack: StackOption = STACK,
+    probe: ProbeOption = "",
 ) -> None:
     """Show the nodes, the holder, and the cluster's state. Exit status 1 where the pair is not whole."""
-    lab = Lab(name)
-    pair = lab_pair(lab)
-    flaws = pair.flaws()
-    if as_json:
-        nodes = [vars(node) for node in pair.nodes()]
-        answer = {"lab": name, "vip": pair.vip, "whole": not flaws, "flaws": flaws, "nodes": nodes}
-        print(json.dumps({**answer, "holder": pair.holder()}, indent=2))
-    else:
-        show(lab, pair)
-        for flaw in flaws:
-            console.print(f"[red]{flaw}[/red]")
+    pair, place = find_pair(stack, name, probe)
+    with aws_errors():
+        flaws = pair.flaws()
+        if as_json:
+            cloud = pair.cloud
+            which = {"lab": name}
+            if isinstance(cloud, AwsCloud):
+                which = {"stack": stack, "account": cloud.account, "region": cloud.region}
+            nodes = [vars(node) for node in pair.nodes()]
+            answer = {"vip": pair.vip, "whole": not flaws, "flaws": flaws, "nodes": nodes}
+            print(json.dumps({**which, **answer, "holder": pair.holder()}, indent=2))
+        else:
+            show(pair, place)
+            for flaw in flaws:
+                console.print(f"[red]{flaw}[/red]")
     raise typer.Exit(1 if flaws else 0)
 
 
@@ -179,40 +223,83 @@ def shell(
 def verify(
     name: LabOption = DEFAULT_LAB,
     only: Annotated[list[str] | None, typer.Option("--only", help="Run only the trials named.")] = None,
+    stack: StackOption = STACK,
+    probe: ProbeOption = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", envvar="YES", help="On AWS: break the pair without asking.")
+    ] = False,
 ) -> None:
     """Break the pair in every way of the trials, measure the client's outage, and write build/verify.json."""
     unknown = set(only or []) - {trial.name for trial in TRIALS}
     if unknown:
         known = ", ".join(trial.name for trial in TRIALS)
         raise LabError(f"there is no trial {sorted(unknown)[0]!r}", f"the trials are {known}")
-    pair = lab_pair(Lab(name))
+    trials = [trial for trial in TRIALS if not only or trial.name in only]
+    pair, place = find_pair(stack, name, probe)
+    if isinstance(pair.cloud, AwsCloud) and not yes:
+        with aws_errors():
+            ask(pair, place, trials)
     started = datetime.now(timezone.utc)
     results: list[Result] = []
-    for trial in TRIALS:
-        if only and trial.name not in only:
-            continue
-        with step(f"{trial.name}: {trial.purpose}"):
-            result = run_trial(trial, pair, lambda text: say(f"    {text}"))
-        results.append(result)
-        say(f"    {'passed' if result.passed else 'FAILED'}: outage {result.outage_s:.2f} s; {result.detail}")
+
+    def keep(result: Result) -> None:
         # Written after each, so that an interruption loses nothing.
-        save("verify.json", report(STACK, pair.cloud.name, started, results))
-    table = Table(title="What the client saw", title_justify="left")
-    for heading in (
-        "trial",
-        "passed",
-        "outage [s]",
-        "new holder after [s]",
-        "holder before",
-        "after",
-        "detail",
-    ):
+        results.append(result)
+        save("verify.json", report(stack, pair.cloud.name, started, results))
+
+    for trial in trials:
+        try:
+            with step(f"{trial.name}: {trial.purpose}"):
+                result = run_trial(trial, pair, lambda text: say(f"    {text}"))
+        except KeyboardInterrupt:
+            keep(Result(trial.name, False, None, None, "", "", "interrupted"))
+            say(f"what ran is in build/verify.json; nodes: {', '.join(pair.node_ids)}, see `make status`")
+            if by_hand := trial.by_hand.format(node="the node"):
+                say(f"where the node has not come back: {by_hand}")
+            raise
+        keep(result)
+        say(f"    {_verdict(result)}: outage {_seconds(result.outage_s)} s; {result.detail}")
+    _show_results(results, pair)
+    raise typer.Exit(0 if passed(results) else 1)
+
+
+def ask(pair: Pair, place: str, trials: list[Trial]) -> None:
+    """Have the user agree to what is about to break. Raises LabError where they do not."""
+    say(f"This breaks the pair with the VIP {pair.vip} on purpose ({place}):")
+    for node in pair.nodes():
+        say(f"    {node.name}  {node.instance_id}  {node.address}  {node.state}  {_holding(node)}")
+    no_shell = pair.cloud.reach.no_shell
+    run = [trial.name for trial in trials if not (trial.needs_shell and no_shell)]
+    say(f"    trials: {', '.join(run) or 'none'}; the VIP's clients lose it for the length of each fail-over")
+    if len(run) < len(trials):
+        say(f"    skipped: {', '.join(t.name for t in trials if t.name not in run)}, for {no_shell}")
+    try:
+        agreed = typer.confirm("Go on?", err=True)
+    except typer.Abort:  # no terminal, or Ctrl-C
+        agreed = False
+    if not agreed:
+        raise LabError("not agreed; nothing was touched", "YES=1 goes on without asking")
+
+
+def _show_results(results: list[Result], pair: Pair) -> None:
+    pinged = pair.cloud.client_prefix() is not None
+    title = "What the client saw" if pinged else "What EC2 showed; no client was asked"
+    table = Table(title=title, title_justify="left")
+    outage = "outage [s]" if pinged else "API-visible move time [s]"
+    for heading in ("trial", "result", outage, "new holder after [s]", "holder before", "after", "detail"):
         table.add_column(heading)
     for r in results:
-        times = (f"{r.outage_s:.2f}", f"{r.recovered_s:.2f}" if r.recovered_s else "-")
-        table.add_row(r.name, "yes" if r.passed else "NO", *times, r.holder_before, r.holder_after, r.detail)
+        times = (_seconds(r.outage_s), _seconds(r.recovered_s or None))
+        table.add_row(r.name, _verdict(r), *times, r.holder_before, r.holder_after, r.detail)
     console.print(table)
-    raise typer.Exit(0 if all(r.passed for r in results) else 1)
+
+
+def _verdict(result: Result) -> str:
+    return {True: "passed", False: "FAILED", None: "skipped"}[result.passed]
+
+
+def _seconds(time_s: float | None) -> str:
+    return "-" if time_s is None else f"{time_s:.2f}"
 
 
 def save(name: str, content: Any) -> None:
@@ -221,6 +308,32 @@ def save(name: str, content: Any) -> None:
     aside = BUILD / f"{name}.part"
     aside.write_text(json.dumps(content, indent=2) + "\n")
     aside.replace(BUILD / name)
+
+
+@app.command()
+def fault(
+    what: Annotated[str, typer.Argument(metavar="NAME", help="Which fault; without one, the list.")] = "",
+    node: Annotated[str, typer.Option("--node", help="a or b.")] = "a",
+    seconds: Annotated[float, typer.Option("--seconds", help="How long.")] = 10.0,
+    name: LabOption = DEFAULT_LAB,
+) -> None:
+    """Break something for some seconds, and put it back; also on Ctrl-C. Without a name: list the faults."""
+    if not what:
+        for entry in CATALOGUE.values():
+            print(f"{entry.name:<28} {entry.does}")
+        return
+    if what not in CATALOGUE:
+        raise LabError(f"there is no fault {what!r}", "`make fault` lists them")
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    named = {view.name.rpartition("-")[2]: view.instance_id for view in pair.nodes()}
+    if node not in named:
+        raise LabError(f"there is no node {node!r}", f"say {' or '.join(sorted(named))}")
+    (other,) = [key for key in named.values() if key != named[node]]
+    with CATALOGUE[what].begin(Faults(lab), Target(named[node], other, pair.vip)):
+        say(f"{what}: {CATALOGUE[what].does}; for {seconds:g} s, or until Ctrl-C")
+        time.sleep(seconds)
+    say(f"{what}: undone")
 
 
 @app.command()
@@ -255,32 +368,6 @@ def bench(
 
 
 @app.command()
-def fault(
-    what: Annotated[str, typer.Argument(metavar="NAME", help="Which fault; without one, the list.")] = "",
-    node: Annotated[str, typer.Option("--node", help="a or b.")] = "a",
-    seconds: Annotated[float, typer.Option("--seconds", help="How long.")] = 10.0,
-    name: LabOption = DEFAULT_LAB,
-) -> None:
-    """Break something for some seconds, and put it back; also on Ctrl-C. Without a name: list the faults."""
-    if not what:
-        for entry in CATALOGUE.values():
-            print(f"{entry.name:<28} {entry.does}")
-        return
-    if what not in CATALOGUE:
-        raise LabError(f"there is no fault {what!r}", "`make fault` lists them")
-    lab = Lab(name)
-    pair = lab_pair(lab)
-    named = {view.name.rpartition("-")[2]: view.instance_id for view in pair.nodes()}
-    if node not in named:
-        raise LabError(f"there is no node {node!r}", f"say {' or '.join(sorted(named))}")
-    (other,) = [key for key in named.values() if key != named[node]]
-    with CATALOGUE[what].begin(Faults(lab), Target(named[node], other, pair.vip)):
-        say(f"{what}: {CATALOGUE[what].does}; for {seconds:g} s, or until Ctrl-C")
-        time.sleep(seconds)
-    say(f"{what}: undone")
-
-
-@app.command()
 def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)
@@ -304,17 +391,17 @@ def down(name: LabOption = DEFAULT_LAB) -> None:
         lab.down()
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Run a command; a LabError is one line, Ctrl-C another."""
     os.chdir(PROJECT)
     try:
-        app()
+        app(words)
     except LabError as error:
         say(f"error: {error}")
         return 1
     except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
         if end.code == INTERRUPTED:
-            say("interrupted; `make up` goes on from here, `make down` ends it")
+            say("interrupted; a lab goes on with `make up` and ends with `make down`")
         return int(end.code or 0)
     return 0
 

@@ -15,16 +15,25 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.hollow import Hollow
+from tests.cluster.story import Story
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
+from tests.lab.log import say
 from tests.lab.paths import PROJECT
 from tests.lab.toolchain import require_lab_machine
 
 NAME = "cluster-tests"
 HOLLOW = "hollow-tests"
 WHOLE_LIMIT_S = 180.0
+TIMELINE_EVENTS = 60
+COROSYNC_LOG = ("tail", "--lines=30", "/var/log/cluster/corosync.log")
 JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines=60")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--keep` for looking around after a failure."""
+    parser.addoption("--keep", action="store_true", help="leave the pair's lab up where a test failed")
 
 
 def command(*words: str, lab: str = NAME, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
@@ -54,7 +63,7 @@ def machine() -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(machine: None) -> Iterator[Lab]:
+def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A lab with a pair that `up` has made; ended by `down`, which must leave nothing."""
     lab = Lab(NAME)
     lab.down()
@@ -63,7 +72,14 @@ def lab(machine: None) -> Iterator[Lab]:
         assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
         yield lab
     finally:
-        lab.down()
+        if request.config.getoption("--keep") and request.session.testsfailed:
+            capture = request.config.pluginmanager.getplugin("capturemanager")
+            with capture.global_and_fixture_disabled():
+                say(
+                    f"\nthe lab is still there: make shell LAB={NAME} NODE=a; end it with make down LAB={NAME}"
+                )
+        else:
+            lab.down()
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +109,29 @@ def pair(lab: Lab, request: pytest.FixtureRequest) -> Pair:
     return pair
 
 
+@pytest.fixture(scope="session")
+def snapshot(lab: Lab) -> None:
+    """Keep the pair as it is now, whole; `fresh` comes back to it."""
+    lab_pair(lab).wait_until_whole(WHOLE_LIMIT_S)
+    lab.snapshot()
+
+
+@pytest.fixture
+def fresh(lab: Lab, snapshot: None) -> Pair:
+    """The pair as it was when it was formed: files, cluster and addresses, whatever tests have done since."""
+    lab.restore()
+    pair = lab_pair(lab)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+    return pair
+
+
+@pytest.fixture
+def story(lab: Lab, pair: Pair) -> Iterator[Story]:
+    """The pair as nodes and a client; whole again at the end, whatever the test has done to it."""
+    yield Story(lab, pair)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
@@ -100,9 +139,15 @@ def pytest_runtest_makereport(
     report: pytest.TestReport = yield  # type: ignore[assignment]
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.failed and isinstance(lab, Lab) and lab.is_running():
-        for instance_id in lab.state().get("nodes", {}):
-            journal = lab.try_in(instance_id, JOURNAL) or "no answer from this node"
-            report.sections.append((f"journal of {instance_id}", journal))
-        timeline = (lab.folder / "timeline.jsonl").read_text().splitlines()
-        report.sections.append(("the lab's timeline", "\n".join(timeline[-40:])))
+        report.sections += evidence(lab)
     return report  # type: ignore[return-value]
+
+
+def evidence(lab: Lab) -> list[tuple[str, str]]:
+    """What a person needs to understand a failure: title and text of each part."""
+    found = [("the lab's timeline", "\n".join(lab.timeline.tail(TIMELINE_EVENTS)))]
+    for instance_id in lab.state().get("nodes", {}):
+        for title, words in (("journal", JOURNAL), ("corosync.log", COROSYNC_LOG)):
+            said = lab.try_in(instance_id, words) or "no answer from this node"
+            found.append((f"{title} of {instance_id}", said))
+    return found

@@ -19,7 +19,16 @@ BEHIND = "behind"
 
 def test_an_address_that_only_ec2_knows_gets_no_answer(hollow: Hollow) -> None:
     hollow.assign(hollow.a)
-    assert not hollow.client_reaches(VIP)
+    count = (
+        "table inet count { chain in { type filter hook prerouting priority -300; ip daddr %s counter; }; }"
+    )
+    hollow.lab.run_in(hollow.a, ["nft", count % VIP])
+    try:
+        assert not hollow.client_reaches(VIP)
+        counted = hollow.lab.run_in(hollow.a, ["nft", "list", "table", "inet", "count"]).stdout
+    finally:
+        hollow.lab.run_in(hollow.a, ["nft", "delete", "table", "inet", "count"])
+    assert "packets 0" not in counted, "EC2 delivers it all the same"
     assert not hollow.in_os(hollow.a), "EC2 must not put it into the guest's system"
     hollow.bring_up(hollow.a)
     assert hollow.client_reaches(VIP)
@@ -185,7 +194,7 @@ def a_container(hollow: Hollow) -> Iterator[list[str]]:
 
 
 def test_a_token_dies_on_its_way_to_whoever_is_a_hop_too_far(hollow: Hollow) -> None:
-    """The hop limit is the IP time to live of the answer: one by default, two for a container in the node."""
+    """The hop limit is the IP time to live of the answer: one, or two for a container."""
     with a_container(hollow) as inside:
         ask = [*inside, sys.executable, "-c", METADATA, "2"]
         hollow.ec2.modify_instance_metadata_options(InstanceId=hollow.a, HttpPutResponseHopLimit=1)

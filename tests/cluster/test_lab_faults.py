@@ -1,10 +1,11 @@
-"""Each fault does what it says while in force, and is undone exactly. No guest boots where none is needed."""
+"""Each fault does what it says while it is in force, and is undone exactly. No guest boots here."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from tests.lab.process import run
 
 
 @pytest.fixture
-def faults(hollow: Hollow) -> Faults:
-    return Faults(hollow.lab)
+def faults(hollow: Hollow) -> Iterator[Faults]:
+    begun = Faults(hollow.lab)
+    yield begun
+    begun.undo_all()
 
 
 def ruleset(hollow: Hollow) -> str:

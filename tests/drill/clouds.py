@@ -1,11 +1,11 @@
-"""The EC2s that the drill can work on, and the pair that Pulumi made on one."""
+"""The lab as the drill sees it, and the pair that Pulumi made there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from tests.drill.pair import Pair
+from tests.drill.pair import Pair, Reach
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
@@ -20,6 +20,7 @@ class LabCloud:
     """The lab: every node has a shell, and its power can be cut."""
 
     name = "lab"
+    reach = Reach()
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -41,6 +42,15 @@ class LabCloud:
         if leader is None:
             raise LabError(f"{instance_id} has no power already", "see `make status`")
         run([*self.lab.enter(), "kill", "-KILL", str(leader)])
+
+    def restore_power(self, instance_id: str) -> None:
+        """As an operator does with a host that died: stop by force, then start."""
+        ec2 = self.ec2()
+        ec2.stop_instances(InstanceIds=[instance_id], Force=True)
+        ec2.get_waiter("instance_stopped").wait(
+            InstanceIds=[instance_id], WaiterConfig={"Delay": 1, "MaxAttempts": 300}
+        )
+        ec2.start_instances(InstanceIds=[instance_id])
 
 
 def lab_stack(lab: Lab) -> PulumiStack:

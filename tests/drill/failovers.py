@@ -12,7 +12,7 @@ from tests.drill.pair import Pair
 from tests.drill.phases import Failover, failover, journal
 from tests.drill.probe import Probe
 from tests.drill.subjects.subject import GROUP
-from tests.drill.trials import MOVE_LIMIT_S, TRIALS, WHOLE_LIMIT_S
+from tests.drill.trials import MOVE_LIMIT_S, TRIALS
 from tests.lab.lab import Lab
 
 SETTLE_S = 1.0
@@ -32,12 +32,12 @@ class Measured:
 
 def measure(kind: str, lab: Lab, pair: Pair, resources: tuple[str, str]) -> Measured:
     """Make the VIP move in that way and back to a whole pair. Raises LabError where one of both fails."""
-    pair.wait_until_whole(WHOLE_LIMIT_S)
+    pair.wait_until_whole(pair.cloud.reach.whole_limit_s)
     time.sleep(SETTLE_S)
     old = pair.holder() or ""
     new = next(node for node in pair.node_ids if node != old)
     fault, heal = _acts(kind, lab)
-    with Probe(pair.cloud.client_prefix(), pair.vip) as probe, ThreadPoolExecutor(1) as pool:
+    with Probe(lab.in_client(), pair.vip) as probe, ThreadPoolExecutor(1) as pool:
         probe.wait_for_answers(10)
         begun = time.time()
         done = pool.submit(fault, pair, old)
@@ -48,7 +48,7 @@ def measure(kind: str, lab: Lab, pair: Pair, resources: tuple[str, str]) -> Meas
         done.result()
         outage = probe.outage()
         heal(pair, old)
-        pair.wait_until_whole(WHOLE_LIMIT_S)
+        pair.wait_until_whole(pair.cloud.reach.whole_limit_s)
     moments = failover(
         fault=begun,
         outage=outage,

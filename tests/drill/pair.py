@@ -1,6 +1,6 @@
 """The pair under test, seen from outside: who the nodes are, who holds the VIP in EC2 and in the nodes' systems.
 
-Works on any EC2. What needs a shell on the nodes goes through `Cloud`, which the lab implements.
+Works on any EC2. What differs between them goes through `Cloud`, of which the lab is one and AWS another.
 """
 
 from __future__ import annotations
@@ -15,7 +15,21 @@ from typing import Any, Protocol
 from tests.drill.probe import answers
 from tests.lab.errors import LabError
 
-POLL_S = 0.1
+
+@dataclass(frozen=True)
+class Reach:
+    """How far the drill gets into an EC2 and its instances, and at which pace; times in seconds."""
+
+    poll_s: float = 0.1
+    """Between two looks at EC2."""
+    whole_limit_s: float = 180.0
+    """How long a pair may take to be whole again. A node of the lab reboots in some 15 s."""
+    settle_s: float = 0.0
+    """How long a broken node is left alone before the pair is judged: for where nobody can look into it."""
+    no_shell: str = ""
+    """Why no commands can be run on the nodes; empty where they can."""
+    remedy: str = "see the nodes' journals: `make shell NODE=a`"
+    """Where the nodes' own words are."""
 
 
 class Cloud(Protocol):
@@ -24,11 +38,13 @@ class Cloud(Protocol):
     name: str
     """`lab` or `aws`."""
 
+    reach: Reach
+
     def ec2(self) -> Any:
         """A boto3 EC2 client."""
 
-    def client_prefix(self) -> Sequence[str]:
-        """The words before a command that run it on a host that may reach the VIP."""
+    def client_prefix(self) -> Sequence[str] | None:
+        """The words before a command that run it on a host that may reach the VIP; None where there is none."""
 
     def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
         """The output of a command on a node, as root; None where it failed or the node can't be reached."""
@@ -36,10 +52,15 @@ class Cloud(Protocol):
     def cut_power(self, instance_id: str) -> None:
         """Stop the machine between two instructions."""
 
+    def restore_power(self, instance_id: str) -> None:
+        """Start the machine again, in whichever state the cut has left it; returns when it may boot."""
+
 
 @dataclass(frozen=True)
 class NodeView:
-    """One node at one moment. `cluster` is `online`, `offline`, `pending`, … or `unknown` where nobody tells."""
+    """One node at one moment. `cluster` is `online`, `offline`, `pending`, …; where nobody tells, it is `unknown`
+    and `holds_in_os` is None.
+    """
 
     name: str
     instance_id: str
@@ -47,7 +68,7 @@ class NodeView:
     state: str
     cluster: str
     holds_in_ec2: bool
-    holds_in_os: bool
+    holds_in_os: bool | None
 
 
 class Pair:
@@ -58,8 +79,14 @@ class Pair:
 
     def holder(self) -> str | None:
         """The instance whose network interface has the VIP in EC2, None where neither has it."""
-        held = self._instances()
-        return next((key for key, (_, addresses) in held.items() if self.vip in addresses[1:]), None)
+        found = self.cloud.ec2().describe_network_interfaces(
+            Filters=[{"Name": "attachment.instance-id", "Values": self.node_ids}]
+        )
+        for card in found["NetworkInterfaces"]:
+            for address in card["PrivateIpAddresses"]:
+                if address["PrivateIpAddress"] == self.vip and not address["Primary"]:
+                    return str(card["Attachment"]["InstanceId"])
+        return None
 
     def _instances(self) -> dict[str, tuple[dict[str, Any], list[str]]]:
         """Instance id → its description, and its addresses with the primary first."""
@@ -78,7 +105,8 @@ class Pair:
         views = []
         for key, (item, addresses) in described.items():
             name = next((tag["Value"] for tag in item.get("Tags", []) if tag["Key"] == "Name"), key)
-            listing = self.cloud.run_on(key, ["ip", "-4", "-brief", "address"]) or ""
+            listing = self.cloud.run_on(key, ["ip", "-4", "-brief", "address"])
+            held = re.findall(r"(\d+\.\d+\.\d+\.\d+)/\d+", listing or "")
             views.append(
                 NodeView(
                     name=name,
@@ -87,7 +115,7 @@ class Pair:
                     state=item["State"]["Name"],
                     cluster=cluster.get(name, "unknown"),
                     holds_in_ec2=self.vip in addresses[1:],
-                    holds_in_os=self.vip in re.findall(r"(\d+\.\d+\.\d+\.\d+)/\d+", listing),
+                    holds_in_os=None if listing is None else self.vip in held,
                 )
             )
         return views
@@ -100,26 +128,48 @@ class Pair:
         return {}
 
     def answers(self) -> bool:
-        """Whether the client gets an answer from the VIP."""
-        return answers(self.cloud.client_prefix(), self.vip)
+        """Whether the client gets an answer from the VIP. Raises LabError where there is no client."""
+        prefix = self.cloud.client_prefix()
+        if prefix is None:
+            raise LabError("there is no client to ask", "say PROBE='ssh bastion'")
+        return answers(prefix, self.vip)
 
     def flaws(self) -> list[str]:
         """What is wrong with the pair now; empty where it is whole.
 
         Whole is: both nodes running and online, exactly one has the VIP in EC2, the same one and no other has
-        it in its system, and a client reaches it.
+        it in its system, and a client reaches it. Where there is no shell or no client, that part is left out:
+        not knowing is no flaw; EC2's own status checks of the nodes take the shell's place.
         """
+        reach = self.cloud.reach
         nodes = self.nodes()
         flaws = [f"{n.name} is {n.state}" for n in nodes if n.state != "running"]
-        flaws += [f"{n.name} is {n.cluster} in the cluster" for n in nodes if n.cluster != "online"]
+        if reach.no_shell:
+            flaws += self._failed_checks()
+        else:
+            flaws += [f"{n.name} is {n.cluster} in the cluster" for n in nodes if n.cluster != "online"]
+        if lost := set(self.node_ids) - {n.instance_id for n in nodes}:
+            flaws.append(f"EC2 does not know {', '.join(sorted(lost))}")
         ec2, system = [n.name for n in nodes if n.holds_in_ec2], [n.name for n in nodes if n.holds_in_os]
-        if len(ec2) != 1 or ec2 != system:
+        if reach.no_shell and len(ec2) != 1:
+            flaws.append(f"the VIP is with {ec2 or 'nobody'} in EC2")
+        elif not reach.no_shell and (len(ec2) != 1 or ec2 != system):
             flaws.append(
                 f"the VIP is with {ec2 or 'nobody'} in EC2 and with {system or 'nobody'} in the nodes' systems"
             )
-        elif not self.answers():
+        elif self.cloud.client_prefix() is not None and not self.answers():
             flaws.append(f"the VIP does not answer the client though {ec2[0]} has it")
         return flaws
+
+    def _failed_checks(self) -> list[str]:
+        """EC2's own checks of the running nodes that are not in order (`initializing` while one boots)."""
+        found = self.cloud.ec2().describe_instance_status(InstanceIds=self.node_ids)["InstanceStatuses"]
+        return [
+            f"EC2's {check} of {item['InstanceId']} says {item[key]['Status']}"
+            for item in found
+            for key, check in (("SystemStatus", "system check"), ("InstanceStatus", "instance check"))
+            if item[key]["Status"] != "ok"
+        ]
 
     def wait_until_whole(self, within_s: float, progress: Callable[[str], None] = lambda _: None) -> None:
         """Return as soon as nothing is wrong. Raises LabError with what still is after `within_s` seconds."""
@@ -129,23 +179,22 @@ class Pair:
             if "; ".join(flaws) != said:
                 progress(said := "; ".join(flaws))
             if time.monotonic() > deadline:
-                raise LabError(
-                    f"after {within_s:.0f} s: {'; '.join(flaws)}",
-                    "see the nodes' journals: `make shell NODE=a`",
-                )
-            time.sleep(POLL_S)
+                raise LabError(f"after {within_s:.0f} s: {'; '.join(flaws)}", self.cloud.reach.remedy)
+            time.sleep(self.cloud.reach.poll_s)
 
-    def wait_for_holder_other_than(self, old: str, within_s: float) -> str:
-        """The new holder in EC2, as soon as there is one. Raises LabError where there is none in time."""
+    def wait_for_holder_other_than(
+        self, old: str, within_s: float, check: Callable[[], None] = lambda: None
+    ) -> str:
+        """The new holder in EC2, as soon as there is one. Raises LabError where there is none in time, and
+        whatever `check` raises, which is called between two looks.
+        """
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             if (new := self.holder()) not in (None, old):
                 return str(new)
-            time.sleep(POLL_S)
-        raise LabError(
-            f"{old} still holds the VIP after {within_s:.0f} s",
-            "see the nodes' journals: `make shell NODE=a`",
-        )
+            check()
+            time.sleep(self.cloud.reach.poll_s)
+        raise LabError(f"{old} still holds the VIP after {within_s:.0f} s", self.cloud.reach.remedy)
 
 
 def cluster_states(crm_mon: str) -> dict[str, str]:

@@ -57,6 +57,8 @@ class Probe:
     prefix: Sequence[str]
     address: str
     replies: list[tuple[float, int]] = field(default_factory=list)
+    _heard: float = 0.0
+    _words: str = ""
     _process: subprocess.Popen[str] | None = None
     _reader: threading.Thread | None = None
 
@@ -79,6 +81,9 @@ class Probe:
         for line in self._process.stdout:
             if match := REPLY.match(line):
                 self.replies.append((float(match["time"]), int(match["sequence"])))
+                self._heard = time.time()
+            elif line.strip():
+                self._words = line.strip()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -96,16 +101,19 @@ class Probe:
         self._reader.join(5)
 
     def answered_since(self, moment: float) -> bool:
-        """Whether an answer came after `moment` (s since 1970)."""
-        return bool(self.replies) and self.replies[-1][0] > moment
+        """Whether an answer was heard of after `moment` (s since 1970, by this machine's clock: the client's,
+        by which gaps are measured, may be another's)."""
+        return self._heard > moment
 
     def wait_for_answers(self, within_s: float) -> None:
         """Return as soon as answers come. Raises LabError where none came `within_s` seconds."""
         started = time.time()
         while not self.answered_since(started):
             if time.time() - started > within_s:
+                said = f" (it said last: {self._words})" if self._words else ""
                 raise LabError(
-                    f"{self.address} did not answer the client within {within_s:.0f} s", "see `make status`"
+                    f"{self.address} did not answer the client within {within_s:.0f} s{said}",
+                    "see `make status`",
                 )
             time.sleep(INTERVAL_S)
 
@@ -115,11 +123,12 @@ class Probe:
 
 
 def answers(prefix: Sequence[str], address: str) -> bool:
-    """Whether one of three quick pings is answered."""
+    """Whether one of three quick pings is answered. Raises LabError where the prefix's program is missing."""
     ping = [*prefix, "ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "1", address]
-    return (
-        subprocess.run(
-            ping, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False
-        ).returncode
-        == 0
-    )
+    try:
+        result = subprocess.run(ping, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False)
+    except FileNotFoundError as error:
+        raise LabError(f"{ping[0]} is not installed", "install it, or say another PROBE") from error
+    except subprocess.TimeoutExpired:
+        return False
+    return result.returncode == 0

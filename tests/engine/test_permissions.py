@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -47,6 +48,7 @@ def test_the_policy_is_enough_from_up_to_destroy_and_has_nothing_idle(
     key = cloud.user("deployer", json.dumps(policy_of(cloud)))
     already = len(cloud.calls)
     stack = cloud.stack(settings=EVERYTHING, key=key)
+    stack.configure_secret("encryptionKey", base64.b64encode(bytes(256)).decode())
     stack.up("--skip-preview")
     stack.configure({"tags": {"team": "payments"}, "instanceType": "t3.small"})
     stack.up("--skip-preview")

@@ -33,23 +33,32 @@ class Cgroup:
     def __init__(self, lab: str, node: str) -> None:
         self.folders = [root / f"ec2vip-lab-{lab}" / node for root in _hierarchies()]
 
-    def make(self) -> None:
-        """Make it with its bounds; `remove()` removes it with the whole lab."""
+    def make(self) -> str:
+        """Make it with its bounds; `remove()` removes it with the whole lab. Returns what it could not have."""
         for folder in self.folders:
             for part in (folder.parent, folder):
                 part.mkdir(exist_ok=True)
                 _delegate(part)
+        self.set_bounds()
+        return self._take_real_time()
+
+    def set_bounds(self) -> None:
+        """Memory, processor time and processes as every node has them."""
         self.limit_memory(MEMORY_BYTES)
         self.limit_cpu(CPUS)
         self._write("pids.max", str(PROCESSES))
-        # Version 1 gives a new group no real-time budget, and Corosync could not have its priority.
+
+    def _take_real_time(self) -> str:
+        """Version 1 gives a new group no real-time budget, and Corosync could not have its priority."""
         for folder in self.folders:
             for part, nodes in ((folder.parent, 2), (folder, 1)):
                 if (part / RT_RUNTIME).exists():
-                    # Where many labs have taken all there is, Corosync goes on without priority, and says so.
-                    with contextlib.suppress(OSError):
+                    try:
                         (part / RT_PERIOD).write_text(str(RT_PERIOD_US))
                         (part / RT_RUNTIME).write_text(str(nodes * RT_RUNTIME_US))
+                    except OSError:
+                        return f"no real-time budget is left in {part.parent}: Corosync has no priority here"
+        return ""
 
     def procs(self) -> list[str]:
         """The files into which a process writes its id to enter the group."""

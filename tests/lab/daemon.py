@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.lab.hypervisor import Hypervisor
 
 REGION = "us-east-1"
-API_NAME = f"ec2.{REGION}.amazonaws.com"
+API_NAMES = tuple(f"{service}.{REGION}.amazonaws.com" for service in ("ec2", "ssm"))
 MIRROR_NAME = "mirror.lab.internal"
 
 
@@ -127,14 +127,21 @@ def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..
             setattr(emulator.settings, key, value)
         return before
 
+    def set_grace(seconds: float) -> float:
+        """Change how long a guest may take to shut down, and return what it was."""
+        before, hypervisor.shutdown_grace_s = hypervisor.shutdown_grace_s, seconds
+        return before
+
     return {
         "begin-fault": begin_fault,
         "end-fault": end_fault,
+        "end-all-faults": emulator.faults.clear,
         "power-loss": hypervisor.power_loss,
         "power-on": hypervisor.power_on,
         "keep-disk": hypervisor.keep_disk,
         "reset-disk": hypervisor.reset_disk,
         "set-delays": set_delays,
+        "set-grace": set_grace,
     }
 
 
@@ -154,7 +161,7 @@ def serve(name: str, image: Path, hollow: bool) -> None:
 
     authority = trustme.CA(organization_name="region's certificate authority")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(API_NAME).configure_cert(context)
+    authority.issue_cert(*API_NAMES).configure_cert(context)
     certificate = authority.cert_pem.bytes()
 
     state_file = StateFile(folder)
@@ -188,7 +195,7 @@ def serve(name: str, image: Path, hollow: bool) -> None:
     def inside() -> None:
         emulator.serve(layout.API, 443, ssl_context=context, sock=_listen(layout.API, 443))
         emulator.serve_imds(layout.IMDS, 80, sock=_listen(layout.IMDS, 80))
-        names.serve(layout.RESOLVER, {API_NAME: layout.API, MIRROR_NAME: layout.MIRROR})
+        names.serve(layout.RESOLVER, {**dict.fromkeys(API_NAMES, layout.API), MIRROR_NAME: layout.MIRROR})
         _serve_mirror(image / "mirror", layout.MIRROR)
 
     fabric.in_namespace(layout.FABRIC, inside)

@@ -85,6 +85,7 @@ class Hypervisor:
         self._lab, self._folder, self._image, self._hollow = lab, folder, image, hollow
         self._certificate, self._fabric, self._changed = certificate, fabric, changed
         self._timeline = timeline
+        self.shutdown_grace_s = SHUTDOWN_GRACE_S
 
     # --- what the EC2 API asks for -------------------------------------------------------------------------
 
@@ -154,7 +155,11 @@ class Hypervisor:
     # --- the machine ---------------------------------------------------------------------------------------
 
     def _begin(self, node: Node, *, first: bool = False) -> None:
-        node.off.clear()
+        """Give it power, unless it has it: two may ask at once."""
+        with node.lock:
+            if not first and not node.off.is_set():
+                return
+            node.off.clear()
         threading.Thread(target=self._live, args=(node, first), name=node.instance_id, daemon=True).start()
 
     def _live(self, node: Node, first: bool) -> None:
@@ -163,7 +168,8 @@ class Hypervisor:
         interface = self._interface(node)
         try:
             if first:
-                node.group.make()
+                if lacking := node.group.make():
+                    self._timeline.append("machine-error", instance_id=node.instance_id, error=lacking)
                 node.disk.make(self._trust_the_api)
                 self._fabric.plug(interface)
             while True:
@@ -284,7 +290,7 @@ class Hypervisor:
 
     def _cut_after_grace(self, node: Node, pressed: subprocess.Popen[bytes]) -> None:
         try:
-            pressed.wait(SHUTDOWN_GRACE_S)
+            pressed.wait(self.shutdown_grace_s)
         except subprocess.TimeoutExpired:
             with node.lock:
                 if node.process is pressed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from tests.lab import cgroup, control, daemon, image
+from tests.lab import cgroup, control, daemon, image, snapshot
 from tests.lab.errors import LabError
 from tests.lab.layout import CLIENT, FABRIC, node_words
 from tests.lab.paths import lab_dir, labs_dir
@@ -141,6 +141,14 @@ class Lab:
             "set-delays",
             **{key: value for key, value in settings.items() if key.endswith(("_delay_s", "_lag_s"))},
         )
+
+    def snapshot(self) -> None:
+        """Keep the nodes as they are, to come back to by `restore`; cuts their power and boots them."""
+        snapshot.take(self)
+
+    def restore(self) -> None:
+        """Bring the nodes back to the snapshot, end every fault, and boot; returns when they have power."""
+        snapshot.restore(self)
 
     # --- the cloud -----------------------------------------------------------------------------------------
 

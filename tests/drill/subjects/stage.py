@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 
 from tests.drill.pair import Pair
 from tests.drill.subjects.subject import Subject, configuration, subjects
-from tests.drill.trials import TRIALS, WHOLE_LIMIT_S
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
@@ -71,7 +70,7 @@ class Stage:
         for instance_id in self.pair.node_ids:
             self._run(instance_id, "systemctl", "start", "--no-block", "corosync", "pacemaker")
         self.current = subject
-        self.pair.wait_until_whole(WHOLE_LIMIT_S)
+        self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
 
     def idle_calls_per_hour(self, seconds: float) -> float:
         """EC2 calls of the nodes in an hour while nothing happens, from those in `seconds`."""
@@ -81,7 +80,6 @@ class Stage:
 
     def _revive(self) -> None:
         """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
-        power_on = next(trial for trial in TRIALS if trial.name == "power-loss").heal
         asked = ["systemctl", "show", "--property=SystemState"]
         for instance_id in self.pair.node_ids:
             began, off_since = time.monotonic(), time.monotonic()
@@ -90,9 +88,9 @@ class Stage:
                 if self.lab.state()["nodes"].get(instance_id, {}).get("leader") is not None:
                     off_since = now
                 if now - off_since > OFF_FOR_GOOD_S:
-                    power_on(self.pair, instance_id)
+                    self.pair.cloud.restore_power(instance_id)
                     off_since = now
-                if now - began > WHOLE_LIMIT_S:
+                if now - began > self.pair.cloud.reach.whole_limit_s:
                     raise LabError(f"{instance_id} does not come back", "`make down`, then `make up`")
                 time.sleep(0.2)
 

@@ -290,12 +290,30 @@ def _iam(world: World, action: str, params: Params) -> Iterator[Need]:
 
 
 def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
-    names = [value for key, value in params.items() if key == "Name" or key.startswith("Names.")]
+    if action == "SendCommand":
+        document = params["DocumentName"]
+        # Documents of AWS's own belong to no account.
+        owner = "" if document.startswith("AWS-") else world.account_id
+        yield Need("ssm:SendCommand", f"arn:aws:ssm:{world.region}:{owner}:document/{document}")
+        for key, value in params.items():
+            if key.startswith("InstanceIds."):
+                known = about(world, value)
+                tags = {name.replace("aws:ResourceTag/", "ssm:resourceTag/"): v for name, v in known.items()}
+                yield Need("ssm:SendCommand", _arn(world, "instance", value), {**known, **tags})
+        return
+    if action == "DescribeParameters":
+        yield Need(f"ssm:{action}", f"arn:aws:ssm:{world.region}:{world.account_id}:*")
+        return
+    names = [
+        value for key, value in params.items() if key in ("Name", "ResourceId") or key.startswith("Names.")
+    ]
     for name in names or ["*"]:
         # Parameters under /aws/service are public and belong to no account.
         owner = "" if name.startswith("/aws/service/") else world.account_id
         resource = f"arn:aws:ssm:{world.region}:{owner}:parameter/{name.lstrip('/')}" if names else "*"
         yield Need(f"ssm:{action}", resource)
+        if action == "PutParameter" and "Tags.1" in params:
+            yield Need("ssm:AddTagsToResource", resource)
 
 
 def form(body: bytes) -> dict[str, str]:

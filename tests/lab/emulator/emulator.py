@@ -28,6 +28,7 @@ class Emulator:
     `on_change` is called after any change that the data plane must follow; `record` gets one dict per event:
     `kind` "api", "route", "imds-address", "imds", "instance", "fault" or "machine-error", with `t` (monotonic) and
     `wall` (since the epoch) in seconds. Both must be quick and are called from many threads.
+    `ssm_agents` are the instances that Run Command reaches, and what each does with a command's lines.
     `clock` gives the time of day in seconds, for credentials and time stamps.
     """
 
@@ -49,6 +50,7 @@ class Emulator:
         self.faults = Faults(self._world.note)
         principals = Principals(self._world)
         self._front = ApiFront(self._world, principals, self.faults)
+        self.ssm_agents = self._front.run_command.agents
         self._metadata = MetadataService(self._world, principals, self.faults)
         self._servers: list[Server] = []
 

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from . import authorization, ec2_api, signing
+from . import authorization, ec2_api, run_command, signing
 from .errors import ApiError
 from .faults import Fault, Faults
 from .http import Request, Response, Silence
@@ -58,6 +58,7 @@ class ApiFront:
         self._principals = principals
         self._faults = faults
         self._throttle = Throttle()
+        self.run_command = run_command.RunCommand()
         self._others = DomainDispatcherApplication(create_backend_app)
         self.closing = threading.Event()
 
@@ -190,6 +191,8 @@ class ApiFront:
             return Response(status, body, "text/xml;charset=UTF-8", _passed_on(headers.items()))
         if (call.service, call.action) == ("sts", "GetCallerIdentity"):
             return self._who(call)
+        if call.service == "ssm" and call.action in run_command.ACTIONS:
+            return self.run_command.respond(call.action, call.request.body)
         chunks, line, others = run_wsgi_app(self._others, environ)
         content_type = others.get("Content-Type", "text/xml")
         return Response(int(line.split()[0]), b"".join(chunks), content_type, _passed_on(others.items()))

@@ -71,7 +71,9 @@ def filtering(lab: Lab, **rules: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        run([*lab.in_fabric(), "nft", "delete", "table", "inet", table])
+        # Made, if somebody has deleted it already, so that deleting is never an error.
+        gone = f"table inet {table}\ndelete table inet {table}\n"
+        run([*lab.in_fabric(), "nft", "-f", "-"], input=gone)
 
 
 def described(lab: Lab, node: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 BOOT_LIMIT_S = 120.0
+NOTICE_LIMIT_S = 10.0
 UNITS = ("corosync.service", "pacemaker.service")
 DAEMONS = (
     "corosync",
@@ -78,10 +79,21 @@ def kill(lab: Lab, node: str, daemon: str) -> Iterator[None]:
     if not pids:
         raise LabError(f"no {daemon} runs on {node}", f"the cluster's daemons are {', '.join(DAEMONS)}")
     lab.run_in(node, ["kill", "-KILL", *pids.split()])
+    deadline = time.monotonic() + NOTICE_LIMIT_S
+    while set(pids.split()) & _main_pids(lab, node):
+        if time.monotonic() > deadline:
+            raise LabError(f"systemd did not notice the end of {daemon} on {node}", "see the node's journal")
+        time.sleep(0.02)
     yield
     if missing := sorted(before - _active(lab, node)):
         lab.run_in(node, ["systemctl", "reset-failed", *missing], check=False)
         lab.run_in(node, ["systemctl", "start", *missing])
+
+
+def _main_pids(lab: Lab, node: str) -> set[str]:
+    """The first processes of the cluster's units, as systemd knows them."""
+    shown = lab.run_in(node, ["systemctl", "show", "--property=MainPID", "--value", *UNITS]).stdout
+    return set(shown.split())
 
 
 def _active(lab: Lab, node: str) -> set[str]:

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 GONE = ("NotFound", "NoSuchEntity", ".Unknown")
 """What the codes of errors about absent objects contain."""
+SSM_TAGGING = ("AddTagsToResource", "ListTagsForResource", "RemoveTagsFromResource")
 WAIT_S = 120.0
 """How long an object may take to reach the state that it is waited for in."""
 POLL_S = 0.1
@@ -116,7 +117,7 @@ def explain(doing: str, error: ClientError) -> str:
 def _service(error: ClientError) -> str:
     # botocore does not say which service an error is from; the names of the operations tell.
     operation = error.operation_name
-    if operation.endswith("Parameter"):
+    if operation.endswith(("Parameter", "Parameters")) or operation in SSM_TAGGING:
         return "ssm"
     if (
         any(word in operation for word in ("Role", "InstanceProfile", "Policy"))

@@ -16,6 +16,7 @@ from .network import (
     SubnetCidrReservation,
     Vpc,
 )
+from .parameters import Parameter
 from .schema import ResourceType
 
 TYPES: dict[str, ResourceType] = {
@@ -36,6 +37,7 @@ TYPES: dict[str, ResourceType] = {
         RolePolicy(),
         RolePolicyAttachment(),
         InstanceProfile(),
+        Parameter(),
         PlacementGroup(),
         Instance(),
     )

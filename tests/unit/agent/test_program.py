@@ -20,6 +20,7 @@ from .conftest import Node
 
 SOURCE = Path(ec2vip.__file__)
 GOLDEN = Path(__file__).with_name("meta-data.xml")
+IMDS = r"IMDS_ADDRESS ?= ?\(.*"
 
 
 def test_the_meta_data_is_the_golden_file(capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,8 +145,8 @@ class TestAsAProgram:
         a.act("start")
         a.api.calls.clear()
         text = program.read_text()
-        assert "IMDS_ADDRESS = (" in text
-        program.write_text(re.sub("IMDS_ADDRESS = .*", f"IMDS_ADDRESS = {a.address!r}", text, count=1))
+        assert len(re.findall(IMDS, text)) == 1
+        program.write_text(re.sub(IMDS, f"IMDS_ADDRESS = {a.address!r}", text))
         environ = {
             "OCF_RESKEY_ec2_vip": VIP,
             "OCF_RESOURCE_INSTANCE": "vip-ec2",

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
-from cloudinit.spec import Member, NodeSpec
+from cloudinit.spec import Member, NodeSpec, digest_of
 
 MEMBERS = (
     Member(name="ec2vip-a", address=IPv4Address("10.0.250.186")),
     Member(name="ec2vip-b", address=IPv4Address("10.0.250.187")),
 )
+KEY = bytes(range(256))
+ENCRYPTED = {
+    "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip-corosync-key-1a2b3c4",
+    "key_digest": digest_of(KEY),
+}
 
 
 def make_spec(**changes: Any) -> NodeSpec:

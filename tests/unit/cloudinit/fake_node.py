@@ -24,7 +24,12 @@ TOOLS = {
     "dpkg": "",
     "apt-get": 'case "$*" in *" install "*) install_packages ;; esac',
     "dnf": 'case "$*" in *install*) install_packages ;; esac',
-    "python-of-the-agent": '[ -e "$FAKE/bin/pcs" ]',
+    "python-of-the-agent": """
+case "$*" in
+    *ec2vip-key*) countdown key-failures || { echo 'AccessDeniedException: not authorized' >&2; exit 1; }
+        echo the-key >"$5" ;;
+    *) [ -e "$FAKE/bin/pcs" ] || { echo "No module named 'botocore'"; exit 1; } ;;
+esac""",
     "crm_mon": 'cat "$FAKE/view.xml"',
     # Hearing the peer, a node gets to know the cluster's CIB.
     "corosync-quorumtool": 'cat "$FAKE/members"; [ ! -s "$FAKE/late" ] || cp "$FAKE/late" "$FAKE/cluster.xml"',
@@ -57,7 +62,7 @@ install_packages() {
     countdown install-failures || { echo "E: no such package"; exit 100; }
     cp "$FAKE"/packaged/* "$FAKE/bin/"
     mkdir -p "$EC2VIP_ROOT/usr/lib/ocf/resource.d/heartbeat"
-    touch "$EC2VIP_ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
+    install -m 755 /dev/null "$EC2VIP_ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
 }
 """
 
@@ -91,13 +96,14 @@ class FakeNode:
         self.say("members", "Nodeid Votes Name\n 1 1 ec2vip-a (local)\n 2 1 ec2vip-b\n")
         self.say("cluster.xml", '<cib epoch="5">\n')
         self.say("install-failures", "0")
+        self.say("key-failures", "0")
         self.say("push-failures", "0")
         for name in ("broken-unit", "networkctl", "late", "calls.log"):
             self.say(name, "")
         if baked:
             agents = self.root / "usr/lib/ocf/resource.d/heartbeat"
             agents.mkdir(parents=True, exist_ok=True)
-            (agents / "IPaddr2").touch()
+            (agents / "IPaddr2").touch(mode=0o755)
 
     def _put_user_data(self, spec: NodeSpec) -> None:
         for path, _, content in userdata.files(spec):
@@ -122,7 +128,7 @@ class FakeNode:
             env={
                 "EC2VIP_ROOT": str(self.root),
                 "EC2VIP_CONSOLE": str(self.console),
-                "EC2VIP_PATH": f"{self.fakes / 'bin'}:/usr/bin:/bin",
+                "PATH": f"{self.fakes / 'bin'}:/usr/bin:/bin",
                 "EC2VIP_PAUSE": "0.01",
                 "EC2VIP_PEER_LIMIT": "0",
                 "FAKE": str(self.fakes),

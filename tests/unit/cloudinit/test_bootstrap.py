@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cloudinit import cib
-from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
 from tests.unit.cloudinit.fake_node import JOINED, FakeNode
 
 pytestmark = pytest.mark.subprocess  # a shell script is tested by running it
@@ -260,8 +260,8 @@ def test_amazon_linux_tries_its_supplement_before_it_gives_up(tmp_path: Path) ->
         "dnf --assumeyes install spal-release",
     )
     assert node.last_line == (
-        "ec2vip: bootstrap failed: packages: neither the core archives nor the supplementary ones have the "
-        "cluster stack: set package_repository, or use an image that has it installed"
+        "ec2vip: bootstrap failed: packages: the archives lack the cluster stack: set packageRepository, or "
+        "use an image that has it"
     )
     assert not list((node.root / "etc/yum.repos.d").iterdir())
 
@@ -277,3 +277,48 @@ def test_amazon_linux_takes_the_owners_repository_last_and_only_signed(tmp_path:
     assert "baseurl=file:///srv/stream/HighAvailability/$basearch/os/\n" in repository
     assert repository.count("gpgcheck=1\ngpgkey=file:///srv/key\n") == 3
     assert "gpgcheck=0" not in repository
+
+
+def test_the_key_is_fetched_before_corosync_starts_and_once_in_an_instances_life(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
+    assert node.bootstrap().returncode == 0
+    place = node.root / "etc/corosync/authkey"
+    program = node.root / "usr/local/sbin/ec2vip-key"
+    (fetched,) = node.calls_of("python-of-the-agent -I")
+    told = f"{ENCRYPTED['key_parameter']} {ENCRYPTED['key_digest']}"
+    assert fetched == f"python-of-the-agent -I {program} {told} {place}"
+    assert in_order(node.calls, "apt-get", fetched, "systemctl start corosync.service")
+    assert place.read_text() == "the-key\n"
+    assert node.bootstrap().returncode == 0
+    assert node.calls_of("python-of-the-agent -I") == []
+
+
+def test_an_image_with_anothers_key_gets_its_own(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(**ENCRYPTED), baked=True)
+    (node.root / "etc/corosync/authkey").write_text("another's")
+    assert node.bootstrap().returncode == 0
+    assert (node.root / "etc/corosync/authkey").read_text() == "the-key\n"
+
+
+def test_a_role_whose_policy_is_late_is_waited_for(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
+    node.say("key-failures", "3")
+    assert node.bootstrap().returncode == 0
+    assert len(node.calls_of("python-of-the-agent -I")) == 4
+
+
+def test_a_key_that_cannot_be_had_is_reported_and_corosync_does_not_start(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
+    node.say("key-failures", "9999")
+    assert node.bootstrap(EC2VIP_KEY_LIMIT="0").returncode == 1
+    assert node.last_line == (
+        f"ec2vip: bootstrap failed: key: the key in {ENCRYPTED['key_parameter']}: not within 0 s "
+        "(AccessDeniedException: not authorized)"
+    )
+    assert node.calls_of("systemctl start") == []
+
+
+def test_without_encryption_no_key_is_asked_for(node: FakeNode) -> None:
+    node.bootstrap()
+    assert node.calls_of("python-of-the-agent -I") == []
+    assert not (node.root / "etc/corosync/authkey").exists()

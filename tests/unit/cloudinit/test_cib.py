@@ -17,7 +17,8 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
         "resource defaults update resource-stickiness=INFINITY migration-threshold=1 failure-timeout=60s",
         "resource op defaults update record-pending=true",
         "resource create ec2vip ocf:heartbeat:ec2vip ec2_vip=10.0.250.185 "
-        "op start timeout=60s on-fail=stop "
+        # Not the original's stop, which would keep the VIP from both nodes after a failed start on one.
+        "op start timeout=60s on-fail=restart "
         "op monitor interval=10s timeout=60s on-fail=restart "
         "op stop timeout=60s on-fail=block --no-default-ops",
         "resource create vip ocf:heartbeat:IPaddr2 ip=10.0.250.185 cidr_netmask=24 arp_count=1 arp_bg=true "

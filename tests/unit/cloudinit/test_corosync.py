@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from cloudinit import corosync
 from cloudinit.corosync import Timing
 from cloudinit.spec import MAX_TOKEN_MS, MIN_TOKEN_MS, NodeSpec
-from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -53,8 +53,15 @@ def test_totem_speaks_unicast_on_the_one_port_without_a_name_service(spec: NodeS
     assert totem["transport"] == "knet"
     assert totem["cluster_name"] == "dev"
     assert totem["crypto_cipher"] == totem["crypto_hash"] == "none"
+    assert "keyfile" not in totem
     (link,) = totem["interface"]
     assert (link["linknumber"], link["mcastport"]) == ("0", "5405")
+
+
+def test_with_a_key_every_packet_is_encrypted_and_signed() -> None:
+    (totem,) = parse(corosync.conf(make_spec(**ENCRYPTED)))["totem"]
+    assert (totem["crypto_cipher"], totem["crypto_hash"]) == ("aes256", "sha256")
+    assert totem["keyfile"] == "/etc/corosync/authkey"
 
 
 def test_a_dead_peer_is_noticed_after_the_token_and_a_tenth() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import ast
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,61 +14,148 @@ PROGRAM = '''#!/usr/bin/python3 -I
 """What it is."""
 
 # Why.
-import os  # kept: it shares its line
+from __future__ import annotations
+
+import os  # goes, though it shares its line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Error(Exception):
     """Only a docstring."""
 
+    # A comment.
 
-def text(name: str) -> str:
+
+class Keeps:
+    size: int = 0
+
+
+def text(
+    name: str, more: Mapping[str, int] | None = None, *rest: str  # ü
+) -> tuple[
+    str, int
+]:
     """Says something.
 
     At length.
     """
     # A comment.
+    found: list[str] = ["ü", name]; kept: int = 3 if more else 4
     return f"""# not a comment
 
-{name}
-"""
+    {name } = {  kept}
+""", not -1 and 1 .real or found
+'''
+
+THIN = '''#!/usr/bin/python3 -I
+from __future__ import annotations
+import os
+TYPE_CHECKING=False
+class Error(Exception):
+ pass
+class Keeps:
+ size:int=0
+def text(
+ name,more=None,*rest
+ ):
+ found=["ü",name];kept=3 if more else 4
+ return f"""# not a comment
+
+    {name } = {  kept}
+""",not-1 and 1 .real or found
 '''
 
 
-def without_docstrings(source: str) -> str:
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
+class Bare(ast.NodeTransformer):
+    """Takes out of a tree what thinning may leave out, and nothing else."""
+
+    def visit(self, node: ast.AST) -> ast.AST | None:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return None
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            return None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
-            node.body = node.body[1:] or node.body
+            node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.FunctionDef):
+            node.body = [self.untyped(each) for each in node.body]
+        return self.generic_visit(node)
+
+    def untyped(self, node: ast.stmt) -> ast.stmt:
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            return ast.Assign(targets=[node.target], value=node.value)
+        return node
+
+
+def bare(source: str) -> str:
+    tree = ast.parse(source)
+    Bare().visit(tree)
     return ast.dump(tree)
 
 
 def test_only_what_its_readers_need_is_left_out() -> None:
-    assert slim.python(PROGRAM) == (
-        "#!/usr/bin/python3 -I\n"
-        "import os  # kept: it shares its line\n"
-        "class Error(Exception):\n"
-        '    """Only a docstring."""\n'
-        "def text(name: str) -> str:\n"
-        '    return f"""# not a comment\n\n{name}\n"""\n'
-    )
+    assert slim.python(PROGRAM) == THIN
+    assert bare(THIN) == bare(PROGRAM)
 
 
-@pytest.mark.parametrize("path", [userdata.AGENT_SOURCE, Path(slim.__file__)], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [userdata.AGENT_SOURCE, userdata.KEY_SOURCE, Path(slim.__file__), Path(__file__)],
+    ids=lambda path: path.name,
+)
 def test_the_program_is_the_same_program(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     thin = slim.python(source)
-    assert without_docstrings(thin) == without_docstrings(source)
+    assert bare(thin) == bare(source)
     assert len(thin) < len(source)
     assert slim.python(thin) == thin
 
 
-def test_a_script_keeps_its_first_line_and_its_commands() -> None:
-    assert slim.shell("#!/bin/bash\n# why\n\nx=1 # 2\n    # more\n  echo $#\n") == (
-        "#!/bin/bash\nx=1 # 2\n  echo $#\n"
+def test_types_stay_where_they_are_evaluated() -> None:
+    assert slim.python("def f(a: int) -> int:\n    b: int = a\n    return b\n") == (
+        "def f(a:int)->int:\n b:int=a\n return b\n"
     )
 
 
-def test_the_bootstrap_has_nothing_that_thinning_would_break() -> None:
-    script = userdata.BOOTSTRAP_SOURCE.read_text(encoding="utf-8")
+def test_a_script_keeps_its_first_line_and_its_commands() -> None:
+    assert slim.shell("#!/bin/bash\n# why\n\nx=1 # 2\n    # more\n    echo $#\n") == (
+        "#!/bin/bash\nx=1 # 2\n echo $#\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [userdata.BOOTSTRAP_SOURCE, userdata.REPORT_SOURCE, *userdata.INSTALL_SOURCES.values()],
+    ids=lambda path: path.name,
+)
+def test_the_scripts_have_nothing_that_thinning_would_break(path: Path) -> None:
+    script = path.read_text(encoding="utf-8")
     assert "<<-" not in script
     assert "<<E" not in script
+    for line in script.splitlines():
+        assert line.startswith(" " * (len(line) - len(line.lstrip()))), "indented by spaces alone"
+
+
+@pytest.mark.subprocess  # it asks other interpreters
+def test_every_python_makes_the_same_of_the_agent() -> None:
+    """A `pulumi up` from another machine must not replace the nodes."""
+    others = [found for minor in range(10, 16) if (found := shutil.which(f"python3.{minor}"))]
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from cloudinit import slim; "
+        "sys.stdout.write(slim.python(open(sys.argv[2], encoding='utf-8').read()))"
+    )
+    root = Path(slim.__file__).resolve().parents[1]
+    agent = root / "agent" / "ec2vip.py"
+    wanted = slim.python(agent.read_text(encoding="utf-8"))
+    for python in [sys.executable, *others]:
+        asked = subprocess.run(
+            [python, "-c", code, str(root), str(agent)], capture_output=True, text=True, check=False
+        )
+        # A name on PATH may stand for a version manager that has no such Python.
+        assert asked.returncode != 0 or asked.stdout == wanted, python

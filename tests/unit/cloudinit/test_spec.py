@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloudinit.spec import Member, NodeSpec
+from cloudinit.spec import Member, NodeSpec, digest_of
 from tests.unit.cloudinit.conftest import MEMBERS, make_spec
 
 
@@ -29,6 +29,7 @@ def test_the_first_member_bootstraps_and_the_second_does_not() -> None:
         ({"vip": IPv4Address("10.0.9.1")}, ["10.0.250.186", "outside 10.0.9.0/24"]),
         ({"token_ms": 125}, ["125", "126..300000"]),
         ({"token_ms": 300_001}, ["300001", "126..300000"]),
+        ({"key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/k"}, ["key_digest", "set both"]),
         ({"package_repository": "file:///srv/stream"}, ["package_repository_key", "set both"]),
     ],
 )
@@ -44,3 +45,8 @@ def test_a_contradiction_is_refused_with_the_value_and_the_rule(
 def test_a_spec_cannot_be_changed(spec: NodeSpec) -> None:
     with pytest.raises(AttributeError):
         spec.token_ms = 1  # type: ignore[misc]
+
+
+def test_another_key_is_another_digest_and_the_digest_is_not_the_key() -> None:
+    assert digest_of(b"x" * 128) != digest_of(b"y" * 128)
+    assert len(digest_of(b"x" * 128)) == 12

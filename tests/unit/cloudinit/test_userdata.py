@@ -12,7 +12,7 @@ import yaml
 from cloudinit import cib, corosync, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec
-from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
 
 #: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with the types its schema gives them.
 KNOWN = {
@@ -47,21 +47,25 @@ def test_what_the_node_reads_is_what_was_meant(platform: str, name: str) -> None
 
 
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))
-def test_every_platform_fits_with_room_to_spare(platform: str) -> None:
+@pytest.mark.parametrize("name", ["ec2vip-a", "ec2vip-b"])
+def test_every_platform_fits_with_room_to_spare_and_encryption(platform: str, name: str) -> None:
     spec = make_spec(
         platform=platform,
+        name=name,
         cluster_name="a-cluster-with-quite-a-long-name",
-        package_repository="file:///srv/a/place/that/is/rather/deep/9-stream",
-        package_repository_key="file:///srv/a/place/that/is/rather/deep/9-stream/key",
+        package_repository="https://mirror.example.com/centos/9-stream",
+        package_repository_key="https://mirror.example.com/centos/RPM-GPG-KEY",
+        **ENCRYPTED,
     )
-    assert len(userdata.render(spec)) <= userdata.MAX_BYTES - 1024
+    assert len(userdata.render(spec)) <= 12_000
 
 
 def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:
     first = userdata.render(spec)
     assert userdata.render(make_spec()) == first
-    # Bytes 4 to 7 of a gzip stream are its time stamp.
+    # Of a gzip stream bytes 4 to 7 are its time stamp, 9 the system that made it: RFC 1952.
     assert first[4:8] == bytes(4)
+    assert first[9] == 255
 
 
 def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
@@ -70,8 +74,9 @@ def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
     for command in [*config["bootcmd"], *config["runcmd"]]:
         assert all(isinstance(word, str) for word in command)
     for file in config["write_files"]:
-        assert set(file) == {"path", "permissions", "content"}
-        assert file["permissions"] in ("0644", "0755")
+        # Without permissions a file gets 0644.
+        assert set(file) in ({"path", "content"}, {"path", "permissions", "content"})
+        assert file.get("permissions", "0755") == "0755"
         assert file["path"].startswith("/")
 
 
@@ -117,7 +122,7 @@ def test_the_bootstrap_is_the_last_that_runcmd_starts(spec: NodeSpec) -> None:
 
 
 def test_the_programs_are_executable_and_the_rest_is_not(spec: NodeSpec) -> None:
-    programs = {path for path, file in written(spec).items() if file["permissions"] == "0755"}
+    programs = {path for path, file in written(spec).items() if "permissions" in file}
     assert programs == {
         "/usr/local/sbin/ec2vip-bootstrap",
         "/usr/local/sbin/ec2vip-report",
@@ -137,7 +142,8 @@ def test_corosync_gets_its_configuration_before_it_is_installed(spec: NodeSpec) 
 
 def test_the_pcs_commands_survive_the_way_to_the_node(spec: NodeSpec) -> None:
     content = written(spec)["/etc/ec2vip/settings"]["content"]
-    assert [command.split("\n") for command in content.split("\n\n")[:-1]] == cib.commands(spec)
+    calls = [shlex.split(line) for line in content.splitlines()]
+    assert calls == [["setting", *command] for command in cib.commands(spec)]
 
 
 def test_the_bootstrap_is_told_who_it_is() -> None:
@@ -159,6 +165,25 @@ def test_too_much_is_refused_with_what_takes_the_room(
         userdata.render(spec)
     assert "compressed: /usr/lib/ocf/resource.d/heartbeat/ec2vip 1" in str(refusal.value)
     assert "ec2vip-a" in str(refusal.value)
+
+
+def test_a_node_gets_the_installer_of_its_platform_alone() -> None:
+    by_platform = {
+        name: written(make_spec(platform=name))["/etc/ec2vip/install.sh"]["content"] for name in PLATFORMS
+    }
+    assert {name: "dnf " in content for name, content in by_platform.items()} == {
+        name: name == "al2023" for name in PLATFORMS
+    }
+    assert all(content.startswith("install_packages() {") for content in by_platform.values())
+
+
+def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_that_fetches_it() -> None:
+    files = written(make_spec(**ENCRYPTED))
+    environment = files["/etc/ec2vip/bootstrap.env"]["content"].splitlines()
+    assert f"KEY_PARAMETER={ENCRYPTED['key_parameter']}" in environment
+    assert f"KEY_DIGEST={ENCRYPTED['key_digest']}" in environment
+    compile(files["/usr/local/sbin/ec2vip-key"]["content"], "ec2vip-key", "exec")
+    assert "/usr/local/sbin/ec2vip-key" not in written(make_spec())
 
 
 def test_an_unknown_platform_is_refused() -> None:

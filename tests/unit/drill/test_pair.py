@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.drill import pair as pair_module
-from tests.drill.pair import Pair, cluster_states
+from tests.drill.pair import Pair, Reach, cluster_states
 from tests.lab.errors import LabError
 
 VIP = "10.0.250.185"
@@ -20,6 +20,7 @@ class Cloud:
     """A pair as EC2 and two shells would describe it."""
 
     name = "fake"
+    reach = Reach()
 
     def __init__(
         self, ec2: str = "i-a", system: Sequence[str] = ("i-a",), online: str = "true", pending: str = "false"
@@ -27,6 +28,7 @@ class Cloud:
         self.in_ec2, self.in_system = ec2, system
         self.mon = CRM_MON.format(online=online, pending=pending)
         self.states = {"i-a": "running", "i-b": "running"}
+        self.check = "ok"
 
     def ec2(self) -> Any:
         return self
@@ -46,7 +48,29 @@ class Cloud:
 
         return {"Reservations": [{"Instances": [item(key)]} for key in InstanceIds]}
 
-    def client_prefix(self) -> Sequence[str]:
+    def describe_network_interfaces(self, Filters: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
+        (wanted,) = Filters
+        assert wanted["Name"] == "attachment.instance-id"
+        found = self.describe_instances(wanted["Values"])["Reservations"]
+        return {
+            "NetworkInterfaces": [
+                {**card, "Attachment": {"InstanceId": item["InstanceId"]}}
+                for reservation in found
+                for item in reservation["Instances"]
+                for card in item["NetworkInterfaces"]
+            ]
+        }
+
+    def describe_instance_status(self, InstanceIds: list[str]) -> dict[str, Any]:  # noqa: N803
+        ok = {"Status": "ok"}
+        return {
+            "InstanceStatuses": [
+                {"InstanceId": key, "SystemStatus": ok, "InstanceStatus": {"Status": self.check}}
+                for key in InstanceIds
+            ]
+        }
+
+    def client_prefix(self) -> Sequence[str] | None:
         return []
 
     def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
@@ -58,6 +82,21 @@ class Cloud:
 
     def cut_power(self, instance_id: str) -> None:
         raise NotImplementedError
+
+    def restore_power(self, instance_id: str) -> None:
+        raise NotImplementedError
+
+
+class Outside(Cloud):
+    """A pair whose nodes nobody can look into, and whose VIP nobody can ping."""
+
+    reach = Reach(no_shell="SSM is off")
+
+    def client_prefix(self) -> Sequence[str] | None:
+        return None
+
+    def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
+        return None
 
 
 @pytest.fixture
@@ -108,3 +147,26 @@ def test_waiting_for_a_broken_pair_ends_with_what_is_wrong() -> None:
 
 def test_a_pending_node_is_not_online_yet() -> None:
     assert cluster_states(CRM_MON.format(online="true", pending="true"))["ec2vip-b"] == "pending"
+
+
+def test_what_nobody_can_see_is_no_flaw() -> None:
+    pair = Pair(Outside(), VIP, ["i-a", "i-b"])
+    assert pair.flaws() == []
+    assert [(node.cluster, node.holds_in_os) for node in pair.nodes()] == [("unknown", None)] * 2
+
+
+def test_a_node_that_is_silent_though_it_has_a_shell_is_a_flaw() -> None:
+    class Silent(Outside):
+        reach = Reach()
+
+    assert "ec2vip-a is unknown in the cluster" in flaws(Silent())
+
+
+def test_without_a_shell_ec2s_own_checks_count() -> None:
+    cloud = Outside()
+    cloud.check = "initializing"
+    assert flaws(cloud).startswith("EC2's instance check of i-a says initializing")
+
+
+def test_without_a_shell_a_vip_that_nobody_has_is_a_flaw() -> None:
+    assert flaws(Outside(ec2="nobody")) == "the VIP is with nobody in EC2"

@@ -87,6 +87,18 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"packageRepository": "mirror"},
         "packageRepository mirror is not of the form",
     ),
+    "repository over plain HTTP": (
+        {"packageRepository": "http://mirror.example", "packageRepositoryKey": "https://mirror.example/key"},
+        "packageRepository http://mirror.example is not of the form https://",
+    ),
+    "repository without its key": (
+        {"packageRepository": "https://mirror.example"},
+        "packageRepository https://mirror.example is set without packageRepositoryKey",
+    ),
+    "a repository's key alone": (
+        {"packageRepositoryKey": "https://mirror.example/key"},
+        "packageRepositoryKey https://mirror.example/key is set without packageRepository,",
+    ),
     "key in plain text": ({"encryptionKey": "c2VjcmV0"}, "encryptionKey is in plain text, and is a secret"),
     "client with a typo": (
         {"clients": [{"protocl": "tcp"}]},
@@ -124,7 +136,11 @@ SECRETS: dict[str, tuple[str, str]] = {
     "not base64": ("not base64!", "encryptionKey is not base64"),
     "too short": (
         base64.b64encode(b"x" * 127).decode(),
-        "encryptionKey has 127 bytes, and Corosync takes 128",
+        "encryptionKey has 127 bytes, and Corosync and the parameter that holds it take 128",
+    ),
+    "too long": (
+        base64.b64encode(b"x" * 3073).decode(),
+        "encryptionKey has 3073 bytes, and Corosync and the parameter that holds it take 128 to 3072",
     ),
 }
 """Bad encryption keys that are at least secrets, and a part of the message."""

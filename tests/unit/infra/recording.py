@@ -53,6 +53,8 @@ class Recorder(mocks.Mocks):
             outputs["output"] = outputs["input"]
         if args.typ == "aws:ec2/subnet:Subnet":
             outputs["arn"] = f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{args.name}-id"
+        if args.typ == "aws:ssm/parameter:Parameter":
+            outputs["arn"] = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{args.name}"
         outputs.setdefault("arn", f"arn:aws:made-up:::{args.name}")
         outputs.setdefault("name", args.name)
         return f"{args.name}-id", outputs

@@ -39,6 +39,8 @@ def test_good_settings_become_typed_values() -> None:
             "publicIps": False,
             "tokenMs": 2000,
             "tags": {"team": "payments"},
+            "packageRepository": "https://mirror.example/9-stream",
+            "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY",
             "clients": [
                 {"protocol": "tcp", "ports": [443, "8000-8010"], "cidr": "10.0.0.0/16"},
                 {"protocol": "icmp"},
@@ -50,6 +52,10 @@ def test_good_settings_become_typed_values() -> None:
     assert config.subnet_cidr == IPv4Network("10.0.250.0/24")
     assert (config.public_ips, config.token_ms, config.ami_id) == (False, 2000, None)
     assert config.tags == {"team": "payments"}
+    assert (config.package_repository, config.package_repository_key) == (
+        "https://mirror.example/9-stream",
+        "https://mirror.example/RPM-GPG-KEY",
+    )
     network = IPv4Network("10.0.0.0/16")
     assert config.clients == (
         ClientRule(protocol="tcp", from_port=443, to_port=443, cidr=network),

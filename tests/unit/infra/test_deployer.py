@@ -16,9 +16,12 @@ def test_it_fits_a_managed_policy() -> None:
 
 
 def test_it_has_no_wildcard_for_an_action_and_names_none_twice() -> None:
-    actions = [action for s in STATEMENTS.values() for action in s["Action"] if s["Sid"] != "TagWhatIsMade"]
-    assert not any("*" in action for action in actions)
-    assert len(actions) == len(set(actions))
+    # Two are there again, for other resources.
+    again = {("TagWhatIsMade", "ec2:CreateTags"), ("SeeImages", "ssm:GetParameter")}
+    actions = [(s["Sid"], action) for s in STATEMENTS.values() for action in s["Action"]]
+    assert not any("*" in action for _, action in actions)
+    once = [action for sid, action in actions if (sid, action) not in again]
+    assert len(once) == len(set(once))
 
 
 def test_what_ends_things_is_for_the_pairs_own_alone() -> None:
@@ -44,3 +47,12 @@ def test_the_only_managed_policy_that_can_be_attached_is_session_managers() -> N
     assert STATEMENTS["ManagedPolicies"]["Condition"] == {
         "ArnEquals": {"iam:PolicyARN": "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"}
     }
+
+
+def test_of_all_parameters_only_the_pairs_key_can_be_read_written_and_removed() -> None:
+    statements = [s for s in STATEMENTS.values() if "ssm:PutParameter" in s["Action"]]
+    assert [s["Resource"] for s in statements] == [
+        "arn:aws:ssm:eu-west-1:123456789012:parameter/billing-corosync-key-*"
+    ]
+    assert STATEMENTS["SeeImages"]["Resource"] == "arn:aws:ssm:eu-west-1::parameter/aws/service/*"
+    assert STATEMENTS["SeeKeys"]["Action"] == ["ssm:DescribeParameters"]

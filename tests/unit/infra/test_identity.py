@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from infra.identity import trust_policy, vip_policy
+from infra.identity import key_policy, trust_policy, vip_policy
 
-from .recording import record_pair
+from .recording import of_type, record_pair
 
+KEY = bytes(range(256))
 SUBNET = "arn:aws-cn:ec2:cn-north-1:123456789012:subnet/subnet-1"
 
 
@@ -50,3 +51,18 @@ def test_session_manager_is_let_in_only_when_asked() -> None:
     made, _ = record_pair(ssm=True)
     arn = made["ec2vip-policy-ssm"].inputs["policyArn"]
     assert arn == "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+
+
+def test_a_node_may_read_its_key_and_no_other_parameter() -> None:
+    made, _ = record_pair(encryption_key=KEY)
+    arn = "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip-corosync-key"
+    assert json.loads(made["ec2vip-policy-key"].inputs["policy"]) == key_policy(arn)
+    assert key_policy(arn)["Statement"] == [
+        {"Sid": "ReadCorosyncKey", "Effect": "Allow", "Action": "ssm:GetParameter", "Resource": arn}
+    ]
+
+
+def test_without_encryption_there_is_no_parameter_and_no_permission_for_one() -> None:
+    made, _ = record_pair()
+    assert not list(of_type(made, ":Parameter"))
+    assert "ssm:" not in "".join(policy.inputs["policy"] for policy in of_type(made, ":RolePolicy"))

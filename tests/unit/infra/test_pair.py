@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pulumi
 import pytest
+from pulumi.runtime import rpc
 
 from infra import pair as outputs
 from infra.clients import ClientRule
@@ -27,7 +29,8 @@ UNTAGGABLE = {
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     "pulumi:index:Stash",
 }
-EVERYTHING: dict[str, Any] = {"endpoints": True, "ssm": True}
+KEY = bytes(range(256))
+EVERYTHING: dict[str, Any] = {"endpoints": True, "ssm": True, "encryption_key": KEY}
 EXISTING = ExistingSubnet(
     vpc_id="vpc-0123456789abcdef0",
     subnet_id="subnet-0123456789abcdef0",
@@ -109,9 +112,47 @@ def test_the_vip_is_declared_to_no_interface() -> None:
 
 
 def test_user_data_fits_with_room_to_spare() -> None:
-    made, _ = record_pair()
+    made, _ = record_pair(**EVERYTHING)
     for node in of_type(made, ":Instance"):
         assert len(base64.b64decode(node.inputs["userDataBase64"])) <= 12_000
+
+
+def text_of(node: Any) -> str:
+    """A node's user data as the node reads it."""
+    return gzip.decompress(base64.b64decode(node.inputs["userDataBase64"])).decode()
+
+
+def test_the_key_goes_to_a_parameter_as_a_secret_and_the_nodes_are_told_where_it_is() -> None:
+    made, _ = record_pair(encryption_key=KEY)
+    parameter = made["ec2vip-corosync-key"].inputs
+    assert parameter["type"] == "SecureString"
+    value = parameter["value"]
+    assert rpc.is_rpc_secret(value)
+    assert base64.b64decode(value["value"]) == KEY
+    for node in of_type(made, ":Instance"):
+        text = text_of(node)
+        assert "crypto_cipher: aes256" in text
+        assert f"KEY_PARAMETER=arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ec2vip-corosync-key\n" in text
+        for hidden in (value["value"], KEY.hex(), str(KEY)):
+            assert hidden not in text
+
+
+def test_another_key_is_other_user_data() -> None:
+    first, second = (
+        record_pair(encryption_key=key)[0]["ec2vip-a"].inputs["userDataBase64"] for key in (KEY, KEY[::-1])
+    )
+    assert first != second
+
+
+def test_the_repository_and_its_key_reach_the_nodes() -> None:
+    made, _ = record_pair(
+        platform="al2023",
+        package_repository="https://mirror.example/9-stream",
+        package_repository_key="https://mirror.example/RPM-GPG-KEY",
+    )
+    text = text_of(made["ec2vip-a"])
+    assert "REPOSITORY=https://mirror.example/9-stream\n" in text
+    assert "REPOSITORY_KEY=https://mirror.example/RPM-GPG-KEY\n" in text
 
 
 def test_nodes_wait_for_their_network_and_their_permissions() -> None:
@@ -123,6 +164,7 @@ def test_nodes_wait_for_their_network_and_their_permissions() -> None:
         "ec2vip-to-anywhere",
         "ec2vip-policy",
         "ec2vip-policy-ssm",
+        "ec2vip-policy-key",
         "ec2vip-endpoint",
         "ec2vip-from-nodes-https",
         "ec2vip-reservation-vip",

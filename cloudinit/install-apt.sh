@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# What the bootstrap calls on a system with apt.
+
+# A boot that was cut short may have left packages half configured. An archive's date in the future means that
+# this machine's clock is late, which is no reason not to install.
+install_packages() {
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    local apt=(apt-get --yes -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=20
+        -o Acquire::Max-FutureTime=90000 -o Dpkg::Options::=--force-confold)
+    dpkg --configure -a --force-confold &&
+        "${apt[@]}" update &&
+        "${apt[@]}" --no-install-recommends --fix-broken install "${PACKAGES[@]}"
+}

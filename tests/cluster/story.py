@@ -1,0 +1,95 @@
+"""The pair's people: two nodes, the holder among them, and a client. For tests that read as what happens.
+
+holder = story.holder
+holder.power_off()
+story.client.sees(story.vip, within_s=5)
+assert story.holder != holder
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tests.drill.pair import Pair
+from tests.drill.probe import answers
+from tests.lab.faults import Fault, Faults
+from tests.lab.lab import Lab
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the pair; two are equal where they are the same instance."""
+
+    instance_id: str
+    lab: Lab
+
+    @property
+    def _faults(self) -> Faults:
+        return Faults(self.lab)
+
+    def power_off(self) -> Fault:
+        """The machine is gone until the fault's end."""
+        return self._faults.power_loss(self.instance_id)
+
+    def hang(self) -> Fault:
+        """The machine stands still until the fault's end."""
+        return self._faults.hang(self.instance_id)
+
+    def run(self, *argv: str) -> str:
+        """What a command in the node says; raises CommandError where it fails."""
+        return self.lab.run_in(self.instance_id, argv).stdout
+
+    def tries(self, *argv: str) -> str | None:
+        """The same, None where it fails."""
+        return self.lab.try_in(self.instance_id, argv)
+
+
+@dataclass(frozen=True)
+class Client:
+    """The client host."""
+
+    lab: Lab
+
+    def sees(self, address: str, within_s: float) -> None:
+        """Wait until the address answers; fails where it does not within that time."""
+        deadline = time.monotonic() + within_s
+        while not answers(self.lab.in_client(), address):
+            assert time.monotonic() < deadline, f"{address} did not answer within {within_s:g} s"
+
+
+@dataclass(frozen=True)
+class Story:
+    """A whole pair, and who is who in it at the moment."""
+
+    lab: Lab
+    pair: Pair
+
+    @property
+    def vip(self) -> str:
+        return self.pair.vip
+
+    @property
+    def client(self) -> Client:
+        return Client(self.lab)
+
+    @property
+    def nodes(self) -> list[Node]:
+        return [Node(instance_id, self.lab) for instance_id in self.pair.node_ids]
+
+    @property
+    def holder(self) -> Node:
+        """Who has the VIP in EC2 now."""
+        instance_id = self.pair.holder()
+        assert instance_id, f"nobody has {self.vip}"
+        return Node(instance_id, self.lab)
+
+    @property
+    def other(self) -> Node:
+        """Who has not."""
+        (found,) = [node for node in self.nodes if node != self.holder]
+        return found
+
+    def becomes_whole(self, within_s: float = 180) -> None:
+        """Wait until nothing is wrong with the pair."""
+        self.pair.wait_until_whole(within_s)

@@ -1,0 +1,140 @@
+"""Labs as a whole: several at once, killed at any moment, up and down again and again; nothing stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.hollow import A, Hollow, eventually
+from tests.cluster.test_walls import traces
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.paths import PROJECT
+from tests.lab.process import run
+
+CYCLES = int(os.environ.get("EC2VIP_CYCLES", "2"))
+"""Twenty (`EC2VIP_CYCLES=20`) also compare free disk and memory: on a machine that has nothing else to do."""
+SLACK_BYTES = 64 << 20
+NAME = "life-tests"
+
+
+@pytest.fixture
+def spare(machine: None) -> Iterator[Lab]:
+    """A lab that does not run yet; ended at the end, and without a trace."""
+    lab = Lab(NAME)
+    lab.down()
+    yield lab
+    lab.down()
+    assert traces(NAME) == []
+
+
+def test_two_labs_with_the_same_addresses_do_not_notice_each_other(hollow: Hollow, spare: Lab) -> None:
+    spare.up(hollow=True)
+    second = Hollow(spare)
+    assert hollow.client_reaches(A)
+    assert second.client_reaches(A)
+    spare.ask("power-loss", instance_id=second.a)
+    assert hollow.client_reaches(A)
+    assert not second.client_reaches(A)
+    spare.down()
+    assert hollow.client_reaches(A)
+
+
+def test_down_in_the_middle_of_another_lab_takes_only_its_own(hollow: Hollow, spare: Lab) -> None:
+    before = hollow.lab.leader(hollow.a)
+    spare.up(hollow=True)
+    spare.down()
+    assert hollow.lab.leader(hollow.a) == before
+    assert hollow.lab.is_running()
+
+
+def processes(lab: Lab) -> dict[str, int]:
+    """The lab's processes on the machine: who makes the walls, process 1 behind them, and who serves."""
+    outer = lab._process()
+    inner = lab._process_1()
+    assert outer
+    assert inner
+    children = Path(f"/proc/{inner.pid}/task/{inner.pid}/children").read_text().split()
+    return {"walls": outer.pid, "process 1": inner.pid, "server": int(children[0])}
+
+
+@pytest.mark.parametrize("victim", ["walls", "process 1", "server"])
+def test_a_lab_one_of_whose_processes_was_killed_comes_up_again(spare: Lab, victim: str) -> None:
+    spare.up(hollow=True)
+    nodes = Hollow(spare)
+    leader = nodes.lab.leader(nodes.a)
+    assert leader
+    os.kill(processes(spare)[victim], signal.SIGKILL)
+    eventually(lambda: not spare.is_running())
+    with pytest.raises(LabError, match=f"no lab '{NAME}' runs"):
+        spare.require_running()
+    spare.up(hollow=True)
+    assert Hollow(spare).client_reaches(A)
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.3, 0.8, 1.5, 2.5])
+def test_a_lab_that_is_killed_while_it_starts_can_be_ended_and_started(spare: Lab, after_s: float) -> None:
+    def start() -> None:
+        # It is killed under its hands.
+        with contextlib.suppress(LabError, OSError, ValueError):
+            spare.up(hollow=True)
+
+    starting = threading.Thread(target=start)
+    starting.start()
+    time.sleep(after_s)
+    process = spare._process()
+    if process:
+        os.kill(process.pid, signal.SIGKILL)
+    starting.join(60)
+    assert not starting.is_alive()
+    spare.down()
+    assert traces(NAME) == []
+    spare.up(hollow=True)
+    assert spare.is_running()
+
+
+def free() -> tuple[int, int]:
+    """Bytes free on the labs' disk and in memory."""
+    memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line)
+    return shutil.disk_usage("/var/lib").free, int(memory.split()[1]) << 10
+
+
+def test_up_and_down_again_and_again_leave_nothing(spare: Lab) -> None:
+    def cycle() -> None:
+        spare.up(hollow=True)
+        nodes = Hollow(spare)
+        assert nodes.client_reaches(A)
+        spare.down()
+        assert traces(NAME) == []
+
+    cycle()  # what is loaded once is in memory from here on
+    before = free()
+    for _ in range(CYCLES):
+        cycle()
+    if CYCLES >= 20:
+        eventually(lambda: all(now > then - SLACK_BYTES for now, then in zip(free(), before, strict=True)))
+
+
+def test_a_command_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
+    """Neither bytecode nor reports of root's: in a copy, so that it starts without any."""
+    copy = tmp_path / "checkout"
+    tracked = run(["git", "ls-files"], cwd=PROJECT).stdout.split()
+    for name in tracked:
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, copy / name)
+    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    for words in (["fault"], ["status", "LAB=no-such-lab"], ["help"]):
+        subprocess.run(
+            ["make", "-s", *words], cwd=copy, env=env, capture_output=True, check=False, timeout=300
+        )
+    left = {str(path.relative_to(copy)) for path in copy.rglob("*") if path.is_file()} - set(tracked)
+    assert left == set()

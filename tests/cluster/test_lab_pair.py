@@ -1,0 +1,149 @@
+"""What the lab does to a pair with guests in it, and what can be seen of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.cluster.conftest import NAME, command, evidence
+from tests.cluster.hollow import eventually
+from tests.cluster.story import Story
+from tests.drill.pair import Pair
+from tests.lab.faults import Faults
+from tests.lab.lab import Lab
+from tests.lab.paths import PROJECT
+from tests.lab.prober import probing
+from tests.lab.timeline import silences
+
+
+def test_a_holder_without_power_is_followed_by_the_other_and_all_of_it_is_on_the_timeline(
+    story: Story,
+) -> None:
+    holder, other, lab = story.holder, story.other, story.lab
+    since = time.monotonic()
+    with probing(lab, story.vip), holder.power_off():
+        story.client.sees(story.vip, within_s=30)
+        assert story.holder == other
+    story.becomes_whole()
+    seen = lab.timeline.read(since=since)
+    kinds = [event.kind for event in seen]
+    begins, ends = (event.t for event in seen if event.kind == "fault")
+    # In the order in which it must have been: the fault, the membership of one, the call, the route, the answer.
+    alone = next(e.t for e in seen if e.kind == "membership" and len(e["members"]) == 1)
+    call = next(e for e in seen if e.kind == "api" and e["action"] == "AssignPrivateIpAddresses")
+    route = next(e.t for e in seen if e.kind == "route" and e["address"] == story.vip)
+    start = next(
+        e for e in seen if e.kind == "action" and (e["resource"], e["operation"]) == ("vip", "start")
+    )
+    (silence,) = silences([e for e in seen if e.t < ends], longer_than_s=0.5)
+    assert call["instance_id"] == start["instance_id"] == other.instance_id
+    assert begins - 0.2 < silence[0] <= alone < call["began"] <= route < silence[1]
+    assert "power" in kinds
+    assert not any(event.by_administrator for event in seen)
+
+
+def test_a_hanging_holder_is_followed_by_the_other_and_gives_way_when_it_wakes(story: Story) -> None:
+    holder, other = story.holder, story.other
+    with holder.hang():
+        story.client.sees(story.vip, within_s=30)
+        assert story.holder == other
+    story.becomes_whole()
+    assert story.holder == other
+
+
+def test_a_node_reboots_though_somebody_has_a_shell_in_it(story: Story) -> None:
+    """A command that stands in the node must not keep the machine from going down."""
+    other = story.other
+    shell = subprocess.Popen([*story.lab.in_node(other.instance_id), "sleep", "600"])
+    with Faults(story.lab).reboot(other.instance_id):
+        pass
+    assert shell.wait(20) != 0
+
+
+@pytest.mark.parametrize("daemon", ["corosync", "pacemakerd", "pacemaker-controld"])
+def test_a_killed_daemon_is_another_process_afterwards(story: Story, daemon: str) -> None:
+    node = story.other
+    before = node.run("pidof", daemon)
+    with Faults(story.lab).kill(node.instance_id, daemon):
+        assert (node.tries("pidof", daemon) or "") != before
+    story.becomes_whole()
+    eventually(lambda: node.tries("pidof", daemon) not in (None, before))
+
+
+def test_a_guest_on_a_full_disk_cannot_write_and_can_again(story: Story) -> None:
+    node = story.other
+    with Faults(story.lab).disk_full(node.instance_id):
+        assert node.tries("dd", "if=/dev/zero", "of=/var/tmp/big", "bs=1M", "count=8") is None
+    node.run("dd", "if=/dev/zero", "of=/var/tmp/big", "bs=1M", "count=8")
+    node.run("rm", "/var/tmp/big")
+
+
+def test_a_fault_from_the_command_line_is_told_and_undone(story: Story) -> None:
+    since = time.monotonic()
+    letter = "a" if story.pair.node_ids[0] == story.other.instance_id else "b"
+    done = command("fault", "partition", "--node", letter, "--seconds", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert "partition: undone" in done.stderr
+    told = [event["what"] for event in story.lab.timeline.read("fault", since=since)]
+    assert told == ["begins", "ends"]
+
+
+def test_ctrl_c_undoes_a_fault_from_the_command_line(story: Story) -> None:
+    since = time.monotonic()
+    words = [sys.executable, "-m", "tests", "fault", "imds-slow", "--seconds", "600"]
+    running = subprocess.Popen(words, cwd=PROJECT, env={**os.environ, "LAB": NAME}, stderr=subprocess.PIPE)
+    while not story.lab.timeline.read("fault", since=since):
+        assert running.poll() is None
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    assert running.wait(30) == 130
+    told = [event["what"] for event in story.lab.timeline.read("fault", since=since)]
+    assert told == ["begins", "ends"]
+
+
+def test_the_faults_are_listed_without_a_lab_or_a_name() -> None:
+    listed = command("fault", lab="no-such-lab").stdout
+    for name in (
+        "power-loss",
+        "hang",
+        "partition-one-way",
+        "imds-401",
+        "api-throttled",
+        "disk-full",
+        "vip-stolen",
+    ):
+        assert name in listed
+    refused = command("fault", "earthquake", lab="no-such-lab")
+    assert refused.returncode == 1
+    assert "no fault 'earthquake'" in refused.stderr
+
+
+def test_a_failed_tests_report_has_timeline_journals_and_corosyncs_log(story: Story) -> None:
+    with Faults(story.lab).api(story.other.instance_id, "slow"):
+        pass
+    found = dict(evidence(story.lab))
+    assert "fault=api-slow what=ends" in found["the lab's timeline"]
+    for node in story.nodes:
+        assert "pacemaker-controld" in found[f"journal of {node.instance_id}"]
+        assert "[QUORUM] Members" in found[f"corosync.log of {node.instance_id}"]
+
+
+def test_a_restored_pair_is_as_it_was_whatever_happened_to_it(fresh: Pair, lab: Lab) -> None:
+    story = Story(lab, fresh)
+    holder, other = story.holder, story.other
+    holder.run("touch", "/var/lib/pacemaker/litter")
+    holder.run("rm", "/etc/corosync/corosync.conf")
+    other.run("systemctl", "disable", "--now", "pacemaker")
+    Faults(lab).isolate(other.instance_id)
+    Faults(lab).vip_stolen(story.vip)
+    lab.restore()
+    story.becomes_whole()
+    assert story.holder == holder
+    assert holder.tries("ls", "/var/lib/pacemaker/litter") is None
+    holder.run("test", "-s", "/etc/corosync/corosync.conf")
+    assert other.run("systemctl", "is-enabled", "pacemaker").strip() == "enabled"

@@ -1,0 +1,301 @@
+"""The drill in a user's AWS account: their stack, their credentials, and no more rights than `policy` prints.
+
+`python -m tests.drill.aws policy ACCOUNT REGION` prints the IAM policy that verify and status need.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+
+from tests.drill.pair import Pair, Reach
+from tests.lab.errors import LabError
+from tests.lab.paths import PROJECT
+from tests.lab.process import CommandError, run
+
+POLL_S = 0.5
+"""Between two looks at EC2, and so the resolution where nobody pings. Describe calls that name what they want may
+go on at 20 a second for an account (Amazon EC2 API reference, "Request throttling"): this is a tenth of it."""
+WHOLE_LIMIT_S = 600.0
+"""Status checks of an instance that was started are made once a minute, and take some minutes to be in order."""
+SETTLE_S = 120.0
+"""A node that reboots fails no status check at first; where nobody can look inside, it is given this long."""
+DELIVERY_S = 30
+"""How long SSM may hold a command for a node that boots; the least that it takes."""
+COMMAND_S = 90
+"""How long a command may run on a node."""
+STARTABLE_S = 5
+"""Between two looks at an instance that stops, which takes from seconds to minutes."""
+
+# As `infra` has them, which takes seconds to import.
+VIP, NODE_IDS, PAIR = "vip", "nodeIds", "ec2vip:pair"
+
+SSM_DOCUMENT = "AWS-RunShellScript"
+SSM_ENDED = ("Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Terminated")
+CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
+NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "AuthFailure", "InvalidClientTokenId")
+DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
+
+
+class AwsCloud:
+    """AWS, seen with the caller's own credentials: one account, one Region, one stack's two nodes.
+
+    Commands go to the nodes by SSM Run Command where both nodes' agents are online; `probe` is the command
+    prefix of a host that may reach the VIP, None where the user gave none.
+    """
+
+    name = "aws"
+
+    def __init__(
+        self, session: boto3.Session, node_ids: Sequence[str], probe: Sequence[str] | None = None
+    ) -> None:
+        self._ec2: Any = session.client("ec2", config=CONFIG)
+        self._ssm: Any = session.client("ssm", config=CONFIG)
+        caller = session.client("sts", config=CONFIG).get_caller_identity()
+        self.account, self.region = str(caller["Account"]), str(session.region_name)
+        self._probe = None if probe is None else list(probe)
+        no_shell = self._why_no_shell(list(node_ids))
+        self.reach = Reach(
+            poll_s=POLL_S,
+            whole_limit_s=WHOLE_LIMIT_S,
+            settle_s=SETTLE_S if no_shell else 0.0,
+            no_shell=no_shell,
+            remedy="see `aws ec2 get-console-output --latest`, and `ec2vip-report` on the nodes",
+        )
+
+    def ec2(self) -> Any:
+        return self._ec2
+
+    def client_prefix(self) -> Sequence[str] | None:
+        return self._probe
+
+    def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
+        if self.reach.no_shell:
+            return None
+        try:
+            sent = self._ssm.send_command(
+                InstanceIds=[instance_id],
+                DocumentName=SSM_DOCUMENT,
+                Parameters={"commands": [shlex.join(argv)], "executionTimeout": [str(COMMAND_S)]},
+                TimeoutSeconds=DELIVERY_S,
+            )
+        except self._ssm.exceptions.InvalidInstanceId:
+            return None
+        # SSM itself gives up by then, so nothing is carried out after this has returned.
+        deadline = time.monotonic() + DELIVERY_S + COMMAND_S + 10
+        while time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            try:
+                seen = self._ssm.get_command_invocation(
+                    CommandId=sent["Command"]["CommandId"], InstanceId=instance_id
+                )
+            except self._ssm.exceptions.InvocationDoesNotExist:
+                continue  # not there yet
+            if seen["Status"] in SSM_ENDED:
+                return str(seen["StandardOutputContent"]) if seen["Status"] == "Success" else None
+        return None
+
+    def cut_power(self, instance_id: str) -> None:
+        """Stop the instance by force and without its system's shutdown.
+
+        Nobody but AWS can take the power from a host. SkipOsShutdown is the nearest: the hypervisor ends the
+        machine, and the guest hears nothing; Force alone would let the system shut down first, and the
+        cluster would hand the VIP over in peace. Source: Amazon EC2 API reference, StopInstances.
+        """
+        self._ec2.stop_instances(InstanceIds=[instance_id], Force=True, SkipOsShutdown=True)
+
+    def restore_power(self, instance_id: str) -> None:
+        state = self._state(instance_id)
+        if state == "stopping":
+            self._ec2.get_waiter("instance_stopped").wait(
+                InstanceIds=[instance_id], WaiterConfig={"Delay": STARTABLE_S, "MaxAttempts": 120}
+            )
+        if state in ("stopping", "stopped"):
+            self._ec2.start_instances(InstanceIds=[instance_id])
+
+    def _state(self, instance_id: str) -> str:
+        (reservation,) = self._ec2.describe_instances(InstanceIds=[instance_id])["Reservations"]
+        return str(reservation["Instances"][0]["State"]["Name"])
+
+    def _why_no_shell(self, node_ids: list[str]) -> str:
+        try:
+            known = self._ssm.describe_instance_information(
+                Filters=[{"Key": "InstanceIds", "Values": node_ids}]
+            )["InstanceInformationList"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in DENIED:
+                raise
+            return "SSM is not allowed to the caller"
+        online = {item["InstanceId"] for item in known if item["PingStatus"] == "Online"}
+        silent = [key for key in node_ids if key not in online]
+        # Both or none: a trial may find either as the holder.
+        return f"SSM does not reach {' and '.join(silent)} (setting ec2vip:ssm)" if silent else ""
+
+
+def aws_pair(stack: str, probe: str = "") -> Pair:
+    """The pair of a stack in the user's own Pulumi backend and AWS account.
+
+    `probe` is a command prefix as a shell reads it (`ssh bastion`), or empty. Raises LabError, in one line, where
+    there is no such stack, no pair in it, no credentials, no Region or no nodes.
+    """
+    outputs = json.loads(_pulumi(stack, "stack", "output", "--json"))
+    if VIP not in outputs or NODE_IDS not in outputs:
+        raise LabError(f"stack {stack!r} holds no pair", f"run `pulumi up -s {stack}`")
+    session = boto3.Session(region_name=_region(stack))
+    with aws_errors():
+        pair = Pair(
+            AwsCloud(session, outputs[NODE_IDS], shlex.split(probe) or None), outputs[VIP], outputs[NODE_IDS]
+        )
+        _check_nodes(pair, stack)
+    return pair
+
+
+def where(pair: Pair) -> str:
+    """Account and Region of a pair that `aws_pair` found."""
+    assert isinstance(pair.cloud, AwsCloud)
+    return f"account {pair.cloud.account}, Region {pair.cloud.region}"
+
+
+def _check_nodes(pair: Pair, stack: str) -> None:
+    found: set[str] = set()
+    try:
+        for reservation in pair.cloud.ec2().describe_instances(InstanceIds=pair.node_ids)["Reservations"]:
+            found |= {i["InstanceId"] for i in reservation["Instances"] if i["State"]["Name"] != "terminated"}
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidInstanceID.NotFound":
+            raise
+    if missing := [key for key in pair.node_ids if key not in found]:
+        raise LabError(
+            f"stack {stack!r} has the nodes {' and '.join(pair.node_ids)}, but {where(pair)} does not have "
+            f"{' and '.join(missing)}",
+            f"use the account's own credentials (AWS_PROFILE), or run `pulumi up -s {stack} --refresh`",
+        )
+
+
+def _pulumi(stack: str, *words: str) -> str:
+    """`pulumi` in the checkout and the user's environment: their login, their passphrase."""
+    try:
+        argv = ["pulumi", "--non-interactive", "--color=never", *words, "--stack", stack]
+        return run(argv, cwd=PROJECT).stdout
+    except CommandError as error:
+        lines = [line.strip() for line in (error.stderr + error.stdout).splitlines() if line.strip()]
+        said = next((line for line in lines if line.startswith("error:")), (lines or ["no word"])[-1])
+        raise LabError(
+            f"pulumi on stack {stack!r}: {said.removeprefix('error:').strip()}",
+            "`pulumi stack ls` shows the stacks, `pulumi login` chooses where they are kept",
+        ) from error
+
+
+def _region(stack: str) -> str:
+    with contextlib.suppress(LabError):  # not in the settings
+        if region := _pulumi(stack, "config", "get", "aws:region").strip():
+            return region
+    if region := os.environ.get("AWS_REGION") or boto3.Session().region_name:
+        return region
+    raise LabError(
+        f"no Region for stack {stack!r}",
+        f"say AWS_REGION=…, or `pulumi config set aws:region … -s {stack}`",
+    )
+
+
+@contextlib.contextmanager
+def aws_errors() -> Iterator[None]:
+    """What AWS or the way there refuses, as a LabError with its remedy."""
+    try:
+        yield
+    except NO_CREDENTIALS as error:
+        raise LabError(
+            f"no AWS credentials: {error}", "set AWS_PROFILE, or run `aws configure` or `aws sso login`"
+        ) from error
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        remedy = ""
+        if code in EXPIRED:
+            remedy = "the credentials are expired or wrong: `aws sts get-caller-identity` shows"
+        elif code in DENIED:
+            remedy = "`python -m tests.drill.aws policy ACCOUNT REGION` prints what is needed"
+        raise LabError(str(error), remedy) from error
+    except BotoCoreError as error:
+        raise LabError(f"AWS can't be reached: {error}", "look at AWS_PROFILE and the network") from error
+
+
+def drill_policy(
+    account: str, region: str, *, pair: str = "ec2vip", partition: str = "aws"
+) -> dict[str, Any]:
+    """What the caller of verify and status must be allowed; beside it, reading the stack in Pulumi's backend.
+
+    Status needs the first statement only. Without the last three, the trials that need a shell are skipped.
+    """
+    nodes = f"arn:{partition}:ec2:{region}:{account}:instance/*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "See",
+                "Effect": "Allow",
+                "Action": [
+                    "ec2:DescribeInstanceStatus",
+                    "ec2:DescribeInstances",
+                    "ec2:DescribeNetworkInterfaces",
+                ],
+                "Resource": "*",
+            },
+            {
+                "Sid": "Break",
+                "Effect": "Allow",
+                "Action": ["ec2:RebootInstances", "ec2:StartInstances", "ec2:StopInstances"],
+                "Resource": nodes,
+                "Condition": {"StringEquals": {f"aws:ResourceTag/{PAIR}": pair}},
+            },
+            {
+                "Sid": "SeeCommands",
+                "Effect": "Allow",
+                "Action": ["ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation"],
+                "Resource": "*",
+            },
+            {
+                "Sid": "CommandNodes",
+                "Effect": "Allow",
+                "Action": "ssm:SendCommand",
+                "Resource": nodes,
+                "Condition": {"StringEquals": {f"ssm:resourceTag/{PAIR}": pair}},
+            },
+            {
+                "Sid": "CommandDocument",
+                "Effect": "Allow",
+                "Action": "ssm:SendCommand",
+                "Resource": f"arn:{partition}:ssm:{region}::document/{SSM_DOCUMENT}",
+            },
+        ],
+    }
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the policy."""
+    if len(words) != 3 or words[0] != "policy" or not re.fullmatch(r"\d{12}", words[1]):
+        print("usage: python -m tests.drill.aws policy ACCOUNT REGION", file=sys.stderr)
+        return 2
+    print(json.dumps(drill_policy(words[1], words[2]), indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

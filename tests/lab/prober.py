@@ -1,0 +1,98 @@
+"""Pings at a steady pace from the client host, every answer a line of the timeline.
+
+`with prober.probing(lab, vip): …` from outside; this module as a program is what runs in the client's network.
+Standard library only, so that it starts at once.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.lab.errors import LabError
+from tests.lab.paths import PROJECT
+from tests.lab.timeline import Timeline
+
+if TYPE_CHECKING:
+    from tests.lab.lab import Lab
+
+INTERVAL_S = 0.01
+ECHO_REQUEST, ECHO_REPLY = 8, 0
+FIRST_ANSWER_LIMIT_S = 10.0
+
+
+@contextmanager
+def probing(lab: Lab, address: str) -> Iterator[None]:
+    """Ping the address every INTERVAL_S while the block runs, from the moment that it answers.
+
+    Raises LabError where it does not answer at first.
+    """
+    # Whoever enters the lab's mounts loses the folder it came from.
+    python = ["env", f"PYTHONPATH={PROJECT}", "PYTHONDONTWRITEBYTECODE=1", sys.executable]
+    words = [*lab.in_client(), *python, "-m", "tests.lab.prober", address, str(lab.folder)]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+    assert process.stdin is not None
+    try:
+        began, deadline = time.monotonic(), time.monotonic() + FIRST_ANSWER_LIMIT_S
+        while not any(e["address"] == address for e in lab.timeline.read("ping", since=began)):
+            if time.monotonic() > deadline:
+                raise LabError(f"{address} does not answer the client", "see `make status`")
+            time.sleep(0.05)
+        yield
+    finally:
+        # It ends with its input, whatever stands between it and this process.
+        process.stdin.close()
+        process.wait(10)
+
+
+def checksum(packet: bytes) -> int:
+    """The internet checksum (RFC 1071) of an even number of bytes."""
+    total = sum(struct.unpack(f"!{len(packet) // 2}H", packet))
+    total = (total >> 16) + (total & 0xFFFF)
+    return int(~(total + (total >> 16)) & 0xFFFF)
+
+
+def request(identifier: int, sequence: int) -> bytes:
+    """An ICMP echo request (RFC 792) without data."""
+    head = struct.pack("!BBHHH", ECHO_REQUEST, 0, 0, identifier, sequence)
+    return struct.pack("!BBHHH", ECHO_REQUEST, 0, checksum(head), identifier, sequence)
+
+
+def answered(packet: bytes, identifier: int) -> int | None:
+    """The sequence number that this IP packet answers, None where it answers nothing of ours."""
+    kind, _, _, named, sequence = struct.unpack("!BBHHH", packet[20:28])
+    return sequence if (kind, named) == (ECHO_REPLY, identifier) else None
+
+
+def main(address: str, folder: str) -> int:
+    """Ping until the standard input ends."""
+    timeline, identifier, count = Timeline(Path(folder)), os.getpid() & 0xFFFF, 0
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        due = time.monotonic()
+        while True:
+            ready, _, _ = select.select([raw, sys.stdin], [], [], max(0.0, due - time.monotonic()))
+            if raw in ready:
+                packet, (sender, _) = raw.recvfrom(256)
+                sequence = answered(packet, identifier) if sender == address else None
+                if sequence is not None:
+                    timeline.append("ping", address=address, sequence=sequence)
+            if sys.stdin in ready:
+                return 0
+            if time.monotonic() >= due:
+                # No way there at the moment is as good as no answer.
+                with suppress(OSError):
+                    raw.sendto(request(identifier, count & 0xFFFF), (address, 0))
+                count, due = count + 1, due + INTERVAL_S
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

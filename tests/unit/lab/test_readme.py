@@ -1,0 +1,35 @@
+"""The table of fidelity in the lab's README names tests that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.lab.paths import PROJECT
+
+README = PROJECT / "tests/lab/README.md"
+NAMED = re.compile(r"`(?P<file>[\w.]*)(?:::(?P<test>\w+))?`")
+
+
+def named() -> list[tuple[Path, str]]:
+    """File and test of every reference in the tables' last columns; `::test_x` is of the file before it."""
+    found, file = [], Path()
+    for row in README.read_text().partition("## Fidelity")[2].splitlines():
+        for match in NAMED.finditer(row.rpartition(" | ")[2] if row.startswith("|") else ""):
+            if match["file"].endswith(".py"):
+                file = PROJECT / "tests/unit/lab/emulator" / match["file"]
+            elif match["file"]:
+                file = PROJECT / f"tests/cluster/test_lab_{match['file']}.py"
+            found.append((file, match["test"] or ""))
+    return found
+
+
+def test_the_tables_name_many_tests() -> None:
+    assert len(named()) > 70
+
+
+@pytest.mark.parametrize(("file", "test"), named(), ids=lambda value: getattr(value, "name", value))
+def test_a_test_that_the_tables_name_exists(file: Path, test: str) -> None:
+    assert f"def {test}" in file.read_text()
