@@ -15,6 +15,8 @@ from tests.lab.lab import Lab
 
 COROSYNC = "/etc/corosync/corosync.conf"
 CIB = "/var/lib/pacemaker/cib"
+OFF_FOR_GOOD_S = 3.0
+"""A node that reboots is without power for less."""
 BOOTED = ("SystemState=running", "SystemState=degraded")
 POLICY = "bench"
 """The inline policy that the nodes' role has while subjects run that ask EC2 for more than ours."""
@@ -78,16 +80,19 @@ class Stage:
 
     def _revive(self) -> None:
         """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
+        asked = ["systemctl", "show", "--property=SystemState"]
         for instance_id in self.pair.node_ids:
-            if self.lab.state()["nodes"].get(instance_id, {}).get("leader") is None:
-                self.pair.cloud.restore_power(instance_id)
-        deadline = time.monotonic() + self.pair.cloud.reach.whole_limit_s
-        for instance_id in self.pair.node_ids:
-            asked = ["systemctl", "show", "--property=SystemState"]
+            began, off_since = time.monotonic(), time.monotonic()
             while (self.lab.try_in(instance_id, asked) or "").strip() not in BOOTED:
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                if self.lab.state()["nodes"].get(instance_id, {}).get("leader") is not None:
+                    off_since = now
+                if now - off_since > OFF_FOR_GOOD_S:
+                    self.pair.cloud.restore_power(instance_id)
+                    off_since = now
+                if now - began > self.pair.cloud.reach.whole_limit_s:
                     raise LabError(f"{instance_id} does not come back", "`make down`, then `make up`")
-                time.sleep(0.5)
+                time.sleep(0.2)
 
     def _install(self, packages: Sequence[str]) -> None:
         for instance_id in self.pair.node_ids:
