@@ -76,8 +76,8 @@ class Lab:
                 time.sleep(0.05)
         except BaseException:
             # A Ctrl-C as well: half a lab is of no use to anybody.
-            process.kill()
-            process.wait()
+            with contextlib.suppress(LabError):
+                (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
             self.down()
             raise
 
@@ -111,12 +111,19 @@ class Lab:
         return ProcessId(**json.loads(path.read_text())) if path.exists() else None
 
     def _process_1(self) -> ProcessId | None:
-        """Process 1 behind the walls, by its id outside: the child of the process that made them."""
+        """Process 1 behind the walls, by its id outside: the child of the process that made them.
+
+        A lab that is only just being made has none for some milliseconds: it is waited for, since one that came
+        after its parent's end would stay for ever.
+        """
         process = self._process()
-        if process is None or not process.is_alive():
-            return None
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        return ProcessId.of(int(children[0])) if children else None
+        deadline = time.monotonic() + 5
+        while process and process.is_alive() and time.monotonic() < deadline:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            if children:
+                return ProcessId.of(int(children[0]))
+            time.sleep(0.01)
+        return None
 
     def state(self) -> dict[str, Any]:
         """What the lab's process last wrote of itself; empty where there is none."""
