@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -140,14 +141,39 @@ def report(runs: int, results: Results, limits: dict[str, float], machine: dict[
     }
 
 
+def percentile(values: list[float], share: float) -> float:
+    """The value that `share` (0 to 1) of them do not exceed, drawn between the two nearest ones.
+
+    Among fewer than a hundred values the 99th percentile lies between the two largest.
+    """
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * share
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, 99th percentile and maximum of a measure; empty where nothing was measured."""
+    if not values:
+        return {}
+    return {
+        "median": round(statistics.median(values), 3),
+        "p99": round(percentile(values, 0.99), 3),
+        "max": round(max(values), 3),
+    }
+
+
 def _numbers(figures: Figures) -> dict[str, Any]:
     return {
         **{f"{kind}_outage_s": figures.outages(kind) for kind in KINDS},
+        **{f"{kind}_outage_spread_s": spread(figures.outages(kind)) for kind in KINDS},
         **{
             f"{kind}_phases_s": [dict(one.failover.phases) for one in figures.failovers[kind]]
             for kind in KINDS
         },
         "monitor_ms": [round(wall, 1) for wall in figures.monitor_ms],
+        "monitor_spread_ms": spread(figures.monitor_ms),
         "monitor_cpu_ms": [round(cpu, 1) for cpu in figures.monitor_cpu_ms],
         "monitor_peak_mib": round(figures.monitor_peak_mib, 1),
         "api_calls_per_hour": figures.api_calls_per_hour,
@@ -166,9 +192,9 @@ MEASURES = (
 
 
 def table(name: str, by_subject: dict[str, Figures], limits: dict[str, float]) -> Table:
-    """One latency's figures: median (least to most), and in brackets how many times the first subject's."""
+    """One latency's figures: median (least, 99th percentile, most), and how many times the first subject's."""
     title = "EC2 answers at once" if name == "none" else "EC2's latency as is typical"
-    shown = Table(title=f"{title}: median (least to most), x times ec2vip's", title_justify="left")
+    shown = Table(title=f"{title}: median (least, p99, most), x times ec2vip's", title_justify="left")
     shown.add_column("")
     for subject in by_subject:
         shown.add_column(subject, justify="right")
@@ -190,7 +216,8 @@ def _cell(values: list[float], base: list[float] | None) -> str:
     digits = 2 if middle < 10 else 0
     text = f"{middle:.{digits}f}"
     if len(values) > 1:
-        text += f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
+        least, high, most = min(values), percentile(values, 0.99), max(values)
+        text += f" ({least:.{digits}f}, {high:.{digits}f}, {most:.{digits}f})"
     if base and statistics.median(base) > 0:
         text += f"  x {middle / statistics.median(base):.1f}"
     return text

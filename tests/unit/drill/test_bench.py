@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.drill.bench import Figures, report, table, turns
+from tests.drill.bench import Figures, percentile, report, spread, table, turns
 from tests.drill.failovers import KINDS, Measured
 from tests.drill.figure import draw
 from tests.drill.phases import Failover
@@ -58,15 +58,35 @@ def test_the_report_has_every_figure_of_every_subject() -> None:
                 f"{kind}_outage_s"
             ]
     assert made["subjects"]["awsvip"]["crash_outage_s"] == [3.0, 6.0, 12.0]
+    assert made["subjects"]["awsvip"]["crash_outage_spread_s"] == {"median": 6.0, "p99": 11.88, "max": 12.0}
     assert made["subjects"]["original"]["api_calls_per_hour"] == 1080
 
 
-def test_the_table_says_median_range_and_how_many_times_ours() -> None:
+@pytest.mark.parametrize(
+    ("values", "share", "expected"),
+    [
+        ([7.0], 0.99, 7.0),
+        ([1.0, 2.0], 0.5, 1.5),
+        (list(map(float, range(101))), 0.99, 99.0),
+        ([3.0, 1.0], 1.0, 3.0),
+    ],
+)
+def test_a_percentile_is_drawn_between_its_neighbours(
+    values: list[float], share: float, expected: float
+) -> None:
+    assert percentile(values, share) == pytest.approx(expected)
+
+
+def test_nothing_measured_has_no_spread() -> None:
+    assert spread([]) == {}
+
+
+def test_the_table_says_median_spread_and_how_many_times_ours() -> None:
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(table("none", results()["none"], LIMITS))
     shown = console.export_text()
-    assert "2.00 (1.00 to 4.00)" in shown
-    assert "6.00 (3.00 to 12.00)  x 3.0" in shown
+    assert "2.00 (1.00, 3.96, 4.00)" in shown
+    assert "6.00 (3.00, 11.88, 12.00)  x 3.0" in shown
     assert "2.20" in shown
 
 
