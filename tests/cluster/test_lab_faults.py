@@ -6,7 +6,6 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -325,12 +324,14 @@ def test_a_detached_role_is_attached_again(hollow: Hollow, faults: Faults) -> No
     assert hollow.api(hollow.a, timeout_s=10) == "OK"
 
 
-def test_a_clock_cannot_be_stepped_and_the_reason_is_given(hollow: Hollow, faults: Faults) -> None:
-    from tests.lab.faults.catalogue import CATALOGUE, Target
-
-    with pytest.raises(LabError, match="share the machine's"):
-        CATALOGUE["clock-step"].begin(faults, Target(hollow.a, hollow.b, VIP))
-    assert not Path("/proc/self/ns/time_of_day").exists()
+def test_the_api_refuses_a_node_whose_clock_was_stepped_until_it_is_right_again(
+    hollow: Hollow, faults: Faults
+) -> None:
+    for seconds in (3600, -3600):
+        with faults.clock_step(hollow.a, seconds):
+            assert hollow.api(hollow.a, timeout_s=10) == "RequestExpired"
+            assert hollow.api(hollow.b, timeout_s=10) == "OK"
+    assert hollow.api(hollow.a, timeout_s=10) == "OK"
 
 
 def test_a_fault_of_an_unknown_node_is_refused(faults: Faults) -> None:

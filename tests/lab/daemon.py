@@ -107,8 +107,13 @@ def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..
     numbers = itertools.count(1)
 
     def begin_fault(part: str, instance_id: str | None, kind: str, seconds: float) -> int:
-        """Break the `api` or the metadata service (`imds`) for an instance; the number is for `end-fault`."""
-        begin = {"api": emulator.faults.api, "imds": emulator.faults.imds}[part]
+        """Break the `api`, the metadata service (`imds`) or the `clock` for an instance; the number is for
+        `end-fault`."""
+        begin = {
+            "api": emulator.faults.api,
+            "imds": emulator.faults.imds,
+            "clock": emulator.faults.clock,
+        }[part]
         fault = begin(instance_id, kind, seconds)
         faults[number := next(numbers)] = fault
         return number

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .faults import Faults
 from .front import ApiFront
 from .http import Server
 from .imds import MetadataService
@@ -47,7 +46,7 @@ class Emulator:
         self.account_id = account_id or str(next(_accounts))
         self.settings = settings if settings is not None else Settings.instant()
         self._world = World(self.account_id, region, self.settings, machines, on_change, record, clock)
-        self.faults = Faults(self._world.note)
+        self.faults = self._world.faults
         principals = Principals(self._world)
         self._front = ApiFront(self._world, principals, self.faults)
         self.ssm_agents = self._front.run_command.agents

@@ -1,4 +1,4 @@
-"""Faults of the API and of the metadata service, for one instance or for all."""
+"""Faults of the API, of the metadata service and of clocks, for one instance or for all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 API_KINDS = ("down", "slow", "hang", "throttled", "denied", "expired")
 IMDS_KINDS = ("down", "slow", "hang", "401", "404", "503")
+CLOCK_KINDS = ("step",)
 SLOW_S = 3.0  # what "slow" adds unless told otherwise
 
 
@@ -44,6 +45,7 @@ class Faults:
     slow: `seconds` before each answer. throttled, denied: RequestLimitExceeded, UnauthorizedOperation.
     expired: RequestExpired, as a caller gets it whose clock is minutes off.
     401, 404, 503: that status for every metadata request.
+    step: the instance's clock is `seconds` ahead of the world's (negative: behind).
     """
 
     def __init__(self, record: Callable[[dict[str, Any]], None] = lambda event: None) -> None:
@@ -58,6 +60,14 @@ class Faults:
     def imds(self, instance_id: str | None = None, kind: str = "down", seconds: float = SLOW_S) -> Fault:
         """Break the metadata service. Raises ValueError for an unknown kind."""
         return self._begin("imds", instance_id, kind, seconds, IMDS_KINDS)
+
+    def clock(self, instance_id: str | None = None, kind: str = "step", seconds: float = 0.0) -> Fault:
+        """Set clocks wrong, `seconds` ahead. Raises ValueError for an unknown kind."""
+        return self._begin("clock", instance_id, kind, seconds, CLOCK_KINDS)
+
+    def clock_error(self, instance_id: str | None) -> float:
+        """By how many seconds the instance's clock is ahead of the world's."""
+        return sum(fault.seconds for fault in self.of("clock", instance_id))
 
     def active(self) -> list[Fault]:
         with self._lock:

@@ -21,7 +21,7 @@ from werkzeug.test import run_wsgi_app
 from . import authorization, ec2_api, run_command, signing
 from .errors import ApiError
 from .faults import Fault, Faults
-from .http import Request, Response, Silence
+from .http import Request, Response, Silence, dated
 from .principals import Principal, Principals
 from .throttle import READS, Throttle
 from .world import World
@@ -85,7 +85,7 @@ class ApiFront:
             response = Response(status, body, content_type)
         finally:
             self._record(call, code, status, began)
-        return response
+        return dated(response, self._world.clock_of(call.instance_id))
 
     def refuses(self, client_ip: str) -> bool:
         """Whether a connection from there is to be reset before a word is said."""
@@ -123,7 +123,7 @@ class ApiFront:
         self._wait_out_faults(call)
         world = self._world
         with world.lock:
-            call.principal = self._principals.identify(call.request, call.signature)
+            call.principal = self._principals.identify(call.request, call.signature, call.instance_id)
         self._delay(call)
         if call.service == "ec2" and not self._granted(call):
             raise ApiError(503, "RequestLimitExceeded", "Request limit exceeded.")
@@ -152,7 +152,7 @@ class ApiFront:
             raise ApiError(400, "RequestExpired", "Request has expired.")
         if "denied" in kinds:
             with self._world.lock:
-                principal = self._principals.identify(call.request, call.signature)
+                principal = self._principals.identify(call.request, call.signature, call.instance_id)
                 raise authorization.denied_by_fault(
                     self._world, principal.arn, call.service, call.action, call.params
                 )

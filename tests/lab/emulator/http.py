@@ -10,8 +10,9 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeAlias
 
@@ -44,6 +45,11 @@ class Response:
     body: bytes
     content_type: str
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def dated(response: Response, now: float) -> Response:
+    """The answer with its time, in seconds since the epoch, as its Date."""
+    return replace(response, headers={"Date": formatdate(now, usegmt=True), **response.headers})
 
 
 class Silence(Exception):  # noqa: N818 - not an error but an answer: none

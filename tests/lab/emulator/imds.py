@@ -17,7 +17,7 @@ from http import HTTPStatus
 from urllib.parse import unquote
 
 from .faults import Fault, Faults
-from .http import Request, Response, Silence
+from .http import Request, Response, Silence, dated
 from .imds_tree import Tree, identity_document, meta_data
 from .model import Instance
 from .principals import Principals
@@ -109,7 +109,7 @@ class MetadataService:
                 "status": response.status,
             }
         )
-        return response
+        return dated(response, self._world.clock_of(instance.id))
 
     def refuses(self, client_ip: str) -> bool:
         """Whether a connection from there is to be reset before a word is said."""

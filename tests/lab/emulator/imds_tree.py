@@ -7,7 +7,7 @@ say is absent, and asking for it is a 404.
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .model import Instance
@@ -22,10 +22,11 @@ Tree = dict[str, "Tree | str"]
 UNTRUSTED = "AssumeRoleUnauthorizedAccess"
 
 
-def stamp(moment: datetime) -> str:
-    """A time as the metadata write it: UTC, whole seconds."""
+def stamp(moment: datetime, clock_error_s: float = 0.0) -> str:
+    """A time as the metadata write it (UTC, whole seconds), for an instance whose clock is so far ahead."""
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    seen = moment.astimezone(timezone.utc) - timedelta(seconds=clock_error_s)
+    return seen.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def meta_data(world: World, principals: Principals, instance: Instance) -> Tree:
@@ -82,7 +83,7 @@ def identity_document(world: World, instance: Instance) -> str:
         "instanceType": instance.type,
         "kernelId": None,
         "marketplaceProductCodes": None,
-        "pendingTime": stamp(instance.launched),
+        "pendingTime": stamp(instance.launched, world.faults.clock_error(instance.id)),
         "privateIp": found.nics[0].private_ip_address,
         "ramdiskId": None,
         "region": world.region,
@@ -135,7 +136,8 @@ def _interface(world: World, nic: Any) -> Tree:
 def _iam(world: World, principals: Principals, instance: Instance) -> Tree:
     profile = world.profile_of(instance.id)
     tree: Tree = {}
-    now = stamp(datetime.fromtimestamp(world.clock(), timezone.utc))
+    ahead = world.faults.clock_error(instance.id)
+    now = stamp(datetime.fromtimestamp(world.clock(), timezone.utc), ahead)
     role = profile.roles[0] if profile.roles else None
     trusted = role is None or trusts(json.loads(role.assume_role_policy_document), "ec2.amazonaws.com")
     info = {
@@ -156,12 +158,12 @@ def _iam(world: World, principals: Principals, instance: Instance) -> Tree:
         session = principals.credentials(instance.id, role)
         credentials = {
             "Code": "Success",
-            "LastUpdated": stamp(session.issued),
+            "LastUpdated": stamp(session.issued, ahead),
             "Type": "AWS-HMAC",
             "AccessKeyId": session.access_key_id,
             "SecretAccessKey": session.secret_access_key,
             "Token": session.session_token,
-            "Expiration": stamp(session.expiration),
+            "Expiration": stamp(session.expiration, ahead),
         }
         tree["security-credentials"] = {role.name: json.dumps(credentials, indent=2)}
     return tree

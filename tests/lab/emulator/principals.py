@@ -65,8 +65,10 @@ class Principals:
             issued = dict(self._issued)
         return next((i for (i, _), each in issued.items() if each.access_key_id == access_key_id), None)
 
-    def identify(self, request: Request, signature: signing.Signature | None) -> Principal:
-        """Who signed the request. The world's lock is held.
+    def identify(
+        self, request: Request, signature: signing.Signature | None, instance_id: str | None
+    ) -> Principal:
+        """Who signed the request, by the clock of the instance it came from. The world's lock is held.
 
         Raises ApiError: `MissingAuthenticationToken` unsigned, `AuthFailure` or the query services'
         `InvalidClientTokenId` and `SignatureDoesNotMatch` for credentials that do not hold,
@@ -74,7 +76,7 @@ class Principals:
         """
         if signature is None:
             raise ApiError(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
-        self._check_time(request, signature)
+        self._check_time(request, signature, instance_id)
         session = self._world.sts.get_assumed_role_from_access_key(signature.access_key_id)
         if session is not None:
             return self._session(session, request, signature)
@@ -108,11 +110,11 @@ class Principals:
             instance_id=name if name.startswith("i-") else None,
         )
 
-    def _check_time(self, request: Request, signature: signing.Signature) -> None:
+    def _check_time(self, request: Request, signature: signing.Signature, instance_id: str | None) -> None:
         stamp = signing.signed_at(request)
         if stamp is None:
             raise _unknown_key(signature.service)
-        if abs(self._world.clock() - stamp) > self._world.settings.clock_skew_s:
+        if abs(self._world.clock_of(instance_id) - stamp) > self._world.settings.clock_skew_s:
             raise ApiError(400, "RequestExpired", "Request has expired.")
 
     @staticmethod

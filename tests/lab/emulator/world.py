@@ -21,6 +21,7 @@ from moto.sts.models import sts_backends
 
 from .addresses import AddressBook, reserved
 from .agenda import Agenda
+from .faults import Faults
 from .images import add_public_images
 from .lifecycle import Lifecycle
 from .model import TERMINATED, GroupRule, Instance, Interface, Machines
@@ -52,6 +53,7 @@ class World:
         self.sts: Any = sts_backends[account_id]["aws"]
         add_public_images(self.ec2, account_id, region)
         self.agenda = Agenda()
+        self.faults = Faults(self.note)
         self._on_change = on_change
         self._record = record
         self._thread = threading.local()
@@ -97,6 +99,13 @@ class World:
                 self._record({"t": time.monotonic(), "wall": time.time(), **event})
             except Exception:
                 log.exception("record failed")
+
+    def clock_of(self, instance_id: str | None) -> float:
+        """The world's time of day, in seconds since the epoch, as an instance is to see it.
+
+        All of them run on this machine's clock: where one is to be ahead, the world is behind.
+        """
+        return self.clock() - self.faults.clock_error(instance_id)
 
     # Addresses
 

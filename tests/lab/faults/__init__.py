@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SLOW_S = 3.0
 """What a slow service adds to each answer: more than any step of the agent waits."""
 
+CLOCK_STEP_S = 3600.0
+"""How far a wrong clock is ahead: a time zone, as from a guest that takes local time for UTC."""
+
 
 class Faults:
     """The faults of one lab."""
@@ -102,6 +105,12 @@ class Faults:
     def imds(self, node: str, kind: str = "down", seconds: float = SLOW_S) -> Fault:
         """The metadata service is `down`, `slow`, hangs (`hang`), or answers all with `401`, `404` or `503`."""
         return self._begin(f"imds-{kind}", services.broken(self._lab, "imds", node, kind, seconds), node)
+
+    def clock_step(self, node: str, seconds: float = CLOCK_STEP_S) -> Fault:
+        """Its clock is so many seconds ahead of the world's (negative: behind); see the lab's README for what of
+        that can be had."""
+        effect = services.broken(self._lab, "clock", node, "step", seconds)
+        return self._begin("clock-step", effect, node, seconds=seconds)
 
     # --- the VIP -------------------------------------------------------------------------------------------
 

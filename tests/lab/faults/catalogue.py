@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.lab.errors import LabError
 from tests.lab.faults import CLIENT, Fault, Faults
 from tests.lab.faults.machine import DAEMONS
 
@@ -39,16 +38,6 @@ def _api(kind: str, does: str) -> Entry:
 def _imds(kind: str, does: str) -> Entry:
     return Entry(f"imds-{kind}", f"the metadata service {does}", lambda f, on: f.imds(on.node, kind))
 
-
-def _clock_step(faults: Faults, on: Target) -> Fault:
-    """Refused: see CLOCK."""
-    raise LabError(CLOCK, "api-expired is what a wrong clock does to calls of the EC2 API")
-
-
-CLOCK = (
-    "a node's clock can't be stepped: nodes share the machine's, and Linux has no namespace for the time of day "
-    "(time_namespaces(7) shift the monotonic clock only)"
-)
 
 CATALOGUE: dict[str, Entry] = {
     entry.name: entry
@@ -88,7 +77,7 @@ CATALOGUE: dict[str, Entry] = {
         _api("denied", "tells the node UnauthorizedOperation"),
         _api("expired", "tells the node RequestExpired, as one whose clock is wrong"),
         Entry("disk-full", "64 KiB are left on its disk", lambda f, on: f.disk_full(on.node)),
-        Entry("clock-step", "refused, with the reason", _clock_step),
+        Entry("clock-step", "its clock is an hour ahead", lambda f, on: f.clock_step(on.node)),
         Entry(
             "cpu-starved", "a twentieth of a processor is left to it", lambda f, on: f.cpu_starved(on.node)
         ),

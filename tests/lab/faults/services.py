@@ -1,4 +1,4 @@
-"""Faults of the EC2 API and of the metadata service, for one node: the emulator has them, this asks for them."""
+"""Faults of the EC2 API, the metadata service and the clock, for one node: the emulator has them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @contextmanager
 def broken(lab: Lab, part: str, node: str, kind: str, seconds: float) -> Iterator[None]:
-    """The `api` or `imds` fails the node in this way; `seconds` is what "slow" adds to each answer."""
+    """The `api`, `imds` or `clock` fails the node in this way; `seconds` is what "slow" adds to each answer, and
+    by how much the clock is ahead."""
     number = lab.ask("begin-fault", part=part, instance_id=node, kind=kind, seconds=seconds)
     yield
     lab.ask("end-fault", number=number)

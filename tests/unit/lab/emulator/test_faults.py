@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import BotoCoreError, ConnectionClosedError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, HTTPClientError
 
-from .conftest import NODE_A, NODE_B, Cloud, Metadata, allow, error_of
+from tests.lab.emulator import Settings
+
+from .conftest import DEADLINE_S, NODE_A, NODE_B, Cloud, Metadata, allow, error_of
 
 
 @pytest.fixture
@@ -150,6 +155,59 @@ def test_metadata_can_be_slow_and_can_hang(cloud: Cloud, pair: tuple[str, str]) 
     thread.join(20)
     assert isinstance(result[0], (OSError, http.client.HTTPException))
     metadata.token()
+
+
+def seen_by(cloud: Cloud, instance_id: str) -> dict[str, float]:
+    """How far ahead of this machine's clock the times are that the instance is shown, in seconds."""
+    metadata = cloud.metadata(instance_id)
+    credentials, info = cloud.credentials(instance_id), metadata.get("meta-data/iam/info")
+    document = json.loads(metadata.get("dynamic/instance-identity/document"))
+    said: dict[str, Any] = {
+        "begin": credentials["LastUpdated"],
+        "end": credentials["Expiration"],
+        "info": json.loads(info)["LastUpdated"],
+        "launch": document["pendingTime"],
+    }
+    shown = {name: datetime.fromisoformat(text.replace("Z", "+00:00")) for name, text in said.items()}
+    shown["metadata"] = parsedate_to_datetime(metadata.ask("/latest/meta-data/mac")[2]["Date"])
+    try:
+        answer = cloud.node(instance_id).describe_network_interfaces()
+    except ClientError as error:
+        answer = error.response
+    shown["api"] = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    return {name: moment.timestamp() - time.time() for name, moment in shown.items()}
+
+
+@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
+def test_to_a_clock_that_is_ahead_the_whole_world_is_behind(
+    cloud: Cloud, pair: tuple[str, str], ahead: float
+) -> None:
+    """All nodes run on one clock, so the world is turned instead: for that node alone."""
+    right = seen_by(cloud, pair[0])
+    with cloud.emulator.faults.clock(pair[0], seconds=ahead):
+        wrong = seen_by(cloud, pair[0])
+        assert {name: right[name] - wrong[name] for name in right} == {
+            name: pytest.approx(ahead, abs=DEADLINE_S) for name in right
+        }
+        code, _, status = error_of(cloud.node(pair[0]).describe_network_interfaces)
+        assert (code, status) == ("RequestExpired", 400)
+        cloud.node(pair[1]).describe_network_interfaces()
+    assert seen_by(cloud, pair[0]) == {name: pytest.approx(right[name], abs=DEADLINE_S) for name in right}
+    cloud.node(pair[0]).describe_network_interfaces()
+
+
+def test_to_a_clock_that_is_ahead_credentials_live_as_long_as_to_any(new_cloud: Callable[..., Cloud]) -> None:
+    """A clock says what time it is, not how fast it passes."""
+    now = [1_800_000_000.0]
+    cloud = new_cloud(Settings(credential_lifetime_s=600, clock_skew_s=1e12), clock=lambda: now[0])
+    cloud.role("node", allow("ec2:Describe*"))
+    instance_id = cloud.launch(NODE_A, IamInstanceProfile={"Name": "node"})
+    with cloud.emulator.faults.clock(instance_id, seconds=3600):
+        node = cloud.node(instance_id)
+        now[0] += 599
+        node.describe_network_interfaces()
+        now[0] += 1
+        assert error_of(node.describe_network_interfaces)[0] == "RequestExpired"
 
 
 def test_faults_add_up_and_each_ends_by_itself(cloud: Cloud, pair: tuple[str, str]) -> None:
