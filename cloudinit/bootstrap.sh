@@ -96,12 +96,38 @@ network_tools() {
     done
 }
 
+# A unit that the cluster starts starts by itself neither on installation nor at boot. One that lies in /etc, in an
+# image of the owner's, can't be masked, and no installation starts it. Once the cluster runs, it is the cluster's.
+hold_services() {
+    local unit
+    [ -e "$STATE/seeded" ] && return
+    for unit in "${SERVICE_UNITS[@]}"; do
+        systemctl disable --now "$unit" || true # it may not be there yet
+        [ -e "$ROOT/etc/systemd/system/$unit" ] || systemctl mask "$unit" || return
+    done
+}
+
+services() {
+    local unit agent
+    systemctl daemon-reload || return
+    for unit in "${SERVICE_UNITS[@]}"; do
+        systemctl unmask "$unit" && systemctl disable "$unit" && systemctl cat "$unit" >/dev/null && continue
+        echo "$unit is not on this node: name its packages in services, or use an image that has it"
+        return 1
+    done
+    for agent in "${SERVICE_AGENTS[@]}"; do
+        [ -x "$ROOT/usr/lib/ocf/resource.d/$agent" ] && continue
+        echo "the agent $agent is not on this node: name its packages in services, or use an image that has it"
+        return 1
+    done
+}
+
 installed() {
     local tool
     for tool in corosync pacemakerd crm_mon cibadmin pcs "$ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2"; do
         command -v "$tool" >/dev/null || { echo "$tool is not installed"; return 1; }
     done
-    "$INTERPRETER" -c 'import botocore'
+    "$INTERPRETER" -c 'import botocore' && have_packages "${SERVICE_PACKAGES[@]}"
 }
 
 try_install() {
@@ -112,6 +138,7 @@ try_install() {
 
 # What a boot that was cut short had begun to install is there, but not set up.
 packages() {
+    hold_services || return
     [ ! -e "$STATE/installing" ] && installed && return
     touch "$STATE/installing"
     await "$PACKAGES_LIMIT" 'the packages' try_install
@@ -134,12 +161,13 @@ setting() {
 
 # What the cluster should hold, worked out by pcs in a file while the daemons start; in a process of its own.
 wanted() {
+    local name
     cibadmin --empty >"$STATE/wanted.xml" || exit
     # shellcheck source=/dev/null
     . "$ROOT/etc/ec2vip/settings"
     # IPaddr2 takes the interface with the subnet's route, on each node its own; if several have one, name it.
-    if (($(ip -4 -o route show table main scope link to match "$VIP" | grep -vc '^default') > 1)); then
-        setting resource update vip "nic=$INTERFACE"
+    if (($(ip -4 -o route show table main scope link to match "${VIPS[0]}" | grep -vc '^default') > 1)); then
+        for name in "${IPADDR2[@]}"; do setting resource update "$name" "nic=$INTERFACE"; done
     fi
 }
 
@@ -189,13 +217,14 @@ current() {
     cibadmin --query --xpath "//nvpair[@name='$SETTINGS_PROPERTY' and @value='$SETTINGS']" >/dev/null 2>&1
 }
 
-# merge NEW: what is wanted into a copy of the cluster's CIB; the group as a whole replaces the one there is.
+# merge NEW: what is wanted into a copy of the cluster's CIB; our groups as a whole replace those there are. Without
+# them the copy may be invalid for a moment, where a constraint of the owner's names one: cibadmin does it and complains.
 merge() {
-    local new=$1 section part=$STATE/section.xml
-    if grep -q "<group id=\"$GROUP\"" "$new"; then
-        CIB_file=$new cibadmin --delete --xpath "//group[@id='$GROUP']" --force || return
-    fi
-    for section in crm_config resources rsc_defaults op_defaults; do
+    local new=$1 section kind part=$STATE/section.xml
+    for kind in rsc_colocation group; do
+        CIB_file=$new cibadmin --delete-all --force --xpath "//${kind}[@id='$GROUP' or starts-with(@id,'$GROUP-')]"
+    done
+    for section in crm_config resources constraints rsc_defaults op_defaults; do
         CIB_file=$STATE/wanted.xml cibadmin --query --scope "$section" >"$part" &&
             CIB_file=$new cibadmin --modify --allow-create --scope "$section" --xml-file "$part" || return
     done
@@ -226,6 +255,7 @@ step interface interface
 step names names
 step 'network tools' network_tools
 step packages packages
+if ((${#SERVICE_UNITS[@]} + ${#SERVICE_AGENTS[@]})); then step services services; fi
 if [ "$BOOTSTRAPS" = yes ]; then
     wanted >"$STATE/wanted.log" 2>&1 &
     WANTED=$!

@@ -6,10 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
-from cloudinit.spec import NodeSpec
+from cloudinit.spec import NodeSpec, Service
 
+#: The first VIP's group; the others' have a number after it, from 2 on.
 GROUP = "vip-group"
+OS_AGENT = "ocf:heartbeat:IPaddr2"
 #: The cluster property that says which settings the CIB holds, so that they are pushed once and no more.
 SETTINGS_PROPERTY = "ec2vip-settings"
 
@@ -45,6 +48,20 @@ RESOURCE_DEFAULTS: Mapping[str, str] = {
 }
 OPERATION_DEFAULTS: Mapping[str, str] = {"record-pending": "true"}
 
+#: The VIPs after the first prefer its node to the one that they are on, but nothing binds them to it: where one
+#: fails it moves alone, and it comes back when the failure has expired. Without influence=false Pacemaker would
+#: move the first one with it: its -INFINITY for the node it is banned from would count for both.
+TOGETHER = "1000"
+OTHERS_META: Mapping[str, str] = {"resource-stickiness": "1"}
+
+#: A service that died is started again where it is, twice; a third failure within the time that failures count
+#: means that the node is not fit for it. A start that fails counts as that at once (start-failure-is-fatal).
+SERVICE_META: Mapping[str, str] = {"migration-threshold": "3"}
+
+#: What a systemd unit gets, in seconds; an OCF agent says itself what it wants. systemd gives up on a start or a
+#: stop after 90 s (systemd-system.conf(5), DefaultTimeoutStartSec): the answer shall be its own.
+UNIT_TIMES: Mapping[str, int] = {"start": 100, "stop": 100, "monitor": 30, "interval": 10}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
@@ -63,16 +80,62 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """A resource of the group: its OCF agent, the agent's parameters and its operations."""
+    """A resource of a group: its agent, the agent's parameters, its operations and what the cluster makes of it.
+
+    Where `advised`, pcs adds those operations that the agent advises and that are not among these.
+    """
 
     name: str
     agent: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     operations: tuple[Operation, ...]
+    meta: Mapping[str, str] = field(default_factory=dict)
+    advised: bool = False
+
+    def words(self) -> list[str]:
+        """The pcs command that makes it."""
+        words = ["resource", "create", self.name, self.agent, *_options(self.parameters)]
+        for operation in self.operations:
+            words += ["op", *operation.words()]
+        if self.meta:
+            words += ["meta", *_options(self.meta)]
+        return words if self.advised else [*words, "--no-default-ops"]
 
 
-def resources(spec: NodeSpec) -> tuple[Resource, ...]:
-    """The group's resources in their order: the address in EC2 first, for without it no packet comes.
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Resources that are on one node, started in this order and stopped in the other."""
+
+    name: str
+    resources: tuple[Resource, ...]
+
+
+def groups(spec: NodeSpec) -> tuple[Group, ...]:
+    """A group for each VIP: they start side by side and fail each for itself. Services are in the first one's."""
+    first, *others = spec.vips
+    return (
+        Group(
+            name=GROUP,
+            resources=(*_vip(spec, first), *(_service(service) for service in spec.services)),
+        ),
+        *(
+            Group(name=f"{GROUP}-{number}", resources=_vip(spec, vip, f"-{number}", OTHERS_META))
+            for number, vip in enumerate(others, start=2)
+        ),
+    )
+
+
+def os_addresses(spec: NodeSpec) -> list[str]:
+    """The names of the resources that give the VIPs to the nodes' systems."""
+    return [
+        resource.name for group in groups(spec) for resource in group.resources if resource.agent == OS_AGENT
+    ]
+
+
+def _vip(
+    spec: NodeSpec, vip: IPv4Address, ending: str = "", meta: Mapping[str, str] | None = None
+) -> tuple[Resource, ...]:
+    """The two halves of a VIP in their order: the address in EC2 first, for without it no packet comes.
 
     IPaddr2 gets no `nic`: it then takes the interface that has the subnet's route, on each node its own,
     whatever that node calls it. The bootstrap names one only where several interfaces are in the subnet.
@@ -84,20 +147,21 @@ def resources(spec: NodeSpec) -> tuple[Resource, ...]:
     """
     return (
         Resource(
-            name="ec2vip",
+            name=f"ec2vip{ending}",
             agent="ocf:heartbeat:ec2vip",
-            parameters={"ec2_vip": str(spec.vip)},
+            parameters={"ec2_vip": str(vip)},
             operations=(
                 Operation(name="start", timeout_s=60, on_fail="restart"),
                 Operation(name="monitor", interval_s=10, timeout_s=60, on_fail="restart"),
                 Operation(name="stop", timeout_s=60, on_fail="block"),
             ),
+            meta=meta or {},
         ),
         Resource(
-            name="vip",
-            agent="ocf:heartbeat:IPaddr2",
+            name=f"vip{ending}",
+            agent=OS_AGENT,
             parameters={
-                "ip": str(spec.vip),
+                "ip": str(vip),
                 "cidr_netmask": str(spec.prefix_length),
                 "arp_count": "1",
                 "arp_bg": "true",
@@ -107,7 +171,41 @@ def resources(spec: NodeSpec) -> tuple[Resource, ...]:
                 Operation(name="monitor", interval_s=10, timeout_s=20, on_fail="restart"),
                 Operation(name="stop", timeout_s=20, on_fail="block"),
             ),
+            meta=meta or {},
         ),
+    )
+
+
+def _service(service: Service) -> Resource:
+    """A service under the cluster. Where its stop fails the group stays as it is: nobody knows what still runs.
+
+    An OCF agent advises every operation; one that is given takes the advised one's place as a whole.
+    """
+    usual = UNIT_TIMES
+    operations = [
+        Operation(name="start", timeout_s=service.start_s or usual["start"], on_fail="restart"),
+        Operation(
+            name="monitor",
+            interval_s=service.interval_s or usual["interval"],
+            timeout_s=service.monitor_s or usual["monitor"],
+            on_fail="restart",
+        ),
+        Operation(name="stop", timeout_s=service.stop_s or usual["stop"], on_fail="block"),
+    ]
+    if service.unit is None:
+        given = {
+            "start": service.start_s,
+            "monitor": service.monitor_s or service.interval_s,
+            "stop": service.stop_s,
+        }
+        operations = [operation for operation in operations if given[operation.name] is not None]
+    return Resource(
+        name=service.name,
+        agent=service.agent,
+        parameters=service.parameters,
+        operations=tuple(operations),
+        meta={**SERVICE_META, **({} if service.moves_vip else {"critical": "false"})},
+        advised=service.unit is None,
     )
 
 
@@ -118,34 +216,36 @@ def commands(spec: NodeSpec) -> list[list[str]]:
     0.11 and 0.12 both take: 0.12 turns `--group` of `resource create` into `group`, so the group is a command
     of its own.
     """
-    members = resources(spec)
     return [
         # --force: pcs does not know our own property.
         ["property", "set", "--force", *_options(PROPERTIES), f"{SETTINGS_PROPERTY}={digest(spec)}"],
-        ["resource", "defaults", "update", *_options(RESOURCE_DEFAULTS)],
-        ["resource", "op", "defaults", "update", *_options(OPERATION_DEFAULTS)],
-        *(_create(resource) for resource in members),
-        ["resource", "group", "add", GROUP, *(resource.name for resource in members)],
+        *_after_properties(spec),
     ]
 
 
 def digest(spec: NodeSpec) -> str:
     """Sixteen hex digits that change when any setting of the cluster does, and only then."""
-    settings = [
-        _options(PROPERTIES),
-        _options(RESOURCE_DEFAULTS),
-        _options(OPERATION_DEFAULTS),
-        GROUP,
-        *(_create(resource) for resource in resources(spec)),
-    ]
+    settings = [_options(PROPERTIES), *_after_properties(spec)]
     return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
 
-def _create(resource: Resource) -> list[str]:
-    words = ["resource", "create", resource.name, resource.agent, *_options(resource.parameters)]
-    for operation in resource.operations:
-        words += ["op", *operation.words()]
-    return [*words, "--no-default-ops"]
+def _after_properties(spec: NodeSpec) -> list[list[str]]:
+    first, *others = groups(spec)
+    return [
+        ["resource", "defaults", "update", *_options(RESOURCE_DEFAULTS)],
+        ["resource", "op", "defaults", "update", *_options(OPERATION_DEFAULTS)],
+        *(resource.words() for group in (first, *others) for resource in group.resources),
+        *(
+            ["resource", "group", "add", group.name, *(resource.name for resource in group.resources)]
+            for group in (first, *others)
+        ),
+        *(_prefer(group.name, first.name) for group in others),
+    ]
+
+
+def _prefer(group: str, leader: str) -> list[str]:
+    words = ["constraint", "colocation", "add", group, "with", leader]
+    return [*words, f"score={TOGETHER}", "influence=false", f"id={group}-with-{leader}"]
 
 
 def _options(values: Mapping[str, str]) -> list[str]:

@@ -11,3 +11,12 @@ install_packages() {
         "${apt[@]}" update &&
         "${apt[@]}" --no-install-recommends --fix-broken install "${PACKAGES[@]}"
 }
+
+have_packages() {
+    local name
+    for name; do
+        [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] && continue
+        echo "$name is not installed"
+        return 1
+    done
+}

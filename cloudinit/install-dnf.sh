@@ -20,3 +20,7 @@ install_packages() {
     done >"$ROOT/etc/yum.repos.d/ec2vip.repo"
     dnf --assumeyes install "${PACKAGES[@]}"
 }
+
+have_packages() {
+    (($# == 0)) || rpm --query --whatprovides "$@"
+}

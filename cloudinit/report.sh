@@ -10,7 +10,7 @@ ask() {
     timeout 10 "$@" 2>&1 || printf '(exit code %s)\n' $?
 }
 
-echo "ec2vip report of $NODE ($ADDRESS), VIP $VIP, $(date --utc +%FT%TZ)"
+echo "ec2vip report of $NODE ($ADDRESS), VIP ${VIPS[*]}, $(date --utc +%FT%TZ)"
 ask journalctl --no-pager --output short-iso --lines 30 --identifier ec2vip-bootstrap
 ask tail -n 15 /var/log/ec2vip-bootstrap.log
 ask cloud-init status --long

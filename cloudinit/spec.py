@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
 #: Corosync splits the token into retransmissions of at least 30 ms: token / (4 + 0.2) >= 30 ms
@@ -32,14 +33,48 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Service:
+    """What runs where the first VIP is: a systemd unit or an OCF agent, under its name in the cluster.
+
+    `agent` is as Pacemaker writes it, `systemd:nginx` or `ocf:heartbeat:Filesystem`; only the second has
+    `parameters`. `packages` are what it needs. The times are seconds; None leaves one to what the agent advises.
+    With `moves_vip` a failure that a restart doesn't mend takes the VIP to the other node.
+    """
+
+    name: str
+    agent: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[str, ...] = ()
+    start_s: int | None = None
+    stop_s: int | None = None
+    monitor_s: int | None = None
+    interval_s: int | None = None
+    moves_vip: bool = True
+
+    @property
+    def unit(self) -> str | None:
+        """The systemd unit's full name; None for an OCF agent."""
+        kind, _, name = self.agent.partition(":")
+        if kind != "systemd":
+            return None
+        return name if name.endswith(UNIT_KINDS) else f"{name}.service"
+
+
+#: The kinds of systemd units that Pacemaker runs and that make sense beside an address.
+UNIT_KINDS = (".service", ".socket", ".timer", ".path", ".mount")
+
+
+@dataclass(frozen=True, kw_only=True)
 class NodeSpec:
     """What one node must know at first boot.
 
     `members` are Corosync's node ids 1 and 2, in this order; the first puts the resources into the cluster.
-    `token_ms` is Corosync's token time-out in milliseconds. `package_repository` and
-    `package_repository_key` are the addresses of a CentOS Stream 9 tree (the folder with HighAvailability,
-    AppStream and BaseOS in it) and of the key that signs it. Only `al2023` looks there, and only when its
-    own archives lack the cluster stack; with none it fails at boot and says so.
+    `vip` is the first of the floating addresses and `more_vips` are the others, which the cluster keeps with it
+    where it can. `services` run where `vip` is, and are started in this order. `token_ms` is Corosync's token
+    time-out in milliseconds. `package_repository` and `package_repository_key` are the addresses of a CentOS
+    Stream 9 tree (the folder with HighAvailability, AppStream and BaseOS in it) and of the key that signs it.
+    Only `al2023` looks there, and only when its own archives lack the cluster stack; with none it fails at boot
+    and says so.
 
     `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
     base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
@@ -54,6 +89,8 @@ class NodeSpec:
     vip: IPv4Address
     prefix_length: int
     platform: str
+    more_vips: tuple[IPv4Address, ...] = ()
+    services: tuple[Service, ...] = ()
     token_ms: int = 1000
     package_repository: str = ""
     package_repository_key: str = ""
@@ -69,16 +106,17 @@ class NodeSpec:
             )
         if first.name == second.name:
             raise ValueError(f"both members are named {first.name!r}; Pacemaker tells nodes apart by name")
-        if len({first.address, second.address, self.vip}) != 3:
+        addresses = (first.address, second.address, *self.vips)
+        if len(set(addresses)) != len(addresses):
             raise ValueError(
-                f"the members {first.address} and {second.address} and the VIP {self.vip} must be three "
-                "different addresses"
+                f"the members {first.address} and {second.address} and the VIPs "
+                f"{', '.join(map(str, self.vips))} must be {len(addresses)} different addresses"
             )
         subnet = self.subnet
-        for address in (first.address, second.address):
+        for address in addresses:
             if address not in subnet:
                 raise ValueError(
-                    f"node address {address} is outside {subnet}; the members and the VIP share a subnet"
+                    f"address {address} is outside {subnet}; the members and the VIPs share a subnet"
                 )
         if not MIN_TOKEN_MS <= self.token_ms <= MAX_TOKEN_MS:
             raise ValueError(
@@ -97,8 +135,13 @@ class NodeSpec:
             )
 
     @property
+    def vips(self) -> tuple[IPv4Address, ...]:
+        """All the floating addresses, the first one first."""
+        return (self.vip, *self.more_vips)
+
+    @property
     def subnet(self) -> IPv4Network:
-        """The subnet that the VIP and both members are in."""
+        """The subnet that the VIPs and both members are in."""
         return IPv4Network((self.vip, self.prefix_length), strict=False)
 
     @property

@@ -140,11 +140,15 @@ def _environment(spec: NodeSpec) -> str:
         [
             _scalar("NODE", spec.name),
             _scalar("ADDRESS", str(spec.member.address)),
-            _scalar("VIP", str(spec.vip)),
+            _array("VIPS", map(str, spec.vips)),
             _scalar("PEER", spec.peer.name),
             _scalar("BOOTSTRAPS", "yes" if spec.bootstraps else "no"),
             _array("HOSTS", (f"{member.address} {member.name}" for member in spec.members)),
-            _array("PACKAGES", chosen.packages),
+            _array("PACKAGES", (*chosen.packages, *_service_packages(spec))),
+            _array("SERVICE_PACKAGES", _service_packages(spec)),
+            _array("SERVICE_UNITS", (service.unit for service in spec.services if service.unit)),
+            _array("SERVICE_AGENTS", (s.agent[4:].replace(":", "/") for s in spec.services if not s.unit)),
+            _array("IPADDR2", cib.os_addresses(spec)),
             _scalar("INTERPRETER", chosen.interpreter),
             _scalar("REPOSITORY", spec.package_repository),
             _scalar("REPOSITORY_KEY", spec.package_repository_key),
@@ -158,6 +162,10 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("KEY_DIGEST", spec.key_digest),
         ]
     )
+
+
+def _service_packages(spec: NodeSpec) -> list[str]:
+    return list(dict.fromkeys(name for service in spec.services for name in service.packages))
 
 
 def _program(source: Path) -> str:

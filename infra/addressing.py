@@ -44,17 +44,23 @@ def nesting_problems(subnet: IPv4Network, vpc: IPv4Network) -> Iterator[str]:
 
 
 def pair_problems(
-    vip: IPv4Address | None, nodes: tuple[IPv4Address, ...], subnet: IPv4Network | None
+    vips: tuple[IPv4Address, ...],
+    nodes: tuple[IPv4Address, ...],
+    subnet: IPv4Network | None,
+    key: str = "vip",
 ) -> Iterator[str]:
-    """What keeps these addresses from being a pair's in that subnet.
+    """What keeps these addresses from being a pair's in that subnet; `key` is the setting of the VIPs.
 
-    A None stands for a value that is not known, so that its rules are left out.
+    A None stands for a subnet that is not known, so that its rules are left out.
     """
-    named = ([("vip", vip)] if vip else []) + [("nodeIps", node) for node in nodes]
-    for key, address in named:
-        yield from _address_problems(key, address, subnet)
-    if vip in nodes:
-        yield f"vip {vip} is also in nodeIps; set ec2vip:vip to an address that no node has for its own"
+    named = [(key, vip) for vip in vips] + [("nodeIps", node) for node in nodes]
+    for name, address in named:
+        yield from _address_problems(name, address, subnet)
+    for vip in dict.fromkeys(vips):
+        if vip in nodes:
+            yield f"{key} {vip} is also in nodeIps; set ec2vip:{key} to an address that no node has for its own"
+        if vips.count(vip) > 1:
+            yield f"{key} {vip} is there {vips.count(vip)} times; list each address once in ec2vip:{key}"
     if len(set(nodes)) < len(nodes):
         yield f"nodeIps {nodes[0]} is there twice; give each node in ec2vip:nodeIps an address of its own"
 
@@ -78,6 +84,8 @@ def _address_problems(key: str, address: IPv4Address, subnet: IPv4Network | None
             )
 
 
-def check_pair(vip: IPv4Address, nodes: tuple[IPv4Address, IPv4Address], subnet: IPv4Network) -> None:
-    """Raise ConfigError unless the three addresses can be a pair's in that subnet."""
-    raise_if_any(list(pair_problems(vip, nodes, subnet)))
+def check_pair(
+    vips: tuple[IPv4Address, ...], nodes: tuple[IPv4Address, IPv4Address], subnet: IPv4Network
+) -> None:
+    """Raise ConfigError unless these addresses can be a pair's in that subnet."""
+    raise_if_any(list(pair_problems(vips, nodes, subnet, "vip" if len(vips) == 1 else "vips")))

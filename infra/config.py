@@ -13,15 +13,18 @@ from typing import Any
 import pulumi
 
 from cloudinit.platforms import PLATFORMS
+from cloudinit.spec import Service
 
 from . import addressing
 from .clients import ClientRule, ClientRuleError, parse_rule
 from .errors import raise_if_any
 from .reader import Reader
+from .services import ServiceError, naming_problems, parse_service
 from .tags import tag_problems
 
 KEYS = (
     "vip",
+    "vips",
     "nodeIps",
     "vpcCidr",
     "vpcId",
@@ -36,6 +39,7 @@ KEYS = (
     "packageRepositoryKey",
     "amiId",
     "clients",
+    "services",
     "keyName",
     "ssm",
     "tokenMs",
@@ -56,10 +60,12 @@ class StackConfig:
     """What a stack's file says. A value is None where the file leaves it empty.
 
     Exactly one of `vpc_cidr`, `vpc_id` and `subnet_id` is set; `subnet_cidr` is set with the first two.
+    `vip` is the first or only floating address, `more_vips` are the others.
     `token_ms` is in milliseconds.
     """
 
     vip: IPv4Address
+    more_vips: tuple[IPv4Address, ...]
     node_ips: tuple[IPv4Address, IPv4Address]
     vpc_cidr: IPv4Network | None
     vpc_id: str | None
@@ -74,11 +80,17 @@ class StackConfig:
     package_repository_key: str
     ami_id: str | None
     clients: tuple[ClientRule, ...]
+    services: tuple[Service, ...]
     key_name: str | None
     ssm: bool
     token_ms: int
     encryption_key: bytes | None
     tags: Mapping[str, str]
+
+    @property
+    def vips(self) -> tuple[IPv4Address, ...]:
+        """All the floating addresses, the first one first."""
+        return (self.vip, *self.more_vips)
 
     @classmethod
     def load(cls, config: pulumi.Config) -> StackConfig:
@@ -102,15 +114,15 @@ class StackConfig:
         """
         reader = Reader("ec2vip", values, secrets)
         reader.refuse_unknown(KEYS)
-        vip = reader.address("vip")
+        vips = _vips(reader)
         nodes = reader.addresses("nodeIps", 2)
-        if not values.get("vip"):
-            reader.require("vip", "10.0.250.185")
         if values.get("nodeIps", "[]") in ("", "[]"):
             reader.require("nodeIps", "[10.0.250.186, 10.0.250.187]")
         vpc_cidr, subnet_cidr = reader.network("vpcCidr"), reader.network("subnetCidr")
         _check_where(reader, vpc_cidr, subnet_cidr)
-        reader.problems += addressing.pair_problems(vip, nodes, subnet_cidr)
+        reader.problems += addressing.pair_problems(
+            vips, nodes, subnet_cidr, "vips" if _is_there(reader, "vips") else "vip"
+        )
         read: dict[str, Any] = {
             "vpc_id": reader.text("vpcId", r"vpc-[0-9a-f]{8,17}", "vpc-0123456789abcdef0"),
             "subnet_id": reader.text("subnetId", r"subnet-[0-9a-f]{8,17}", "subnet-0123456789abcdef0"),
@@ -122,6 +134,7 @@ class StackConfig:
             **_repository(reader),
             "ami_id": reader.text("amiId", r"ami-[0-9a-f]{8,17}", "ami-0123456789abcdef0"),
             "clients": _clients(reader),
+            "services": _services(reader),
             "key_name": reader.text("keyName", r"[ -~]{1,255}", "operators"),
             "ssm": reader.flag("ssm", False),
             "token_ms": reader.integer("tokenMs", 1000, TOKEN_MS_MIN, TOKEN_MS_MAX, "milliseconds"),
@@ -130,7 +143,34 @@ class StackConfig:
         }
         reader.problems += tag_problems(read["tags"])
         raise_if_any(reader.problems)
-        return cls(vip=vip, node_ips=nodes, vpc_cidr=vpc_cidr, subnet_cidr=subnet_cidr, **read)  # type: ignore[arg-type]
+        vip, *more = vips
+        return cls(
+            vip=vip,
+            more_vips=tuple(more),
+            node_ips=nodes,  # type: ignore[arg-type]
+            vpc_cidr=vpc_cidr,
+            subnet_cidr=subnet_cidr,
+            **read,
+        )
+
+
+def _is_there(reader: Reader, key: str) -> bool:
+    """Whether a list or a text is set to something."""
+    return reader.values.get(key, "").strip() not in ("", "[]")
+
+
+def _vips(reader: Reader) -> tuple[IPv4Address, ...]:
+    """The floating addresses: the one of `vip`, or those of `vips`."""
+    if _is_there(reader, "vip") and _is_there(reader, "vips"):
+        reader.wrong(
+            "vip", "is set beside vips", "set ec2vip:vips alone; its first address is the output vip"
+        )
+    if _is_there(reader, "vips"):
+        return reader.addresses("vips")
+    if not _is_there(reader, "vip"):
+        reader.require("vip", "10.0.250.185")
+    vip = reader.address("vip")
+    return () if vip is None else (vip,)
 
 
 def _check_where(reader: Reader, vpc_cidr: IPv4Network | None, subnet_cidr: IPv4Network | None) -> None:
@@ -203,6 +243,23 @@ def _clients(reader: Reader) -> tuple[ClientRule, ...]:
                 "AWS refuses a rule that is there already; remove all but one"
             )
     return tuple(rules)
+
+
+def _services(reader: Reader) -> tuple[Service, ...]:
+    if f"{reader.namespace}:services" in reader.secrets:
+        reader.problems.append(
+            "services holds a secret, and everyone with ec2:DescribeInstanceAttribute can read what the nodes are "
+            "told; let the service fetch it, and take it out of ec2vip:services"
+        )
+        return ()
+    services: list[Service] = []
+    for index, entry in enumerate(reader.entries("services")):
+        try:
+            services.append(parse_service(entry))
+        except ServiceError as e:
+            reader.problems.append(f"services[{index}] {e}")
+    reader.problems += naming_problems(services)
+    return tuple(services)
 
 
 def _encryption_key(reader: Reader) -> bytes | None:

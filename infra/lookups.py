@@ -20,9 +20,11 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
     """
     return FloatingIpPairArgs(
         vip=config.vip,
+        more_vips=config.more_vips,
         node_ips=config.node_ips,
         site=_site(config),
         clients=config.clients,
+        services=config.services,
         public_ips=config.public_ips,
         endpoints=config.endpoints,
         instance_type=config.instance_type,
@@ -57,7 +59,7 @@ def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
         lambda: aws.ec2.get_subnet(id=subnet_id),
     )
     cidr = IPv4Network(found.cidr_block)
-    problems = list(pair_problems(config.vip, config.node_ips, cidr))
+    problems = list(pair_problems(config.vips, config.node_ips, cidr, "vips" if config.more_vips else "vip"))
     if found.map_public_ip_on_launch != config.public_ips:
         gives = "gives its instances public addresses" if found.map_public_ip_on_launch else "gives none"
         problems.append(

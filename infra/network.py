@@ -220,10 +220,24 @@ def _admit_wearers(
     )
 
 
-def make_endpoint(
-    scope: Scope, subnet: Subnet, nodes: aws.ec2.SecurityGroup, region: pulumi.Input[str]
+def endpoint_services(*, ssm: bool, key: bool) -> tuple[str, ...]:
+    """The AWS services that the nodes call, by the last part of their endpoints' names.
+
+    The agent calls EC2; the bootstrap the Systems Manager where it has a key to fetch, Session Manager both of the
+    Systems Manager's. `ec2messages` is not among them: the agent from 3.3.40.0 on uses `ssmmessages` in its place
+    (Systems Manager user guide, "Create VPC endpoints"), and newer Regions do not have it.
+    """
+    return ("ec2", *(("ssm",) if ssm or key else ()), *(("ssmmessages",) if ssm else ()))
+
+
+def make_endpoints(
+    scope: Scope,
+    subnet: Subnet,
+    nodes: aws.ec2.SecurityGroup,
+    region: pulumi.Input[str],
+    services: Sequence[str],
 ) -> tuple[pulumi.Resource, ...]:
-    """The interface endpoint of the EC2 API in the subnet, which the nodes alone may use."""
+    """Interface endpoints of these services in the subnet, which the nodes alone may use."""
     group = _make_group(scope, "endpoint-group", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
     rule = aws.vpc.SecurityGroupIngressRule(
         scope.part("from-nodes-https"),
@@ -236,16 +250,22 @@ def make_endpoint(
         tags=scope.tags("from-nodes-https"),
         opts=scope.options(),
     )
-    endpoint = aws.ec2.VpcEndpoint(
-        scope.part("endpoint"),
+    return rule, *(_make_endpoint(scope, subnet, group, region, service) for service in services)
+
+
+def _make_endpoint(
+    scope: Scope, subnet: Subnet, group: aws.ec2.SecurityGroup, region: pulumi.Input[str], service: str
+) -> aws.ec2.VpcEndpoint:
+    role = "endpoint" if service == "ec2" else f"endpoint-{service}"
+    return aws.ec2.VpcEndpoint(
+        scope.part(role),
         vpc_id=subnet.vpc_id,
-        service_name=pulumi.Output.format("com.amazonaws.{0}.ec2", region),
+        service_name=pulumi.Output.format("com.amazonaws.{0}.{1}", region, service),
         vpc_endpoint_type="Interface",
         subnet_ids=[subnet.subnet_id],
         security_group_ids=[group.id],
-        # The agent asks for the API by its ordinary name.
+        # Whoever calls asks for the service by its ordinary name.
         private_dns_enabled=True,
-        tags=scope.tags("endpoint"),
+        tags=scope.tags(role),
         opts=scope.options(),
     )
-    return rule, endpoint

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -19,26 +20,28 @@ from .errors import ConfigError, looked_up
 from .identity import Key
 from .tags import Scope
 
-# One address of its own, and the VIP.
-ADDRESSES_NEEDED = 2
 NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What both nodes are made from. `public_ips` is their subnet's, and only says when to make them anew."""
+    """What both nodes are made from. `public_ips` is their subnet's, and only says when to make them anew.
+
+    `addresses` is how many IPv4 addresses a node may come to have: its own, and every VIP.
+    """
 
     instance_type: str
+    addresses: int
     platform: str
     ami_id: pulumi.Input[str] | None
     key_name: str | None
     public_ips: bool
 
 
-def architecture(instance_type: str) -> str:
+def architecture(instance_type: str, addresses: int) -> str:
     """The instance type's architecture, `x86_64` or `arm64`.
 
-    Raises ConfigError where its interfaces have no room for a second address, or no platform runs on it.
+    Raises ConfigError where its interfaces have no room for so many addresses, or no platform runs on it.
     """
     facts = looked_up(
         f"instanceType {instance_type}",
@@ -46,11 +49,12 @@ def architecture(instance_type: str) -> str:
         lambda: aws.ec2.get_instance_type(instance_type=instance_type),
     )
     room = facts.maximum_ipv4_addresses_per_interface
-    if room < ADDRESSES_NEEDED:
+    if room < addresses:
         raise ConfigError(
             [
-                f"instanceType {instance_type} has {room} IPv4 address an interface, and a node needs "
-                f"{ADDRESSES_NEEDED}; set ec2vip:instanceType to a larger one, such as t3.micro"
+                f"instanceType {instance_type} has room for {room} IPv4 address{'es' * (room > 1)} an interface, "
+                f"and a node needs {addresses}, its own and each VIP; set ec2vip:instanceType to a larger one"
+                + (", such as t3.micro" if addresses == 2 else ", or list fewer in ec2vip:vips")
             ]
         )
     for known in ("x86_64", "arm64"):
@@ -90,7 +94,7 @@ def _image(scope: Scope, machine: Machine) -> pulumi.Input[str]:
     That one is kept in the state, for a newer image must not replace the nodes by itself. Its name there has
     the platform and the architecture in it, so that another platform is another image.
     """
-    arch = architecture(machine.instance_type)
+    arch = architecture(machine.instance_type, machine.addresses)
     if machine.ami_id is not None:
         return machine.ami_id
     kept = pulumi.Stash(
@@ -178,33 +182,10 @@ def _make_node(
     )
 
 
-def specs(
-    name: str,
-    vip: IPv4Address,
-    addresses: tuple[IPv4Address, IPv4Address],
-    prefix_length: int,
-    platform: str,
-    token_ms: int,
-    package_repository: str,
-    package_repository_key: str,
-) -> tuple[NodeSpec, NodeSpec]:
-    """What each node is told; `prefix_length` is the subnet's, `token_ms` in milliseconds."""
+def specs(name: str, addresses: tuple[IPv4Address, IPv4Address], **shared: Any) -> list[NodeSpec]:
+    """What each node is told; `shared` is what `NodeSpec` has the same for both."""
     members = (
         Member(name=f"{name}-a", address=addresses[0]),
         Member(name=f"{name}-b", address=addresses[1]),
     )
-    first, second = (
-        NodeSpec(
-            cluster_name=name,
-            name=member.name,
-            members=members,
-            vip=vip,
-            prefix_length=prefix_length,
-            platform=platform,
-            token_ms=token_ms,
-            package_repository=package_repository,
-            package_repository_key=package_repository_key,
-        )
-        for member in members
-    )
-    return first, second
+    return [NodeSpec(cluster_name=name, name=member.name, members=members, **shared) for member in members]

@@ -9,10 +9,12 @@ from ipaddress import IPv4Address
 import pulumi
 import pulumi_aws as aws
 
+from cloudinit.spec import Service
+
 from .addressing import check_pair
 from .clients import ClientRule
 from .identity import make_identity
-from .network import make_endpoint, make_groups, make_subnet, reserve
+from .network import endpoint_services, make_endpoints, make_groups, make_subnet, reserve
 from .nodes import Machine, make_nodes, specs
 from .sites import Site
 from .tags import Scope
@@ -21,6 +23,7 @@ TYPE = "ec2vip:index:FloatingIpPair"
 
 # The names under which a stack exports a pair's outputs.
 VIP = "vip"
+VIPS = "vips"
 VIP_CIDR = "vipCidr"
 VPC_ID = "vpcId"
 SUBNET_ID = "subnetId"
@@ -36,12 +39,12 @@ INSTANCE_PROFILE_NAME = "instanceProfileName"
 class FloatingIpPairArgs:
     """What a pair is made from.
 
-    `vip` floats, `node_ips` are the nodes' own; all three are addresses of the site's subnet. `clients` say
-    who may reach the VIP. `public_ips` says whether a new subnet hands out public addresses; an existing one does
-    as it does. `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the
-    platform's image. `package_repository` and `package_repository_key` go together. `encryption_key` is
-    Corosync's, 128 to 3072 random bytes; without one the nodes' traffic is not encrypted. `tags` go on everything
-    that can have them.
+    `vip` floats, and so do `more_vips`, with it where they can; `node_ips` are the nodes' own. All are addresses
+    of the site's subnet. `clients` say who may reach the VIPs, `services` what runs where the first one is.
+    `public_ips` says whether a new subnet hands out public addresses; an existing one does as it does.
+    `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the platform's image.
+    `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
+    random bytes; without one the nodes' traffic is not encrypted. `tags` go on everything that can have them.
 
     Raises ConfigError where the addresses cannot be a pair's in the subnet.
     """
@@ -49,7 +52,9 @@ class FloatingIpPairArgs:
     vip: IPv4Address
     node_ips: tuple[IPv4Address, IPv4Address]
     site: Site
+    more_vips: tuple[IPv4Address, ...] = ()
     clients: tuple[ClientRule, ...] = ()
+    services: tuple[Service, ...] = ()
     public_ips: bool = True
     endpoints: bool = False
     instance_type: str = "t3.micro"
@@ -64,7 +69,12 @@ class FloatingIpPairArgs:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_pair(self.vip, self.node_ips, self.site.subnet_cidr)
+        check_pair(self.vips, self.node_ips, self.site.subnet_cidr)
+
+    @property
+    def vips(self) -> tuple[IPv4Address, ...]:
+        """All the floating addresses, the first one first."""
+        return (self.vip, *self.more_vips)
 
 
 class FloatingIpPair(pulumi.ComponentResource):
@@ -75,9 +85,11 @@ class FloatingIpPair(pulumi.ComponentResource):
     """
 
     vip: pulumi.Output[str]
-    """The floating address."""
+    """The floating address, or the first of several."""
+    vips: pulumi.Output[list[str]]
+    """All the floating addresses."""
     vip_cidr: pulumi.Output[str]
-    """The floating address as a CIDR, for another security group's or route's sake: 10.0.250.185/32."""
+    """`vip` as a CIDR, for another security group's or route's sake: 10.0.250.185/32."""
     vpc_id: pulumi.Output[str]
     """The VPC that the pair is in."""
     subnet_id: pulumi.Output[str]
@@ -102,16 +114,19 @@ class FloatingIpPair(pulumi.ComponentResource):
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         subnet = make_subnet(scope, args.site, args.public_ips)
         first, second = args.node_ips
-        reservations = reserve(scope, subnet, {"vip": args.vip, "a": first, "b": second})
+        vips = {"vip" if number == 1 else f"vip-{number}": vip for number, vip in enumerate(args.vips, 1)}
+        reservations = reserve(scope, subnet, {**vips, "a": first, "b": second})
         groups = make_groups(scope, subnet.vpc_id, args.clients)
         identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key)
         ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
         if args.endpoints:
-            ready += make_endpoint(scope, subnet, groups.nodes, aws.get_region().region)
+            services = endpoint_services(ssm=args.ssm, key=args.encryption_key is not None)
+            ready += make_endpoints(scope, subnet, groups.nodes, aws.get_region().region, services)
         nodes = make_nodes(
             scope,
             Machine(
                 instance_type=args.instance_type,
+                addresses=1 + len(vips),
                 platform=args.platform,
                 ami_id=args.ami_id,
                 key_name=args.key_name,
@@ -119,13 +134,15 @@ class FloatingIpPair(pulumi.ComponentResource):
             ),
             specs(
                 name,
-                args.vip,
                 args.node_ips,
-                args.site.subnet_cidr.prefixlen,
-                args.platform,
-                args.token_ms,
-                args.package_repository,
-                args.package_repository_key,
+                vip=args.vip,
+                more_vips=args.more_vips,
+                services=args.services,
+                prefix_length=args.site.subnet_cidr.prefixlen,
+                platform=args.platform,
+                token_ms=args.token_ms,
+                package_repository=args.package_repository,
+                package_repository_key=args.package_repository_key,
             ),
             subnet_id=subnet.subnet_id,
             security_group_id=groups.nodes.id,
@@ -134,6 +151,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             ready=ready,
         )
         self.vip = pulumi.Output.from_input(str(args.vip))
+        self.vips = pulumi.Output.from_input([str(vip) for vip in args.vips])
         self.vip_cidr = pulumi.Output.from_input(f"{args.vip}/32")
         self.vpc_id = pulumi.Output.from_input(subnet.vpc_id)
         self.subnet_id = pulumi.Output.from_input(subnet.subnet_id)
@@ -149,6 +167,7 @@ class FloatingIpPair(pulumi.ComponentResource):
         """The outputs under the names that a stack exports them with."""
         return {
             VIP: self.vip,
+            VIPS: self.vips,
             VIP_CIDR: self.vip_cidr,
             VPC_ID: self.vpc_id,
             SUBNET_ID: self.subnet_id,

@@ -91,11 +91,12 @@ class Reader:
         """An IPv4 network, with no bit of a host set."""
         return self._parse(key, self.text(key), IPv4Network, "10.0.250.0/24")
 
-    def addresses(self, key: str, count: int) -> tuple[IPv4Address, ...]:
-        """Exactly so many IPv4 addresses, or nothing."""
+    def addresses(self, key: str, count: int | None = None) -> tuple[IPv4Address, ...]:
+        """IPv4 addresses, exactly so many where a count is given, or nothing."""
         items = self._json(key, list, "a list")
         if not items:
             return ()
+        count = len(items) if count is None else count
         if len(items) != count:
             self.wrong(
                 key, f"has {len(items)} addresses, not {count}", f"list {count} in {self.namespace}:{key}"

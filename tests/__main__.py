@@ -150,26 +150,42 @@ def _show_last_words(lab: Lab, pair: Pair) -> None:
 
 def show(pair: Pair, place: str) -> None:
     """The table of the pair."""
-    table = Table(title=f"{pair.vip} in {place}", title_justify="left")
+    table = Table(title=f"{', '.join(pair.vips)} in {place}", title_justify="left")
     for heading in ("node", "instance", "address", "EC2", "cluster", "VIP"):
         table.add_column(heading)
     for node in pair.nodes():
-        table.add_row(node.name, node.instance_id, node.address, node.state, node.cluster, _holding(node))
+        table.add_row(
+            node.name, node.instance_id, node.address, node.state, node.cluster, _holding(node, pair.vips)
+        )
     console.print(table)
     if pair.cloud.reach.no_shell:
         console.print(f"What the cluster says is unknown: {pair.cloud.reach.no_shell}.")
     if pair.cloud.client_prefix() is None:
         console.print("No client was asked (PROBE='ssh bastion' names one).")
     else:
-        console.print(f"The VIP {'answers' if pair.answers() else 'does not answer'} the client.")
+        said, not_said = ("The VIP answers", "The VIP does not answer")
+        if len(pair.vips) > 1:
+            said, not_said = ("All VIPs answer", "Not every VIP answers")
+        console.print(f"{said if pair.answers() else not_said} the client.")
 
 
-def _holding(node: NodeView) -> str:
-    if node.holds_in_ec2 and node.holds_in_os:
+def _holding(node: NodeView, vips: list[str]) -> str:
+    """What the node has of the VIP; of several, what it has of each."""
+    of = {
+        vip: _holding_of(vip in node.in_ec2, None if node.in_os is None else vip in node.in_os)
+        for vip in vips
+    }
+    if len(vips) == 1:
+        return of[vips[0]]
+    return ", ".join(f"{vip} {words}" for vip, words in of.items() if words)
+
+
+def _holding_of(in_ec2: bool, in_os: bool | None) -> str:
+    if in_ec2 and in_os:
         return "holder"
-    if node.holds_in_ec2:
-        return "holder in EC2" if node.holds_in_os is None else "in EC2 only"
-    return "in its system only" if node.holds_in_os else ""
+    if in_ec2:
+        return "holder in EC2" if in_os is None else "in EC2 only"
+    return "in its system only" if in_os else ""
 
 
 @app.command()
@@ -191,7 +207,7 @@ def status(
             if isinstance(cloud, AwsCloud):
                 which = {"stack": stack, "account": cloud.account, "region": cloud.region}
             nodes = [vars(node) for node in pair.nodes()]
-            answer = {"vip": pair.vip, "whole": not flaws, "flaws": flaws, "nodes": nodes}
+            answer = {"vip": pair.vip, "vips": pair.vips, "whole": not flaws, "flaws": flaws, "nodes": nodes}
             print(json.dumps({**which, **answer, "holder": pair.holder()}, indent=2))
         else:
             show(pair, place)
@@ -267,7 +283,7 @@ def ask(pair: Pair, place: str, trials: list[Trial]) -> None:
     """Have the user agree to what is about to break. Raises LabError where they do not."""
     say(f"This breaks the pair with the VIP {pair.vip} on purpose ({place}):")
     for node in pair.nodes():
-        say(f"    {node.name}  {node.instance_id}  {node.address}  {node.state}  {_holding(node)}")
+        say(f"    {node.name}  {node.instance_id}  {node.address}  {node.state}  {_holding(node, pair.vips)}")
     no_shell = pair.cloud.reach.no_shell
     run = [trial.name for trial in trials if not (trial.needs_shell and no_shell)]
     say(f"    trials: {', '.join(run) or 'none'}; the VIP's clients lose it for the length of each fail-over")

@@ -45,7 +45,7 @@ STARTABLE_S = 5
 """Between two looks at an instance that stops, which takes from seconds to minutes."""
 
 # As `infra` has them, which takes seconds to import.
-VIP, NODE_IDS, PAIR = "vip", "nodeIds", "ec2vip:pair"
+VIP, VIPS, NODE_IDS, PAIR = "vip", "vips", "nodeIds", "ec2vip:pair"
 
 SSM_DOCUMENT = "AWS-RunShellScript"
 SSM_ENDED = ("Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Terminated")
@@ -161,9 +161,8 @@ def aws_pair(stack: str, probe: str = "") -> Pair:
         raise LabError(f"stack {stack!r} holds no pair", f"run `pulumi up -s {stack}`")
     session = boto3.Session(region_name=_region(stack))
     with aws_errors():
-        pair = Pair(
-            AwsCloud(session, outputs[NODE_IDS], shlex.split(probe) or None), outputs[VIP], outputs[NODE_IDS]
-        )
+        cloud = AwsCloud(session, outputs[NODE_IDS], shlex.split(probe) or None)
+        pair = Pair(cloud, outputs[VIP], outputs[NODE_IDS], outputs.get(VIPS, ()))
         _check_nodes(pair, stack)
     return pair
 

@@ -64,4 +64,4 @@ def lab_pair(lab: Lab) -> Pair:
     outputs = lab_stack(lab).outputs()
     if "vip" not in outputs:
         raise LabError(f"lab {lab.name!r} runs, but holds no pair", "run `make up`")
-    return Pair(LabCloud(lab), outputs["vip"], outputs["nodeIds"])
+    return Pair(LabCloud(lab), outputs["vip"], outputs["nodeIds"], outputs.get("vips", ()))

@@ -59,7 +59,7 @@ class Cloud(Protocol):
 @dataclass(frozen=True)
 class NodeView:
     """One node at one moment. `cluster` is `online`, `offline`, `pending`, …; where nobody tells, it is `unknown`
-    and `holds_in_os` is None.
+    and `holds_in_os` is None. `in_ec2` and `in_os` are those of the pair's VIPs that it has.
     """
 
     name: str
@@ -69,22 +69,25 @@ class NodeView:
     cluster: str
     holds_in_ec2: bool
     holds_in_os: bool | None
+    in_ec2: tuple[str, ...] = ()
+    in_os: tuple[str, ...] | None = None
 
 
 class Pair:
-    """Two nodes and their VIP."""
+    """Two nodes and their VIP; `vips` are all of several, `vip` the first of them."""
 
-    def __init__(self, cloud: Cloud, vip: str, node_ids: Sequence[str]) -> None:
+    def __init__(self, cloud: Cloud, vip: str, node_ids: Sequence[str], vips: Sequence[str] = ()) -> None:
         self.cloud, self.vip, self.node_ids = cloud, vip, list(node_ids)
+        self.vips = list(vips) or [vip]
 
-    def holder(self) -> str | None:
-        """The instance whose network interface has the VIP in EC2, None where neither has it."""
+    def holder(self, vip: str = "") -> str | None:
+        """The instance whose network interface has the VIP (the first one) in EC2, None where neither has it."""
         found = self.cloud.ec2().describe_network_interfaces(
             Filters=[{"Name": "attachment.instance-id", "Values": self.node_ids}]
         )
         for card in found["NetworkInterfaces"]:
             for address in card["PrivateIpAddresses"]:
-                if address["PrivateIpAddress"] == self.vip and not address["Primary"]:
+                if address["PrivateIpAddress"] == (vip or self.vip) and not address["Primary"]:
                     return str(card["Attachment"]["InstanceId"])
         return None
 
@@ -107,6 +110,8 @@ class Pair:
             name = next((tag["Value"] for tag in item.get("Tags", []) if tag["Key"] == "Name"), key)
             listing = self.cloud.run_on(key, ["ip", "-4", "-brief", "address"])
             held = re.findall(r"(\d+\.\d+\.\d+\.\d+)/\d+", listing or "")
+            in_ec2 = tuple(vip for vip in self.vips if vip in addresses[1:])
+            in_os = None if listing is None else tuple(vip for vip in self.vips if vip in held)
             views.append(
                 NodeView(
                     name=name,
@@ -114,8 +119,10 @@ class Pair:
                     address=item.get("PrivateIpAddress", ""),
                     state=item["State"]["Name"],
                     cluster=cluster.get(name, "unknown"),
-                    holds_in_ec2=self.vip in addresses[1:],
-                    holds_in_os=None if listing is None else self.vip in held,
+                    holds_in_ec2=self.vip in in_ec2,
+                    holds_in_os=None if in_os is None else self.vip in in_os,
+                    in_ec2=in_ec2,
+                    in_os=in_os,
                 )
             )
         return views
@@ -128,16 +135,16 @@ class Pair:
         return {}
 
     def answers(self) -> bool:
-        """Whether the client gets an answer from the VIP. Raises LabError where there is no client."""
+        """Whether the client gets an answer from every VIP. Raises LabError where there is no client."""
         prefix = self.cloud.client_prefix()
         if prefix is None:
             raise LabError("there is no client to ask", "say PROBE='ssh bastion'")
-        return answers(prefix, self.vip)
+        return all(answers(prefix, vip) for vip in self.vips)
 
     def flaws(self) -> list[str]:
         """What is wrong with the pair now; empty where it is whole.
 
-        Whole is: both nodes running and online, exactly one has the VIP in EC2, the same one and no other has
+        Whole is: both nodes running and online, exactly one has each VIP in EC2, the same one and no other has
         it in its system, and a client reaches it. Where there is no shell or no client, that part is left out:
         not knowing is no flaw; EC2's own status checks of the nodes take the shell's place.
         """
@@ -150,16 +157,28 @@ class Pair:
             flaws += [f"{n.name} is {n.cluster} in the cluster" for n in nodes if n.cluster != "online"]
         if lost := set(self.node_ids) - {n.instance_id for n in nodes}:
             flaws.append(f"EC2 does not know {', '.join(sorted(lost))}")
-        ec2, system = [n.name for n in nodes if n.holds_in_ec2], [n.name for n in nodes if n.holds_in_os]
-        if reach.no_shell and len(ec2) != 1:
-            flaws.append(f"the VIP is with {ec2 or 'nobody'} in EC2")
-        elif not reach.no_shell and (len(ec2) != 1 or ec2 != system):
-            flaws.append(
-                f"the VIP is with {ec2 or 'nobody'} in EC2 and with {system or 'nobody'} in the nodes' systems"
-            )
-        elif self.cloud.client_prefix() is not None and not self.answers():
-            flaws.append(f"the VIP does not answer the client though {ec2[0]} has it")
+        for vip in self.vips:
+            flaws += self._flaws_of(vip, nodes)
         return flaws
+
+    def _flaws_of(self, vip: str, nodes: Sequence[NodeView]) -> list[str]:
+        """What is wrong with one VIP."""
+        called = "the VIP" if len(self.vips) == 1 else f"the VIP {vip}"
+        ec2, system = (
+            [n.name for n in nodes if vip in n.in_ec2],
+            [n.name for n in nodes if vip in (n.in_os or ())],
+        )
+        if self.cloud.reach.no_shell:
+            if len(ec2) != 1:
+                return [f"{called} is with {ec2 or 'nobody'} in EC2"]
+        elif len(ec2) != 1 or ec2 != system:
+            return [
+                f"{called} is with {ec2 or 'nobody'} in EC2 and with {system or 'nobody'} in the nodes' systems"
+            ]
+        prefix = self.cloud.client_prefix()
+        if prefix is not None and not answers(prefix, vip):
+            return [f"{called} does not answer the client though {ec2[0]} has it"]
+        return []
 
     def _failed_checks(self) -> list[str]:
         """EC2's own checks of the running nodes that are not in order (`initializing` while one boots)."""

@@ -77,6 +77,12 @@ CHANGES = {
         delete=("image-debian12-x86_64",),
     ),
     "the VIP": Change({"vip": "10.0.250.200"}, replace=("reservation-vip", *NODES)),
+    "a second VIP": Change(
+        {"vip": None, "vips": ["10.0.250.185", "10.0.250.190"], "instanceType": "t3.small"},
+        create=("reservation-vip-2",),
+        replace=NODES,
+    ),
+    "a service": Change({"services": [{"unit": "nginx"}]}, replace=NODES),
     "one node's address": Change(
         {"nodeIps": ["10.0.250.186", "10.0.250.190"]}, replace=("reservation-b", *NODES)
     ),

@@ -93,6 +93,8 @@ def test_a_bad_encryption_key_is_refused_without_showing_it(name: str, cloud: Cl
         ({"nodeIps": "10.0.250.186"}, "'nodeIps' must be of type 'array<string>'"),
         ({"tokenMs": "long"}, "'tokenMs' must be of type 'integer'"),
         ({"publicIps": "perhaps"}, "'publicIps' must be of type 'boolean'"),
+        ({"vips": "10.0.250.185"}, "'vips' must be of type 'array<string>'"),
+        ({"services": ["nginx"]}, "'services' must be of type 'array<object>'"),
         ({"tags": ["team"]}, "'tags' must be of type 'object'"),
     ],
 )
@@ -105,6 +107,10 @@ def test_a_value_of_another_type_than_declared_is_refused_by_pulumi_itself(
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
+        (
+            {"vip": None, "vips": ["10.0.250.185", "10.0.250.190"]},
+            "instanceType t3.micro has room for 2 IPv4 addresses an interface, and a node needs 3",
+        ),
         (
             {"instanceType": "t3.enormous"},
             "instanceType t3.enormous cannot be looked up (InvalidInstanceType",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,12 +136,13 @@ def test_a_network_that_does_not_suit_is_refused(
     assert cloud.inventory() == before
 
 
-def test_an_endpoint_takes_the_place_of_the_internet(cloud: Cloud) -> None:
+def test_endpoints_take_the_place_of_the_internet(cloud: Cloud) -> None:
     stack = cloud.stack(settings={"publicIps": False, "endpoints": True})
+    stack.configure_secret("encryptionKey", base64.b64encode(bytes(256)).decode())
     before = cloud.inventory()
     stack.up("--skip-preview")
     made = {kind: ids - before[kind] for kind, ids in cloud.inventory().items()}
-    assert (len(made["endpoints"]), len(made["gateways"])) == (1, 0)
+    assert (len(made["endpoints"]), len(made["gateways"])) == (2, 0)
     assert not any(node.get("PublicIpAddress") for node in cloud.instances().values())
     assert stack.preview() == []
     stack.destroy()

@@ -35,13 +35,16 @@ IMAGE_PACKAGES = (
 )
 
 MIRROR_PACKAGES = (
-    # The pair's own, and what other agents for the same task are compared with, or checked by: awsvip runs the AWS
-    # CLI and curl, ocf-tester xmllint.
+    # The pair's own; a service to run under the cluster; Debian's tools that put addresses on interfaces; and what
+    # other agents for the same task are compared with, or checked by: awsvip runs the AWS CLI and curl, ocf-tester
+    # xmllint.
+    "amazon-ec2-net-utils",
     "awscli",
     "corosync",
     "curl",
     "libxml2-utils",
     "logrotate",
+    "nginx-light",
     "pacemaker",
     "pacemaker-cli-utils",
     "pcs",

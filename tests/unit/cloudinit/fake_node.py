@@ -17,11 +17,13 @@ CLUSTER_TOOLS = ("corosync", "pacemakerd", "crm_mon", "cibadmin", "pcs")
 #: Each tool's answer, after it has noted its words in calls.log. $FAKE is the folder of the fakes.
 TOOLS = {
     "ip": 'case "$*" in *address*) cat "$FAKE/addresses" ;; *route*) cat "$FAKE/routes" ;; esac',
-    "systemctl": 'case "$*" in "start $(cat "$FAKE/broken-unit")") exit 1 ;; esac',
+    "systemctl": 'broken=$(cat "$FAKE/broken-unit"); case "$*" in "start $broken" | "cat $broken") exit 1 ;; esac',
     "journalctl": 'echo "the unit\'s last words"',
     "networkctl": 'cat "$FAKE/networkctl"',
     "chown": "",
     "dpkg": "",
+    "dpkg-query": '[ ! -e "$FAKE/lacking" ] && printf installed',
+    "rpm": '[ ! -e "$FAKE/lacking" ]',
     "apt-get": 'case "$*" in *" install "*) install_packages ;; esac',
     "dnf": 'case "$*" in *install*) install_packages ;; esac',
     "python-of-the-agent": """
@@ -42,7 +44,8 @@ case "$*" in
     "--query --xpath"*) value=${3##*@value=\\'} && grep -q "=${value%%\\'*}" "$FAKE/cluster.xml" ;;
     "--query --scope"*) cat "$CIB_file" ;;
     --query) cat "$FAKE/cluster.xml" ;;
-    --delete*) sed -i /vip-group/d "$CIB_file" ;;
+    --delete-all*//group*) sed -i '/<group id="vip-group/d' "$CIB_file" ;;
+    --delete-all*//rsc_colocation*) sed -i '/colocation add/d' "$CIB_file" ;;
     --modify*) [ "$4" != resources ] || cat "$6" >>"$CIB_file" ;;
 esac""",
     "pcs": """
@@ -50,7 +53,7 @@ case "$*" in
     "cluster cib-push "*) countdown push-failures || { echo 'push refused'; exit 1; }
         cp "$3" "$FAKE/cluster.xml" ;;
     -f*) echo "${*:3}" >>"$2"
-        case "$*" in *'group add'*) echo '<group id="vip-group">' >>"$2" ;; esac ;;
+        case "$*" in *'group add'*) echo "<group id=\"$6\">" >>"$2" ;; esac ;;
 esac""",
 }
 

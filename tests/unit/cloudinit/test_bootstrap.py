@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
 from cloudinit import cib
+from cloudinit.spec import Service
 from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
 from tests.unit.cloudinit.fake_node import JOINED, FakeNode
 
@@ -96,7 +98,6 @@ def test_changed_settings_are_pushed_once_in_place_of_the_old_ones(tmp_path: Pat
     node.say("cluster.xml", '<cib epoch="9">\nec2vip-settings=0123456789abcdef\n<group id="vip-group">\n')
     assert node.bootstrap().returncode == 0
     assert len(node.calls_of("pcs cluster cib-push")) == 1
-    assert len(node.calls_of("cibadmin --delete --xpath //group[@id='vip-group']")) == 1
     assert node.cluster.count("<group id=") == 1
 
 
@@ -240,6 +241,21 @@ def test_of_several_interfaces_the_one_with_the_nodes_address_is_named(node: Fak
     assert "resource update vip nic=ens5" in node.cluster
 
 
+def test_of_several_interfaces_it_is_named_for_each_vip(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(more_vips=(IPv4Address("10.0.250.190"),)))
+    node.say("routes", "10.0.250.0/24 dev ens5\n10.0.250.0/24 dev ens6\n")
+    assert node.bootstrap().returncode == 0
+    assert "resource update vip nic=ens5\nresource update vip-2 nic=ens5\n" in node.cluster
+
+
+def test_a_vip_that_is_not_wanted_any_more_goes_with_the_push(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec())
+    node.say("cluster.xml", '<cib epoch="9">\n<group id="vip-group">\n<group id="vip-group-2">\n')
+    assert node.bootstrap().returncode == 0
+    assert node.cluster.count("<group id=") == 1
+    assert len(node.calls_of("pcs cluster cib-push")) == 1
+
+
 def test_the_members_are_in_the_hosts_file_once(node: FakeNode) -> None:
     node.bootstrap()
     node.bootstrap()
@@ -323,3 +339,67 @@ def test_without_encryption_no_key_is_asked_for(node: FakeNode) -> None:
     node.bootstrap()
     assert node.calls_of("python-of-the-agent -I") == []
     assert not (node.root / "etc/corosync/authkey").exists()
+
+
+WEB = Service(name="nginx", agent="systemd:nginx", packages=("nginx-light",))
+FILES = Service(name="files", agent="ocf:heartbeat:Filesystem")
+
+
+def test_a_unit_under_the_cluster_starts_neither_on_installation_nor_at_boot(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(services=(WEB,)))
+    assert node.bootstrap().returncode == 0, node.last_line
+    assert in_order(
+        node.calls,
+        "systemctl disable --now nginx.service",
+        "systemctl mask nginx.service",
+        "apt-get",
+        "systemctl unmask nginx.service",
+        "systemctl disable nginx.service",
+        "systemctl start pacemaker.service",
+    )
+    (install,) = [call for call in node.calls_of("apt-get") if " install " in call]
+    assert install.endswith(" nginx-light")
+
+
+def test_a_service_of_a_running_cluster_is_left_alone_by_another_run(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(services=(WEB,)))
+    node.bootstrap()
+    assert node.bootstrap().returncode == 0
+    assert node.calls_of("systemctl disable --now") == []
+    assert not [call for call in node.calls_of("systemctl mask") if "nginx" in call]
+
+
+def test_a_unit_of_the_images_own_in_etc_is_not_masked(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(services=(WEB,)), baked=True)
+    unit = node.root / "etc/systemd/system/nginx.service"
+    unit.touch()
+    assert node.bootstrap().returncode == 0
+    assert node.calls_of("systemctl disable --now nginx.service")
+    assert node.calls_of("systemctl mask nginx.service") == []
+
+
+def test_an_image_that_lacks_a_services_package_installs_it(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(services=(WEB,)), baked=True)
+    node.say("lacking", "")
+    assert node.bootstrap().returncode == 1
+    assert [call for call in node.calls_of("apt-get") if call.endswith(" nginx-light")]
+    assert node.last_line.endswith("(nginx-light is not installed)") or "nginx-light is not" in node.last_line
+
+
+def test_a_unit_that_is_not_on_the_node_is_reported(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(services=(WEB,)))
+    node.say("broken-unit", "nginx.service")
+    assert node.bootstrap().returncode == 1
+    assert node.last_line == (
+        "ec2vip: bootstrap failed: services: nginx.service is not on this node: name its packages in services, "
+        "or use an image that has it"
+    )
+    assert node.calls_of("systemctl start") == []
+
+
+def test_an_agent_that_is_not_on_the_node_is_reported(tmp_path: Path) -> None:
+    node = FakeNode(tmp_path, make_spec(services=(FILES,)))
+    assert node.bootstrap().returncode == 1
+    assert "services: the agent heartbeat/Filesystem is not on this node: name" in node.last_line
+    (node.root / "usr/lib/ocf/resource.d/heartbeat/Filesystem").touch(mode=0o755)
+    assert node.bootstrap().returncode == 0

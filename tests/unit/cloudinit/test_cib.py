@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from cloudinit import cib
-from cloudinit.spec import NodeSpec
+from cloudinit.spec import NodeSpec, Service
 from tests.unit.cloudinit.conftest import make_spec
 
 
@@ -63,8 +63,81 @@ def test_the_digest_changes_with_a_default(
 
 def test_the_digest_changes_with_an_operation(spec: NodeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     before = cib.digest(spec)
-    first, *rest = cib.resources(spec)
+    (group,) = cib.groups(spec)
+    first, *rest = group.resources
     slower = dataclasses.replace(first.operations[0], timeout_s=61)
     changed = dataclasses.replace(first, operations=(slower, *first.operations[1:]))
-    monkeypatch.setattr(cib, "resources", lambda _: (changed, *rest))
+    monkeypatch.setattr(cib, "groups", lambda _: (dataclasses.replace(group, resources=(changed, *rest)),))
     assert cib.digest(spec) != before
+
+
+SECOND = IPv4Address("10.0.250.190")
+
+
+def said(spec: NodeSpec, beginning: str) -> list[str]:
+    """The commands that begin so, in their order."""
+    joined = [" ".join(command) for command in cib.commands(spec)]
+    return [command for command in joined if command.startswith(beginning)]
+
+
+def test_each_vip_has_a_group_of_its_own_that_prefers_the_firsts_node() -> None:
+    spec = make_spec(more_vips=(SECOND, IPv4Address("10.0.250.191")))
+    assert said(spec, "resource group add") == [
+        "resource group add vip-group ec2vip vip",
+        "resource group add vip-group-2 ec2vip-2 vip-2",
+        "resource group add vip-group-3 ec2vip-3 vip-3",
+    ]
+    assert said(spec, "constraint") == [
+        "constraint colocation add vip-group-2 with vip-group score=1000 influence=false "
+        "id=vip-group-2-with-vip-group",
+        "constraint colocation add vip-group-3 with vip-group score=1000 influence=false "
+        "id=vip-group-3-with-vip-group",
+    ]
+    (second,) = said(spec, "resource create ec2vip-2 ")
+    assert " ec2_vip=10.0.250.190 " in second
+    # Below the preference for the first one's node, or it would never come back to it.
+    assert " meta resource-stickiness=1 " in second
+    assert not [command for command in said(spec, "resource create ec2vip ") if "meta" in command]
+
+
+def test_the_digest_changes_with_a_vip_and_with_a_service() -> None:
+    digests = {
+        cib.digest(make_spec(**changes))
+        for changes in ({}, {"more_vips": (SECOND,)}, {"services": (NGINX,)}, {"services": (FILES,)})
+    }
+    assert len(digests) == 4
+
+
+NGINX = Service(name="nginx", agent="systemd:nginx")
+FILES = Service(
+    name="files",
+    agent="ocf:heartbeat:Filesystem",
+    parameters={"directory": "/srv/my files"},
+    start_s=120,
+    moves_vip=False,
+)
+
+
+def test_services_are_in_the_first_group_after_the_vip() -> None:
+    spec = make_spec(more_vips=(SECOND,), services=(FILES, NGINX))
+    assert said(spec, "resource group add vip-group ") == [
+        "resource group add vip-group ec2vip vip files nginx"
+    ]
+
+
+def test_a_unit_gets_times_that_leave_systemd_the_last_word() -> None:
+    assert said(make_spec(services=(NGINX,)), "resource create nginx") == [
+        "resource create nginx systemd:nginx op start timeout=100s on-fail=restart "
+        "op monitor interval=10s timeout=30s on-fail=restart op stop timeout=100s on-fail=block "
+        "meta migration-threshold=3 --no-default-ops"
+    ]
+    patient = dataclasses.replace(NGINX, start_s=300, interval_s=5)
+    (command,) = said(make_spec(services=(patient,)), "resource create nginx")
+    assert "op start timeout=300s on-fail=restart op monitor interval=5s timeout=30s on-fail" in command
+
+
+def test_an_agent_keeps_the_operations_that_it_advises_but_for_those_given() -> None:
+    assert said(make_spec(services=(FILES,)), "resource create files") == [
+        "resource create files ocf:heartbeat:Filesystem directory=/srv/my files "
+        "op start timeout=120s on-fail=restart meta migration-threshold=3 critical=false"
+    ]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shlex
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from cloudinit import cib, corosync, userdata
 from cloudinit.platforms import PLATFORMS
-from cloudinit.spec import NodeSpec
+from cloudinit.spec import NodeSpec, Service
 from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
 
 #: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with the types its schema gives them.
@@ -48,16 +49,31 @@ def test_what_the_node_reads_is_what_was_meant(platform: str, name: str) -> None
 
 @pytest.mark.parametrize("platform", sorted(PLATFORMS))
 @pytest.mark.parametrize("name", ["ec2vip-a", "ec2vip-b"])
-def test_every_platform_fits_with_room_to_spare_and_encryption(platform: str, name: str) -> None:
+def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, name: str) -> None:
     spec = make_spec(
         platform=platform,
         name=name,
         cluster_name="a-cluster-with-quite-a-long-name",
         package_repository="https://mirror.example.com/centos/9-stream",
         package_repository_key="https://mirror.example.com/centos/RPM-GPG-KEY",
+        more_vips=tuple(IPv4Address(f"10.0.250.{number}") for number in range(190, 200)),
+        services=(
+            Service(
+                name="data",
+                agent="ocf:heartbeat:Filesystem",
+                parameters={
+                    "device": "198.51.100.7:/export/data",
+                    "directory": "/srv/data",
+                    "fstype": "nfs4",
+                },
+                packages=("nfs-common",),
+                start_s=120,
+            ),
+            Service(name="nginx", agent="systemd:nginx", packages=("nginx",), moves_vip=False),
+        ),
         **ENCRYPTED,
     )
-    assert len(userdata.render(spec)) <= 12_000
+    assert len(userdata.render(spec)) <= 14_000
 
 
 def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:

@@ -9,7 +9,7 @@ from tests.drill import pair as pair_module
 from tests.drill.pair import Pair, Reach, cluster_states
 from tests.lab.errors import LabError
 
-VIP = "10.0.250.185"
+VIP, SECOND = "10.0.250.185", "10.0.250.190"
 CRM_MON = """<pacemaker-result><nodes>
 <node name="ec2vip-a" id="1" online="true" standby="false" pending="false" unclean="false"/>
 <node name="ec2vip-b" id="2" online="{online}" standby="false" pending="{pending}" unclean="false"/>
@@ -132,6 +132,55 @@ def test_a_whole_pair_has_no_flaws() -> None:
 )
 def test_a_flaw_is_named(cloud: Cloud, words: str) -> None:
     assert words in flaws(cloud)
+
+
+class Second(Cloud):
+    """A pair whose second VIP is in one place in EC2 and in another system."""
+
+    def __init__(self, ec2: str, system: Sequence[str]) -> None:
+        super().__init__()
+        self.second_in_ec2, self.second_in_system = ec2, system
+
+    def describe_instances(self, InstanceIds: list[str]) -> dict[str, Any]:  # noqa: N803
+        found = super().describe_instances(InstanceIds)
+        for reservation in found["Reservations"]:
+            for item in reservation["Instances"]:
+                if item["InstanceId"] == self.second_in_ec2:
+                    listed = item["NetworkInterfaces"][0]["PrivateIpAddresses"]
+                    listed.append({"PrivateIpAddress": SECOND, "Primary": False})
+        return found
+
+    def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
+        said = super().run_on(instance_id, argv)
+        return (
+            f"{said}ens5 {SECOND}/24\n" if argv[0] == "ip" and instance_id in self.second_in_system else said
+        )
+
+
+@pytest.mark.usefixtures("answering")
+@pytest.mark.parametrize(
+    ("ec2", "system", "words"),
+    [
+        ("i-a", ["i-a"], ""),
+        # Each VIP for itself: it may be on the other node, but not in two places.
+        ("i-b", ["i-b"], ""),
+        ("i-b", ["i-a"], f"the VIP {SECOND} is with ['ec2vip-b'] in EC2 and with ['ec2vip-a']"),
+        ("nobody", [], f"the VIP {SECOND} is with nobody in EC2"),
+    ],
+)
+def test_each_of_several_vips_must_have_one_owner(ec2: str, system: list[str], words: str) -> None:
+    pair = Pair(Second(ec2, system), VIP, ["i-a", "i-b"], [VIP, SECOND])
+    found = "; ".join(pair.flaws())
+    assert words in found if words else found == ""
+    assert pair.holder(SECOND) == (ec2 if ec2 in pair.node_ids else None)
+    assert pair.holder() == "i-a"
+
+
+def test_a_second_vip_that_does_not_answer_is_a_flaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pair_module, "answers", lambda prefix, address: address != SECOND)
+    pair = Pair(Second("i-a", ["i-a"]), VIP, ["i-a", "i-b"], [VIP, SECOND])
+    assert pair.flaws() == [f"the VIP {SECOND} does not answer the client though ec2vip-a has it"]
+    assert not pair.answers()
 
 
 def test_a_vip_that_does_not_answer_is_a_flaw(monkeypatch: pytest.MonkeyPatch) -> None:

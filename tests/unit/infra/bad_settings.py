@@ -43,6 +43,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "VIP is kept by AWS": ({"vip": "10.0.250.3"}, "vip 10.0.250.3 is kept by AWS"),
     "VIP is the broadcast address": ({"vip": "10.0.250.255"}, "vip 10.0.250.255 is the broadcast address"),
     "VIP is public": ({"vip": "8.8.8.8"}, "vip 8.8.8.8 is not a private address"),
+    "VIP twice over": (
+        {"vips": ["10.0.250.185", "10.0.250.190"]},
+        "vip 10.0.250.185 is set beside vips; set ec2vip:vips alone",
+    ),
+    "the same VIP twice": (
+        {"vip": "", "vips": ["10.0.250.185", "10.0.250.185"]},
+        "vips 10.0.250.185 is there 2 times; list each address once",
+    ),
+    "one VIP of several outside": (
+        {"vip": "", "vips": ["10.0.250.185", "10.0.9.1"]},
+        "vips 10.0.9.1 is outside 10.0.250.0/24; set ec2vip:vips to an address",
+    ),
+    "one VIP of several is a node's": (
+        {"vip": "", "vips": ["10.0.250.185", "10.0.250.187"]},
+        "vips 10.0.250.187 is also in nodeIps",
+    ),
+    "one VIP of several is a name": ({"vip": "", "vips": ["web"]}, "vips web does not parse"),
     "one node": ({"nodeIps": ["10.0.250.186"]}, "has 1 addresses, not 2"),
     "three nodes": ({"nodeIps": ["10.0.250.6", "10.0.250.7", "10.0.250.8"]}, "has 3 addresses, not 2"),
     "the same node twice": ({"nodeIps": ["10.0.250.186"] * 2}, "nodeIps 10.0.250.186 is there twice"),
@@ -121,6 +138,79 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "has the securityGroup 'web'",
     ),
     "client twice": ({"clients": [WEB, WEB]}, "from 10.0.0.0-16 2 times"),
+    "service with a typo": (
+        {"services": [{"unti": "nginx"}]},
+        "services[0] has the unknown key unti; did you mean unit?",
+    ),
+    "service that is nothing": ({"services": [{"name": "x"}]}, "services[0] has neither unit nor agent"),
+    "service that is two things": (
+        {"services": [{"unit": "nginx", "agent": "ocf:heartbeat:nginx"}]},
+        "has both unit nginx and agent ocf:heartbeat:nginx; set one",
+    ),
+    "service with no unit's name": (
+        {"services": [{"unit": "a b"}]},
+        "has the unit 'a b'; write a unit's name",
+    ),
+    "service that is a target": (
+        {"services": [{"unit": "multi-user.target"}]},
+        "has the unit multi-user.target, and the cluster runs .service",
+    ),
+    "service that is a template": (
+        {"services": [{"unit": "web@.service"}]},
+        "web@.service, a template; name",
+    ),
+    "service that is the cluster": (
+        {"services": [{"unit": "pacemaker.service"}]},
+        "has the unit pacemaker.service, which the cluster itself needs",
+    ),
+    "service of no provider": (
+        {"services": [{"agent": "heartbeat:Filesystem"}]},
+        "has the agent 'heartbeat:Filesystem'; write it as ocf:PROVIDER:NAME",
+    ),
+    "service that is an address": (
+        {"services": [{"agent": "ocf:heartbeat:IPaddr2"}]},
+        "ocf:heartbeat:IPaddr2, which moves addresses; list the address in vips",
+    ),
+    "service with a VIP's name": (
+        {"services": [{"unit": "nginx", "name": "vip-2"}]},
+        "has the name vip-2, which a VIP's own resource has",
+    ),
+    "service with no name for a resource": (
+        {"services": [{"unit": "nginx", "name": "1st"}]},
+        "has the name '1st'; set name to letters",
+    ),
+    "service twice": (
+        {"services": [{"unit": "nginx"}, {"unit": "nginx.service"}]},
+        "services has two called nginx",
+    ),
+    "unit with parameters": (
+        {"services": [{"unit": "nginx", "parameters": {"port": 80}}]},
+        "has parameters, and a systemd unit has none",
+    ),
+    "service whose parameters are none": (
+        {"services": [{"agent": "ocf:heartbeat:Dummy", "parameters": "x=1"}]},
+        "has the parameters 'x=1'; write a mapping",
+    ),
+    "service with a parameter of two lines": (
+        {"services": [{"agent": "ocf:heartbeat:Dummy", "parameters": {"x": "1\n2"}}]},
+        "has the parameter x '1\\n2'; set it to one line",
+    ),
+    "service with a package's version": (
+        {"services": [{"unit": "nginx", "packages": ["nginx=1.2"]}]},
+        "has the package 'nginx=1.2'; write its name alone",
+    ),
+    "service with a time-out that is none": (
+        {"services": [{"unit": "nginx", "timeouts": {"start": "60s"}}]},
+        "has the timeouts.start '60s', which is not a whole number from 1 to 3600",
+    ),
+    "service with a time-out of nothing": (
+        {"services": [{"unit": "nginx", "timeouts": {"begin": 60}}]},
+        "has the unknown key timeouts.begin; use start, stop, monitor",
+    ),
+    "service that moves perhaps": (
+        {"services": [{"unit": "nginx", "movesVip": "perhaps"}]},
+        "has the movesVip 'perhaps'; set it to true or false",
+    ),
     "tag of AWS's": ({"tags": {"aws:x": "1"}}, "tags aws:x starts with aws:"),
     "tag of the stack's": ({"tags": {"Name": "mine"}}, "tags Name is one of the stack's own"),
     "tag that is no text": (

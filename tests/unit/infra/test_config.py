@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from cloudinit.spec import Service
 from infra.clients import ClientRule
 from infra.config import KEYS, StackConfig
 from infra.errors import ConfigError
@@ -90,6 +91,52 @@ def test_a_secret_encryption_key_is_read_as_bytes() -> None:
     assert parse(settings, secrets=["ec2vip:encryptionKey"]).encryption_key == key
 
 
+def test_several_vips_take_the_place_of_one() -> None:
+    config = parse(GOOD | {"vip": "", "vips": ["10.0.250.185", "10.0.250.190"]})
+    assert (config.vip, config.more_vips) == (IPv4Address("10.0.250.185"), (IPv4Address("10.0.250.190"),))
+    assert parse(GOOD | {"vip": "", "vips": ["10.0.250.185"]}) == parse(GOOD)
+
+
+def test_services_become_what_the_cluster_runs() -> None:
+    config = parse(
+        GOOD
+        | {
+            "services": [
+                {
+                    "agent": "ocf:heartbeat:Filesystem",
+                    "name": "data",
+                    "parameters": {"directory": "/srv", "force_unmount": True, "tries": 3},
+                    "packages": "nfs-common",
+                    "timeouts": {"start": 120, "monitor": 40},
+                    "interval": 20,
+                },
+                {"unit": "web@1.service", "packages": ["web"], "movesVip": False},
+            ]
+        }
+    )
+    assert config.services == (
+        Service(
+            name="data",
+            agent="ocf:heartbeat:Filesystem",
+            parameters={"directory": "/srv", "force_unmount": "true", "tries": "3"},
+            packages=("nfs-common",),
+            start_s=120,
+            monitor_s=40,
+            interval_s=20,
+        ),
+        Service(name="web-1", agent="systemd:web@1", packages=("web",), moves_vip=False),
+    )
+    assert [service.unit for service in config.services] == [None, "web@1.service"]
+
+
+def test_a_secret_in_a_service_is_refused_without_showing_it() -> None:
+    service = {"agent": "ocf:heartbeat:pgsql", "parameters": {"password": "hunter2"}}
+    found = problems(GOOD | {"services": [service]}, secrets=["ec2vip:services"])
+    assert len(found) == 1
+    assert found[0].startswith("services holds a secret, and everyone with")
+    assert "hunter2" not in found[0]
+
+
 def test_all_problems_come_at_once() -> None:
     found = problems({"vip": "x", "nodeIps": ["y"], "tokenMs": 1, "publicIps": "perhaps", "clents": []})
     for part in (
@@ -106,6 +153,7 @@ def test_all_problems_come_at_once() -> None:
 def test_a_list_or_a_mapping_that_is_neither_is_refused() -> None:
     assert "is not a list" in problems(GOOD | {"nodeIps": "{}"})[0]
     assert "is not a mapping" in problems(GOOD | {"tags": "[]"})[0]
+    assert "services[0] is not a mapping" in problems(GOOD | {"services": ["nginx"]})[0]
 
 
 def test_ten_times_nothing_is_the_same_as_the_declared_defaults() -> None:

@@ -12,6 +12,7 @@ import pulumi
 import pytest
 from pulumi.runtime import rpc
 
+from cloudinit.spec import Service
 from infra import pair as outputs
 from infra.clients import ClientRule
 from infra.errors import ConfigError
@@ -114,7 +115,7 @@ def test_the_vip_is_declared_to_no_interface() -> None:
 def test_user_data_fits_with_room_to_spare() -> None:
     made, _ = record_pair(**EVERYTHING)
     for node in of_type(made, ":Instance"):
-        assert len(base64.b64decode(node.inputs["userDataBase64"])) <= 12_000
+        assert len(base64.b64decode(node.inputs["userDataBase64"])) <= 14_000
 
 
 def text_of(node: Any) -> str:
@@ -262,10 +263,31 @@ def test_the_endpoint_is_for_the_nodes_alone() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("settings", "services"),
+    [
+        ({}, ["ec2"]),
+        ({"encryption_key": KEY}, ["ec2", "ssm"]),
+        ({"ssm": True}, ["ec2", "ssm", "ssmmessages"]),
+        ({"ssm": True, "encryption_key": KEY}, ["ec2", "ssm", "ssmmessages"]),
+    ],
+)
+def test_there_is_an_endpoint_for_each_service_that_the_nodes_call(
+    settings: dict[str, Any], services: list[str]
+) -> None:
+    made, _ = record_pair(endpoints=True, public_ips=False, **settings)
+    endpoints = list(of_type(made, ":VpcEndpoint"))
+    assert [e.inputs["serviceName"] for e in endpoints] == [f"com.amazonaws.us-east-1.{s}" for s in services]
+    assert all(e.inputs["privateDnsEnabled"] is True for e in endpoints)
+    for node in of_type(made, ":Instance"):
+        assert {endpoint.name for endpoint in endpoints} <= set(node.depends_on)
+
+
 def test_outputs_are_complete_and_registered() -> None:
     _, given = record_pair()
     assert given == {
         "vip": "10.0.250.185",
+        "vips": ["10.0.250.185"],
         "vipCidr": "10.0.250.185/32",
         "vpcId": "ec2vip-vpc-id",
         "subnetId": "ec2vip-subnet-id",
@@ -309,7 +331,10 @@ def test_the_image_follows_platform_and_architecture_and_else_stays() -> None:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"supportedArchitectures": ["x86_64"], "maximumIpv4AddressesPerInterface": 1}, "has 1 IPv4 address"),
+        (
+            {"supportedArchitectures": ["x86_64"], "maximumIpv4AddressesPerInterface": 1},
+            "has room for 1 IPv4 address an interface, and a node needs 2",
+        ),
         ({"supportedArchitectures": ["i386"], "maximumIpv4AddressesPerInterface": 2}, "is for i386"),
     ],
 )
@@ -317,6 +342,40 @@ def test_an_instance_type_that_cannot_do_it_is_refused(facts: dict[str, Any], sa
     answers = {"aws:ec2/getInstanceType:getInstanceType": facts}
     with pytest.raises(ConfigError, match=said):
         record(lambda: FloatingIpPair("ec2vip", pair_args()), answers)
+
+
+TWO_MORE = (IPv4Address("10.0.250.190"), IPv4Address("10.0.250.191"))
+ROOMY = {
+    "aws:ec2/getInstanceType:getInstanceType": {
+        "supportedArchitectures": ["x86_64"],
+        "maximumIpv4AddressesPerInterface": 4,
+    }
+}
+
+
+def test_each_vip_is_reserved_told_to_the_nodes_and_given_out() -> None:
+    made, given = record(lambda: FloatingIpPair("ec2vip", pair_args(more_vips=TWO_MORE)).outputs(), ROOMY)
+    assert made["ec2vip-reservation-vip-2"].inputs["cidrBlock"] == "10.0.250.190/32"
+    assert made["ec2vip-reservation-vip-3"].inputs["cidrBlock"] == "10.0.250.191/32"
+    assert (given["vip"], given["vipCidr"]) == ("10.0.250.185", "10.0.250.185/32")
+    assert given["vips"] == ["10.0.250.185", "10.0.250.190", "10.0.250.191"]
+    for node in of_type(made, ":Instance"):
+        assert "VIPS=(10.0.250.185 10.0.250.190 10.0.250.191)\n" in text_of(node)
+
+
+def test_more_vips_than_an_interface_has_room_for_are_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"room for 2 IPv4 addresses an interface, and a node needs 3.*vips"
+    ):
+        record(lambda: FloatingIpPair("ec2vip", pair_args(more_vips=TWO_MORE[:1])))
+
+
+def test_services_reach_the_nodes() -> None:
+    made, _ = record_pair(services=(Service(name="nginx", agent="systemd:nginx", packages=("nginx-light",)),))
+    for node in of_type(made, ":Instance"):
+        assert "SERVICE_UNITS=(nginx.service)\n" in text_of(node)
+        assert "SERVICE_PACKAGES=(nginx-light)\n" in text_of(node)
+        assert "setting resource group add vip-group ec2vip vip nginx\n" in text_of(node)
 
 
 def test_addresses_outside_the_subnet_are_refused_in_other_programs_too() -> None:

@@ -1,0 +1,173 @@
+"""A pair with two VIPs and a service, in a lab of its own: what moves with what, and what the client gets."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.cluster.story import Node, Story
+from tests.drill.clouds import lab_pair, lab_stack
+from tests.drill.pair import Pair
+from tests.lab.lab import Lab
+
+NAME = "vips-tests"
+FIRST, SECOND = "10.0.250.185", "10.0.250.190"
+WHOLE_LIMIT_S = 180.0
+# A failure counts for a minute, and is forgotten when the cluster next looks, a minute later at most.
+FORGOTTEN_LIMIT_S = 180.0
+SETTINGS = {
+    "vip": None,
+    "vips": [FIRST, SECOND],
+    "instanceType": "t3.small",
+    "services": [{"unit": "nginx", "packages": ["nginx-light"]}],
+}
+
+
+@pytest.fixture(scope="module")
+def lab(machine: None) -> Iterator[Lab]:
+    """A lab whose pair has two VIPs, and nginx behind the first one."""
+    lab = Lab(NAME)
+    lab.down()
+    try:
+        lab.up()
+        stack = lab_stack(lab)
+        stack.configure(SETTINGS)
+        stack.up("--skip-preview")
+        yield lab
+    finally:
+        lab.down()
+
+
+@pytest.fixture(scope="module")
+def pair(lab: Lab) -> Pair:
+    pair = lab_pair(lab)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+    return pair
+
+
+def owners(pair: Pair) -> set[str | None]:
+    return {pair.holder(vip) for vip in pair.vips}
+
+
+def eventually(holds: Callable[[], bool], within_s: float, what: str) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
+        time.sleep(0.2)
+
+
+def page(lab: Lab, address: str = FIRST) -> str:
+    """What a client's HTTP request to the address gets; empty where it gets nothing."""
+    words = [*lab.in_client(), "curl", "--silent", "--max-time", "1", "--noproxy", "*", f"http://{address}/"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def serves(lab: Lab) -> bool:
+    return "Welcome to nginx" in page(lab)
+
+
+def running(story: Story) -> list[Node]:
+    """The nodes whose systemd says that nginx is up."""
+    return [node for node in story.nodes if node.tries("systemctl", "is-active", "nginx.service")]
+
+
+def test_both_vips_answer_and_one_node_has_them(lab: Lab, pair: Pair) -> None:
+    assert pair.vips == [FIRST, SECOND]
+    assert len(owners(pair)) == 1
+    assert pair.answers()
+
+
+def test_the_service_runs_where_the_vip_is_and_boots_nowhere_by_itself(story: Story) -> None:
+    eventually(lambda: serves(story.lab), 30, "nginx answers at the VIP")
+    assert running(story) == [story.holder]
+    for node in story.nodes:
+        assert node.tries("systemctl", "is-enabled", "nginx.service") is None
+
+
+def test_the_holders_loss_of_power_takes_neither_vip_nor_the_service_from_the_client(story: Story) -> None:
+    dead, survivor = story.holder, story.other
+    cut = dead.power_off()
+    story.client.sees(FIRST, within_s=30)
+    story.client.sees(SECOND, within_s=30)
+    eventually(lambda: serves(story.lab), 30, "nginx answers at the VIP")
+    cut.undo()
+    story.becomes_whole()
+    assert owners(story.pair) == {survivor.instance_id}
+    assert running(story) == [survivor]
+
+
+def test_a_planned_move_takes_all_along(story: Story) -> None:
+    old, new = story.holder, story.other
+    old.run("crm_standby", "--update", "on")
+    try:
+        eventually(lambda: owners(story.pair) == {new.instance_id}, 60, "both VIPs move")
+        eventually(lambda: serves(story.lab), 30, "nginx answers at the VIP")
+    finally:
+        old.run("crm_standby", "--delete")
+    story.becomes_whole()
+    assert owners(story.pair) == {new.instance_id}
+    assert running(story) == [new]
+
+
+def test_one_vips_failure_leaves_the_other_where_it_is(story: Story) -> None:
+    """The second VIP's system address is taken: it moves alone, and comes back when that is forgotten."""
+    holder = story.holder
+    holder.run("crm_resource", "--fail", "--resource", "vip-2", "--node", name_of(story, holder))
+    eventually(
+        lambda: story.pair.holder(SECOND) not in (None, holder.instance_id), 60, "the second VIP moves"
+    )
+    assert story.holder == holder
+    story.client.sees(SECOND, within_s=30)
+    assert running(story) == [holder]
+    eventually(
+        lambda: owners(story.pair) == {holder.instance_id}, FORGOTTEN_LIMIT_S, "both are together again"
+    )
+
+
+def test_a_service_that_dies_is_started_again_where_it_is(story: Story) -> None:
+    holder = story.holder
+    holder.run("systemctl", "kill", "--signal=KILL", "nginx.service")
+    eventually(lambda: not serves(story.lab), 10, "nginx is gone")
+    eventually(lambda: serves(story.lab), 60, "nginx answers again")
+    assert story.holder == holder
+
+
+def test_a_service_that_cannot_start_moves_the_vip(story: Story) -> None:
+    """Its configuration is broken on the holder alone: the other node serves."""
+    broken = story.holder
+    broken.run("sh", "-c", "echo nonsense >/etc/nginx/conf.d/broken.conf")
+    try:
+        broken.run("systemctl", "kill", "--signal=KILL", "nginx.service")
+        eventually(lambda: story.pair.holder() not in (None, broken.instance_id), 60, "the VIP moves")
+        eventually(lambda: serves(story.lab), 30, "nginx answers at the other node")
+    finally:
+        broken.run("rm", "/etc/nginx/conf.d/broken.conf")
+        broken.run("crm_resource", "--cleanup", "--resource", "nginx")
+
+
+def test_a_service_that_starts_nowhere_leaves_the_vip_answering_and_is_tried_again(story: Story) -> None:
+    for node in story.nodes:
+        node.run("sh", "-c", "echo nonsense >/etc/nginx/conf.d/broken.conf")
+    try:
+        story.holder.run("systemctl", "kill", "--signal=KILL", "nginx.service")
+        eventually(lambda: len(failures(story)) == 2, 60, "the service has failed on both nodes")
+        story.client.sees(FIRST, within_s=30)
+        story.client.sees(SECOND, within_s=30)
+    finally:
+        for node in story.nodes:
+            node.run("rm", "/etc/nginx/conf.d/broken.conf")
+    eventually(lambda: serves(story.lab), FORGOTTEN_LIMIT_S, "nginx answers again by itself")
+
+
+def name_of(story: Story, node: Node) -> str:
+    return next(view.name for view in story.pair.nodes() if view.instance_id == node.instance_id)
+
+
+def failures(story: Story) -> list[str]:
+    """The failures of nginx that count, one for each node."""
+    said = story.nodes[0].run("crm_failcount", "--query", "--resource", "nginx", "--node", "ec2vip-a")
+    said += story.nodes[0].run("crm_failcount", "--query", "--resource", "nginx", "--node", "ec2vip-b")
+    return [line for line in said.splitlines() if "value=0" not in line]
