@@ -1,5 +1,5 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; STACK, PROBE, YES, NODE, JSON, TRIALS and RUNS as the README says.
+# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS and RUNS as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB STACK PROBE YES
@@ -15,7 +15,7 @@ WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-up: ## set everything up, start the lab, stand the pair up, wait until the VIP answers (root)
+up: ## set everything up, start the lab, stand the pair up, wait until the VIP answers (root; PLATFORM=debian13, AMI=baked)
 	@$(TOOLS) lab -- python -m tests up
 
 status: ## nodes, holder, cluster state (JSON=1: as JSON; STACK=dev: of a stack in your AWS account)
@@ -44,7 +44,7 @@ test: ## every tier
 
 lint: ## format, lint, types, shell scripts
 	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
-	shellcheck cloudinit/*.sh tests/drill/subjects/*.sh .ci/run'
+	shellcheck cloudinit/*.sh tests/drill/subjects/*.sh tests/lab/bake.sh .ci/run'
 
 check: lint ## lint and the unit tier
 	@$(TOOLS) python -- python -m pytest tests/unit -q

@@ -20,9 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
-from tests.drill.clouds import STACK, lab_pair, lab_stack
+from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
 from tests.drill.pair import NodeView, Pair
 from tests.drill.trials import TRIALS, Result, Trial, passed, report, run_trial
+from tests.lab import image
+from tests.lab.amis import KINDS, SUITES, image_of
 from tests.lab.errors import LabError
 from tests.lab.faults import Faults
 from tests.lab.faults.catalogue import CATALOGUE, Target
@@ -81,13 +83,31 @@ def up(
         str,
         typer.Option(envvar="LATENCY", help="How long EC2 takes: none, typical, or the API's seconds."),
     ] = "none",
+    platform: Annotated[
+        str,
+        typer.Option(
+            envvar="PLATFORM",
+            help=f"What the nodes run: {' or '.join(SUITES)}. Left out: as before, {Choice.platform} at first.",
+        ),
+    ] = "",
+    ami: Annotated[
+        str,
+        typer.Option(
+            envvar="AMI",
+            help="Of which image: the platform's public one, or one of two with the packages baked in "
+            f"({', '.join(KINDS)}). Left out: as before, {Choice.ami} at first.",
+        ),
+    ] = "",
 ) -> None:
     """Start the lab, stand the pair up with Pulumi, and wait until the VIP answers a client."""
     started = time.monotonic()
     lab = Lab(name)
+    choice = Choice.of(lab).but(platform, ami)
+    image.ensure([image_of(choice.ami_id)])
     with step(f"starting the lab {name!r}"):
-        lab.up()
+        lab.up(images=[image_of(choice.ami_id)])
         lab.set_latency(latency)
+    choice.keep(lab)
     stack = lab_stack(lab)
     with step("pulumi up"):
         stack.up()

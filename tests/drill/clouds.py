@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tests.drill.pair import Pair, Reach
+from tests.lab.amis import ami_id
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
@@ -14,6 +17,7 @@ from tests.lab.pulumi_stack import PulumiStack
 
 STACK = "local"
 """The stack whose settings are for the lab."""
+CHOICE = "choice.json"
 
 
 class LabCloud:
@@ -53,9 +57,41 @@ class LabCloud:
         ec2.start_instances(InstanceIds=[instance_id])
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What a lab's nodes run: a platform, and which of its images (`amis.KINDS`)."""
+
+    platform: str = "debian12"
+    ami: str = "public"
+
+    @classmethod
+    def of(cls, lab: Lab) -> Choice:
+        """What the lab's last `up` was told."""
+        path = lab.folder / CHOICE
+        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+
+    def but(self, platform: str, ami: str) -> Choice:
+        """The same with the words that are not empty. Raises LabError for one that the lab does not know."""
+        choice = Choice(platform or self.platform, ami or self.ami)
+        ami_id(choice.platform, choice.ami)
+        return choice
+
+    @property
+    def ami_id(self) -> str:
+        return ami_id(self.platform, self.ami)
+
+    def keep(self, lab: Lab) -> None:
+        """Have every command on this lab's stack go by it."""
+        (lab.folder / CHOICE).write_text(json.dumps(vars(self)))
+
+
 def lab_stack(lab: Lab) -> PulumiStack:
-    """The project's own program and settings, with its state in the lab's folder."""
-    return PulumiStack(PROJECT, STACK, lab.folder / "pulumi", lab.environment())
+    """The project's own program and settings, with its state in the lab's folder, on the images chosen for it."""
+    stack = PulumiStack(PROJECT, STACK, lab.folder / "pulumi", lab.environment())
+    choice = Choice.of(lab)
+    own = None if choice.ami == "public" else choice.ami_id
+    stack.configure({"platform": choice.platform, "amiId": own})
+    return stack
 
 
 def lab_pair(lab: Lab) -> Pair:

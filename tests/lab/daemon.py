@@ -10,7 +10,6 @@ service, the name service and the package mirror, and runs the hypervisor.
 
 from __future__ import annotations
 
-import functools
 import http.server
 import itertools
 import json
@@ -22,7 +21,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ API_NAMES = tuple(f"{service}.{REGION}.amazonaws.com" for service in ("ec2", "ss
 MIRROR_NAME = "mirror.lab.internal"
 
 
-def spawn(name: str, image: Path, log: Path, *, hollow: bool = False) -> subprocess.Popen[bytes]:
+def spawn(name: str, log: Path, *, hollow: bool = False) -> subprocess.Popen[bytes]:
     """Start the lab's process behind its walls, detached from the caller. Its child is process 1 inside."""
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -51,7 +50,7 @@ def spawn(name: str, image: Path, log: Path, *, hollow: bool = False) -> subproc
                     "--mount-proc",
                     "--propagation=private",
                 ),
-                *(sys.executable, "-m", "tests.lab.daemon", name, str(image)),
+                *(sys.executable, "-m", "tests.lab.daemon", name),
                 *(["hollow"] if hollow else []),
             ],
             cwd=PROJECT,
@@ -77,19 +76,22 @@ class StateFile:
             aside.replace(self._path)
 
 
-def _serve_mirror(folder: Path, address: str) -> None:
-    """The package mirror: plain files over HTTP, as an archive's mirror is."""
+def _serve_mirrors(folder_of: Callable[[str], Path], platforms: Collection[str], address: str) -> None:
+    """The platforms' package mirrors: plain files over HTTP, as an archive's mirror is."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def translate_path(self, path: str) -> str:
-            return super().translate_path(path.removeprefix("/debian"))
+            # As they are when asked for: an image may be made while the lab lives.
+            _, platform, *rest = path.removeprefix("/debian").split("/")
+            self.directory = str(folder_of(platform) if platform in platforms else "/nonexistent")
+            return super().translate_path("/".join(["", *rest]))
 
         def log_message(self, *_: object) -> None:
             """Not a line for every package."""
 
-    server = http.server.ThreadingHTTPServer((address, 80), functools.partial(Handler, directory=str(folder)))
+    server = http.server.ThreadingHTTPServer((address, 80), Handler)
     threading.Thread(target=server.serve_forever, name="mirror", daemon=True).start()
 
 
@@ -150,12 +152,13 @@ def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..
     }
 
 
-def serve(name: str, image: Path, hollow: bool) -> None:
+def serve(name: str, hollow: bool) -> None:
     """Build the lab and serve it until the process is ended."""
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 
-    from tests.lab import control, fabric, layout, names
+    from tests.lab import control, fabric, image, layout, names
+    from tests.lab.amis import SUITES
     from tests.lab.emulator import Emulator
     from tests.lab.hypervisor import Hypervisor
     from tests.lab.timeline import Timeline
@@ -190,9 +193,7 @@ def serve(name: str, image: Path, hollow: bool) -> None:
         except Exception:
             traceback.print_exc()
 
-    hypervisor = Hypervisor(
-        name, folder / "nodes", image / "root", certificate, plane, publish, timeline, hollow
-    )
+    hypervisor = Hypervisor(name, folder / "nodes", certificate, plane, publish, timeline, hollow)
     emulator = Emulator(region=REGION, machines=hypervisor, on_change=follow, record=record)
     hypervisor.emulator = emulator
     control.serve(folder, actions(emulator, hypervisor))
@@ -201,7 +202,7 @@ def serve(name: str, image: Path, hollow: bool) -> None:
         emulator.serve(layout.API, 443, ssl_context=context, sock=_listen(layout.API, 443))
         emulator.serve_imds(layout.IMDS, 80, sock=_listen(layout.IMDS, 80))
         names.serve(layout.RESOLVER, {**dict.fromkeys(API_NAMES, layout.API), MIRROR_NAME: layout.MIRROR})
-        _serve_mirror(image / "mirror", layout.MIRROR)
+        _serve_mirrors(image.mirror, SUITES, layout.MIRROR)
 
     fabric.in_namespace(layout.FABRIC, inside)
     state["endpoint"] = emulator.serve("127.0.0.1").url
@@ -210,7 +211,7 @@ def serve(name: str, image: Path, hollow: bool) -> None:
     signal.pause()
 
 
-def main(name: str, image: str, kind: str = "") -> int:
+def main(name: str, kind: str = "") -> int:
     """Process 1 inside: private /run, one child that serves, and a wait for whatever ends."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"], check=True)
     for folder in ("/run/netns", "/run/lock"):
@@ -218,7 +219,7 @@ def main(name: str, image: str, kind: str = "") -> int:
     child = os.fork()
     if child == 0:
         try:
-            serve(name, Path(image), kind == "hollow")
+            serve(name, kind == "hollow")
         except BaseException:
             traceback.print_exc()
             os._exit(1)

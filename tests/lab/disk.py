@@ -19,11 +19,12 @@ LAYER_BYTES = 1 << 30
 class Disk:
     """The disk in `folder`, of which `root` is what the machine boots from.
 
-    `lower` are the image's layers, the uppermost first. Everything is mounted in the caller's mount namespace.
+    Everything is mounted in the caller's mount namespace.
     """
 
-    def __init__(self, folder: Path, lower: Sequence[Path]) -> None:
-        self.folder, self._lower = folder, list(lower)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lower: list[Path] = []
         self.root = folder / "root"
 
     @property
@@ -31,8 +32,9 @@ class Disk:
         """Where what the node writes lands."""
         return layers(self.folder)[-1] / "upper"
 
-    def make(self, fill: Callable[[Path], None]) -> None:
-        """An empty layer over the image, and into it what `fill` writes; then the root."""
+    def make(self, image: Sequence[Path], fill: Callable[[Path], None]) -> None:
+        """An empty layer over the image's, the uppermost first, and into it what `fill` writes; then the root."""
+        self._lower = list(image)
         self.root.mkdir(parents=True)
         self._add_layer()
         fill(self.upper)

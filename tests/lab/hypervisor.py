@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import cgroup, journal
+from tests.lab import cgroup, image, journal
+from tests.lab.amis import image_of
 from tests.lab.disk import Disk
 from tests.lab.emulator import Emulator, Interface
 from tests.lab.errors import LabError
@@ -70,19 +71,18 @@ class Hypervisor:
         self,
         lab: str,
         folder: Path,
-        image: Path,
         certificate: bytes,
         fabric: Fabric,
         changed: Callable[[], None],
         timeline: Timeline,
         hollow: bool = False,
     ) -> None:
-        """`folder` holds the nodes' consoles, `image` the root to boot, `certificate` the API's authority (PEM);
-        `changed` is called after every change of a node's process. Where `hollow`, the machines have a power
-        switch, an interface and control groups, but boot nothing: for tests of the lab itself."""
+        """`folder` holds the nodes' consoles and disks, `certificate` is the API's authority (PEM); `changed` is
+        called after every change of a node's process. Where `hollow`, the machines have a power switch, an
+        interface and control groups, but boot nothing: for tests of the lab itself."""
         self.emulator: Emulator | None = None
         self.nodes: dict[str, Node] = {}
-        self._lab, self._folder, self._image, self._hollow = lab, folder, image, hollow
+        self._lab, self._folder, self._hollow = lab, folder, hollow
         self._certificate, self._fabric, self._changed = certificate, fabric, changed
         self._timeline = timeline
         self.shutdown_grace_s = SHUTDOWN_GRACE_S
@@ -92,7 +92,7 @@ class Hypervisor:
     def launch(self, instance_id: str) -> None:
         """Give the instance its disk and interface, and boot it."""
         folder = self._folder / instance_id
-        disk = Disk(folder / "disk", [self._image])
+        disk = Disk(folder / "disk")
         node = self.nodes[instance_id] = Node(
             instance_id, folder, cgroup.Cgroup(self._lab, instance_id), disk
         )
@@ -170,7 +170,8 @@ class Hypervisor:
             if first:
                 if lacking := node.group.make():
                     self._timeline.append("machine-error", instance_id=node.instance_id, error=lacking)
-                node.disk.make(self._trust_the_api)
+                lower = self._layers(node)
+                node.disk.make(lower, lambda upper: self._trust_the_api(lower, upper))
                 self._fabric.plug(interface)
             while True:
                 self._fabric.lease(interface)
@@ -196,11 +197,22 @@ class Hypervisor:
         if node.intent == "terminate" or node.intent == "stop" or shut_down:
             self._settle(node, "terminate" if node.intent == "terminate" else "stop")
 
-    def _trust_the_api(self, upper: Path) -> None:
+    def _layers(self, node: Node) -> list[Path]:
+        """What the disk of the instance's image consists of, the uppermost first."""
+        if not self._hollow:
+            assert self.emulator is not None
+            return image.layers(image_of(self.emulator.instance(node.instance_id).image_id))
+        # A machine that boots nothing has an image with nothing in it, whatever its AMI.
+        for name in ("etc", "var"):
+            (node.folder / "image" / name).mkdir(parents=True)
+        return [node.folder / "image"]
+
+    def _trust_the_api(self, lower: list[Path], upper: Path) -> None:
         """The API's certificate authority in the node's disk, where an image of AWS's has those it trusts."""
         authorities = upper / BUNDLE
         authorities.parent.mkdir(parents=True)
-        authorities.write_bytes((self._image / BUNDLE).read_bytes() + self._certificate)
+        known = next((layer / BUNDLE for layer in lower if (layer / BUNDLE).exists()), None)
+        authorities.write_bytes((known.read_bytes() if known else b"") + self._certificate)
         local = upper / "usr/local/share/ca-certificates/region.crt"
         local.parent.mkdir(parents=True)
         local.write_bytes(self._certificate)

@@ -1,173 +1,126 @@
-"""The node image (Debian from its own archive) and the package mirror that its nodes install from.
+"""The images on disk: Debian from its own archive, a package mirror beside each, and what a baked one has more.
 
-The image holds what a cloud image holds: systemd, cloud-init with the Ec2 datasource, certificates, networking.
-Nothing of the cluster stack is in it: cloud-init installs that in the node, from the mirror, as it would on EC2.
+A platform's own image holds what a cloud image holds: systemd, cloud-init with the Ec2 datasource, certificates,
+networking. Nothing of the cluster stack is in it: cloud-init installs that in the node, from the mirror, as it
+would on EC2. A baked image is that one and a layer over it with the packages installed: no copy.
 
-Standard library only: set-up makes the image.
+Standard library only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from cloudinit import platforms
+from tests.lab import recipe
+from tests.lab.amis import SUITES, Image
 from tests.lab.errors import LabError
 from tests.lab.log import step
 from tests.lab.paths import cache_dir
 from tests.lab.process import run
+from tests.lab.turns import one_at_a_time
 
-SUITE = "bookworm"
+ROOM_BYTES = {False: 3 << 30, True: 1 << 30}
+"""What making an image wants, by whether it is a baked one."""
 
-IMAGE_PACKAGES = (
-    "ca-certificates",
-    "cloud-init",
-    "dbus",
-    "iproute2",
-    "iputils-ping",
-    "kmod",
-    "less",
-    "procps",
-    "python3",
-    "systemd",
-    "systemd-sysv",
-    "udev",
-)
-
-MIRROR_PACKAGES = (
-    # The pair's own; a service to run under the cluster; Debian's tools that put addresses on interfaces; and what
-    # other agents for the same task are compared with, or checked by: awsvip runs the AWS CLI and curl, ocf-tester
-    # xmllint.
-    "amazon-ec2-net-utils",
-    "awscli",
-    "corosync",
-    "curl",
-    "libxml2-utils",
-    "logrotate",
-    "nginx-light",
-    "pacemaker",
-    "pacemaker-cli-utils",
-    "pcs",
-    "python3-boto3",
-    "resource-agents",
-    "tcpdump",
-)
-"""What the mirror offers (with dependencies, without recommendations): at least what `cloudinit` asks for."""
-
-MIRROR_URL = "http://mirror.lab.internal/debian"
-
-MASKED_UNITS = (
-    # A container has no hardware to name, nobody logs in at its console, updates would blur measurements, and the
-    # hypervisor gives the interface the address that DHCP would.
-    "apt-daily-upgrade.timer",
-    "apt-daily.timer",
-    "console-getty.service",
-    "dpkg-db-backup.timer",
-    "getty.target",
-    "systemd-firstboot.service",
-    "systemd-networkd-wait-online.service",
-    "systemd-networkd.service",
-    "systemd-networkd.socket",
-    "systemd-udev-trigger.service",
-    "systemd-udevd.service",
-)
-
-CLOUD_INIT = '''#!/usr/bin/python3
-"""cloud-init, told what the firmware of an EC2 instance says: a container has no firmware, and without its
-word cloud-init would not take the metadata service for EC2's, nor ask it for a session token (IMDSv2)."""
-import sys
-
-from cloudinit import dmi
-
-UUID = "ec2e1916-9099-7caf-fd21-012345abcdef"
-FIRMWARE = {"system-uuid": UUID, "system-serial-number": UUID}
-dmi.read_dmi_data = FIRMWARE.get
-
-from cloudinit.cmd.main import main
-
-sys.exit(main())
-'''
-
-FILES = {
-    "etc/cloud/cloud.cfg.d/90-ec2.cfg": (
-        "datasource_list: [Ec2]\n"
-        "datasource: {Ec2: {strict_id: false, metadata_urls: ['http://169.254.169.254']}}\n"
-        "network: {config: disabled}\n"
-        "apt: {preserve_sources_list: true}\n"
-        # The image has neither locales nor an SSH server to set up.
-        "locale: false\n"
-        "ssh_genkeytypes: []\n"
-        "output: {all: '| tee -a /var/log/cloud-init-output.log > /dev/console'}\n"
-    ),
-    "etc/apt/sources.list": f"deb [trusted=yes] {MIRROR_URL} ./\n",
-    "etc/apt/apt.conf.d/90-mirror": 'Acquire::Languages "none";\nAcquire::Retries "3";\n',
-    "etc/dpkg/dpkg.cfg.d/90-no-sync": "force-unsafe-io\n",
-    "etc/resolv.conf": "nameserver 169.254.169.253\noptions timeout:1 attempts:2\n",
-    "etc/systemd/journald.conf.d/90-lab.conf": "[Journal]\nStorage=persistent\nRateLimitBurst=0\n",
-    "etc/machine-id": "uninitialized\n",
-    "usr/bin/cloud-init": CLOUD_INIT,
-}
+BAKE = Path(__file__).with_name("bake.sh")
+SOURCES = (Path(__file__), BAKE, Path(recipe.__file__), Path(platforms.__file__))
+"""What an image is made by: another content is another image."""
 
 
-def key() -> str:
-    """This recipe as a short hash: another recipe is another image."""
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+def folder(image: Image) -> Path:
+    """The finished image's folder in the cache: `root/` (the file system, or the layer over the platform's own)
+    and, where it isn't baked, `mirror/` (packages and index)."""
+    key = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).hexdigest()[:12]
+    return cache_dir() / f"image-{image.platform}{'-baked' if image.baked else ''}-{key}"
 
 
-def folder() -> Path:
-    """The finished image's folder in the cache: `root/` (the file system) and `mirror/` (packages and index)."""
-    return cache_dir() / f"image-{SUITE}-{key()}"
+def layers(image: Image) -> list[Path]:
+    """The folders that make up its file system, the uppermost first. Raises LabError where one is not made."""
+    parts = [image, Image(image.platform)] if image.baked else [image]
+    if lacking := [part for part in parts if not folder(part).exists()]:
+        raise LabError(f"the image {lacking[0]} is not made", f"Lab.up(images=[{lacking[0]!r}]) makes it")
+    return [folder(part) / "root" for part in parts]
 
 
-def ensure() -> Path:
-    """Make the image if it isn't there, and return its folder. Raises LabError with apt's words if that fails."""
-    if folder().exists():
-        return folder()
-    _require_room()
-    aside = folder().with_suffix(".part")
-    shutil.rmtree(aside, ignore_errors=True)
-    (aside / "mirror").mkdir(parents=True)
-    (aside / "apt").mkdir()
-    with step(f"making the node image ({SUITE})", expected="about 1 min, the first time only"):
-        try:
-            _bootstrap(aside / "root", aside / "mirror")
+def mirror(platform: str) -> Path:
+    """The folder with the platform's packages."""
+    return folder(Image(platform)) / "mirror"
+
+
+def ensure(images: Iterable[Image]) -> None:
+    """Make those that aren't there. Raises LabError with apt's words where that fails."""
+    for image in images:
+        if folder(image).exists():
+            continue
+        if image.baked:
+            ensure([Image(image.platform)])
+        with one_at_a_time():
+            if not folder(image).exists():
+                _make(image)
+
+
+def _make(image: Image) -> None:
+    _require_room(ROOM_BYTES[image.baked])
+    if image.baked:
+        title, expected = f"baking the node image ({image})", "about half a minute, the first time only"
+    else:
+        title, expected = f"making the node image ({image})", "about 1 min, the first time only"
+    with step(title, expected=expected), _complete(folder(image)) as aside:
+        if image.baked:
+            _bake(image.platform, aside / "root")
+        else:
+            (aside / "mirror").mkdir()
+            _bootstrap(SUITES[image.platform], aside / "root", aside / "mirror")
             _index(aside / "mirror")
-            _customise(aside / "root")
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-        shutil.rmtree(aside / "apt")
-        aside.rename(folder())
-    return folder()
+            _customise(image.platform, aside / "root")
 
 
-def _require_room() -> None:
+@contextlib.contextmanager
+def _complete(finished: Path) -> Iterator[Path]:
+    """A folder to work in that becomes `finished` at the end; a failure or Ctrl-C leaves nothing."""
+    aside = finished.with_suffix(".part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    try:
+        yield aside
+        aside.rename(finished)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+
+
+def _require_room(wanted: int) -> None:
     free = shutil.disk_usage(cache_dir()).free
-    if free < 3 << 30:
+    if free < wanted:
         raise LabError(
-            f"{cache_dir()} has {free >> 20} MiB free; the image wants 3072 MiB",
+            f"{cache_dir()} has {free >> 20} MiB free; the image wants {wanted >> 20} MiB",
             "free some, or point EC2VIP_CACHE at a larger disk",
         )
 
 
-def _bootstrap(root: Path, mirror: Path) -> None:
+def _bootstrap(suite: str, root: Path, mirror: Path) -> None:
     """Debian into `root`; the archive files of what the nodes will install into `mirror`."""
     download = (
         "APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get --yes --download-only --no-install-recommends"
-        f" -o Dir::Cache::archives={mirror} install {' '.join(MIRROR_PACKAGES)}"
+        f" -o Dir::Cache::archives={mirror} install {' '.join(recipe.MIRROR_PACKAGES)}"
     )
     run(
         [
             "mmdebstrap",
             "--variant=minbase",
-            f"--include={','.join(IMAGE_PACKAGES)}",
+            f"--include={','.join(recipe.IMAGE_PACKAGES)}",
             '--aptopt=Apt::Install-Recommends "false"',
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=force-unsafe-io",
             f"--customize-hook={download}",
-            SUITE,
+            suite,
             str(root),
         ],
         timeout_s=1800,
@@ -184,15 +137,25 @@ def _index(mirror: Path) -> None:
     (mirror / "Release").write_text(run(["apt-ftparchive", "release", "."], cwd=mirror).stdout)
 
 
-def _customise(root: Path) -> None:
-    for name, text in FILES.items():
+def _customise(platform: str, root: Path) -> None:
+    for name, text in recipe.files(platform).items():
         path = root / name
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
     shutil.rmtree(root / "etc/apt/sources.list.d", ignore_errors=True)
-    for unit in MASKED_UNITS:
+    for unit in recipe.MASKED_UNITS:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
+
+
+def _bake(platform: str, layer: Path) -> None:
+    """What the platform's packages change in its image, as a layer over it."""
+    work = layer.with_name("work")
+    work.mkdir()
+    folders = (work, *layers(Image(platform)), mirror(platform), layer)
+    packages = platforms.platform(platform).packages
+    run(["unshare", "--mount", str(BAKE), *map(str, folders), *packages], timeout_s=600)
+    work.rmdir()

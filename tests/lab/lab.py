@@ -7,13 +7,14 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from tests.lab import cgroup, control, daemon, image, snapshot
+from tests.lab.amis import Image
 from tests.lab.errors import LabError
 from tests.lab.layout import CLIENT, FABRIC, node_words
 from tests.lab.paths import lab_dir, labs_dir
@@ -51,21 +52,22 @@ class Lab:
 
     # --- life ----------------------------------------------------------------------------------------------
 
-    def up(self, *, hollow: bool = False) -> None:
+    def up(self, *, images: Iterable[Image] = (Image("debian12"),), hollow: bool = False) -> None:
         """Start the lab's process where it doesn't run, after removing what a crash may have left.
 
-        In a `hollow` lab instances have power, an interface and everything around it, but no guest boots.
+        The `images` are those that its instances will boot; they are made where they aren't there. In a `hollow`
+        lab instances have power, an interface and everything around it, but no guest boots.
         Raises LabError with the end of its log where it does not get ready.
         """
+        if not hollow:
+            image.ensure(images)
         if self.is_running():
             return
-        if not image.folder().exists():
-            raise LabError("the node image is not there", "`make up` and `make test` make it first")
         self.down()
         self.folder.mkdir(parents=True, mode=0o700)
         (self.folder / "nodes").mkdir()
         log = self.folder / "daemon.log"
-        process = daemon.spawn(self.name, image.folder(), log, hollow=hollow)
+        process = daemon.spawn(self.name, log, hollow=hollow)
         try:
             (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
             deadline = time.monotonic() + START_LIMIT_S

@@ -4,7 +4,7 @@ becomes COMMAND with all of it on PATH.
 Levels, each with the ones before it:
   python   the virtual environment with requirements.txt and the `test` extra
   engine   the Pulumi command-line tool and its Python language host
-  lab      Debian packages for nodes and networks, and the node image (root on Linux)
+  lab      Debian packages for nodes and networks (root on Linux); images are made by whoever wants one
   test     like `lab` where this machine can have it, else `engine` with the reason; under CI always `lab`
 
 Everything slow lands in the cache (see paths.cache_dir), keyed by what it was made from, complete or not at all.
@@ -14,7 +14,6 @@ Standard library only, Python 3.10 or later.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import platform
@@ -23,11 +22,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.lab import image
 from tests.lab.errors import LabError
 from tests.lab.log import say, step
 from tests.lab.paths import PROJECT, cache_dir
 from tests.lab.process import run
+from tests.lab.turns import one_at_a_time
 
 LEVELS = ("python", "engine", "lab", "test")
 
@@ -63,14 +62,12 @@ def ensure(level: str) -> dict[str, str]:
         raise LabError(f"Python {platform.python_version()} is too old", "install Python 3.10 or later")
     if level == "lab":
         require_lab_machine()
-    cache_dir().mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time():
+    with one_at_a_time():
         path = [str(_virtual_environment() / "bin")]
         if level != "python":
             path.insert(0, str(_pulumi()))
         if level == "lab":
             _packages()
-            image.ensure()
     return {"PATH": ":".join([*path, os.environ["PATH"]]), "VIRTUAL_ENV": str(Path(path[-1]).parent)}
 
 
@@ -84,18 +81,6 @@ def require_lab_machine() -> None:
         )
     if not shutil.which("apt-get"):
         raise LabError("apt-get is not here", "use Debian 12 or 13, or Ubuntu 22.04 or later")
-
-
-@contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """Two set-ups at once would build the same things; the second waits for the first."""
-    with (cache_dir() / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another set-up is at work; waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

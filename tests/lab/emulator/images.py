@@ -1,4 +1,4 @@
-"""Public images that moto does not list, and the public parameters that name the newest of them.
+"""Images that moto does not list, and the public parameters that name the newest of the public ones.
 
 Sources: Debian wiki, Cloud/AmazonEC2Image (owner 136693071363, /aws/service/debian); Ubuntu on AWS
 documentation, "Find Ubuntu images" (owner 099720109477, /aws/service/canonical). The ids are made up.
@@ -15,25 +15,27 @@ from moto.ec2.models.amis import Ami
 from moto.ssm.models import Parameter, ssm_backends
 from moto.utilities.utils import load_resource
 
+from tests.lab.amis import AMIS
+
 
 @dataclass(frozen=True)
-class PublicImage:
-    """An image and the SSM parameters that point to it."""
+class KnownImage:
+    """An image and the SSM parameters that point to it. Without an owner it is the account's own, and private."""
 
     ami_id: str
     name: str
     owner_id: str
     description: str
     root_device: str
-    parameters: tuple[str, ...]
+    parameters: tuple[str, ...] = ()
     imds_v2: bool = False
 
 
 IMDS_V2 = "v2.0"  # an image marked so launches with tokens required and a hop limit of 2
 DEBIAN, CANONICAL = "136693071363", "099720109477"
 _UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/amd64/hvm/ebs-gp3/ami-id"
-PUBLIC_IMAGES = (
-    PublicImage(
+IMAGES = (
+    KnownImage(
         "ami-0deb1a2e12000a3d6",
         "debian-12-amd64-20251112-2294",
         DEBIAN,
@@ -41,7 +43,7 @@ PUBLIC_IMAGES = (
         "/dev/xvda",
         ("/aws/service/debian/release/12/latest/amd64", "/aws/service/debian/release/bookworm/latest/amd64"),
     ),
-    PublicImage(
+    KnownImage(
         "ami-0deb1a2e13000a3d6",
         "debian-13-amd64-20251117-2299",
         DEBIAN,
@@ -49,7 +51,7 @@ PUBLIC_IMAGES = (
         "/dev/xvda",
         ("/aws/service/debian/release/13/latest/amd64", "/aws/service/debian/release/trixie/latest/amd64"),
     ),
-    PublicImage(
+    KnownImage(
         "ami-0b0b24040000a3d64",
         "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-20251022",
         CANONICAL,
@@ -58,6 +60,17 @@ PUBLIC_IMAGES = (
         (_UBUNTU.format("24.04"), _UBUNTU.format("noble")),
         imds_v2=True,
     ),
+    *(
+        KnownImage(
+            ami_id,
+            f"{image.platform}-cluster-{ami_id[-2:]}",
+            "",
+            f"{image.platform} with the packages of the cluster stack",
+            "/dev/xvda",
+        )
+        for ami_id, image in AMIS.items()
+        if image.baked
+    ),
 )
 
 
@@ -65,7 +78,7 @@ PUBLIC_IMAGES = (
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 
-def add_public_images(ec2: Any, account_id: str, region: str) -> None:
+def add_images(ec2: Any, account_id: str, region: str) -> None:
     """Make the images known to this account's EC2 and their parameters to its SSM.
 
     Amazon Linux's are moto's own, and so are its parameters.
@@ -76,18 +89,18 @@ def add_public_images(ec2: Any, account_id: str, region: str) -> None:
         if known["name"].startswith("al2023"):
             ami.imds_support = IMDS_V2
     parameters = ssm_backends[account_id][region]._parameters
-    for number, image in enumerate(PUBLIC_IMAGES, 1):
+    for number, image in enumerate(IMAGES, 1):
         made = datetime(2025, 11, number, tzinfo=timezone.utc)
         ami = ec2.amis[image.ami_id] = Ami(
             ec2,
             image.ami_id,
             name=image.name,
             description=image.description,
-            owner_id=image.owner_id,
-            public=True,
+            owner_id=image.owner_id or account_id,
+            public=bool(image.owner_id),
             virtualization_type="hvm",
             architecture="x86_64",
-            image_location=f"{image.owner_id}/{image.name}",
+            image_location=f"{image.owner_id or account_id}/{image.name}",
             hypervisor="xen",
             root_device_type="ebs",
             root_device_name=image.root_device,

@@ -22,7 +22,7 @@ from moto.sts.models import sts_backends
 from .addresses import AddressBook, reserved
 from .agenda import Agenda
 from .faults import Faults
-from .images import add_public_images
+from .images import add_images
 from .lifecycle import Lifecycle
 from .model import TERMINATED, GroupRule, Instance, Interface, Machines
 from .settings import Settings
@@ -51,7 +51,7 @@ class World:
         self.ec2: Any = ec2_backends[account_id][region]
         self.iam: Any = iam_backends[account_id]["aws"]
         self.sts: Any = sts_backends[account_id]["aws"]
-        add_public_images(self.ec2, account_id, region)
+        add_images(self.ec2, account_id, region)
         self.agenda = Agenda()
         self.faults = Faults(self.note)
         self._on_change = on_change

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import image, toolchain
+from tests.lab.amis import Image
 from tests.lab.errors import LabError
 
 Usage = namedtuple("Usage", "total used free")
@@ -50,7 +51,7 @@ def test_a_full_disk_is_told_with_both_figures(monkeypatch: pytest.MonkeyPatch, 
         toolchain.ensure("python")
     (tmp_path / "cache").mkdir(exist_ok=True)
     with pytest.raises(LabError, match="100 MiB free; the image wants"):
-        image.ensure()
+        image.ensure([Image("debian12")])
 
 
 def test_without_pulumi_and_go_both_remedies_are_named(

@@ -1,0 +1,58 @@
+"""The images that the lab's machines can boot, and their AMI ids.
+
+Beside the platforms' own, each has two that an owner has baked: the same system with the packages of the cluster
+stack installed already, and nothing of a cluster configured. The ids are made up. Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.lab.errors import LabError
+
+SUITES = {"debian12": "bookworm", "debian13": "trixie"}
+"""Platform of the product's → the release that it is."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """The root of a machine: the platform's own, or that with the cluster stack's packages."""
+
+    platform: str
+    baked: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.platform}, baked" if self.baked else self.platform
+
+
+AMIS = {
+    "ami-0deb1a2e12000a3d6": Image("debian12"),
+    "ami-0deb1a2e12ba4ed01": Image("debian12", baked=True),
+    "ami-0deb1a2e12ba4ed02": Image("debian12", baked=True),
+    "ami-0deb1a2e13000a3d6": Image("debian13"),
+    "ami-0deb1a2e13ba4ed01": Image("debian13", baked=True),
+    "ami-0deb1a2e13ba4ed02": Image("debian13", baked=True),
+}
+
+KINDS = ("public", "baked", "baked-2")
+"""What may be asked for: the platform's own newest image, or one of the two that its owner has baked."""
+
+
+def ami_id(platform: str, kind: str) -> str:
+    """The image's id. Raises LabError where either word is none that the lab knows."""
+    if platform not in SUITES:
+        raise LabError(
+            f"platform {platform!r} is none that the lab can boot", f"say {' or '.join(sorted(SUITES))}"
+        )
+    if kind not in KINDS:
+        raise LabError(f"AMI {kind!r} is none of the lab's", f"say {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+    known = [key for key, image in AMIS.items() if image.platform == platform]
+    return known[KINDS.index(kind)]
+
+
+def image_of(ami: str) -> Image:
+    """What a machine with this AMI id boots. Raises LabError where the lab has nothing for it."""
+    try:
+        return AMIS[ami]
+    except KeyError:
+        raise LabError(f"the lab has nothing to boot for {ami}", f"launch one of {', '.join(AMIS)}") from None
