@@ -404,6 +404,51 @@ def bench(
 
 
 @app.command()
+def tokens(
+    name: LabOption = DEFAULT_LAB,
+    wanted: Annotated[
+        str, typer.Option("--tokens", envvar="TOKENS", help="Which tokens in ms, as in '300 1000'; all.")
+    ] = "",
+    crashes: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Losses of power at each token.")] = 4,
+    again: Annotated[
+        bool, typer.Option("--again", envvar="AGAIN", help="Measure anew what build/tokens.json has.")
+    ] = False,
+) -> None:
+    """Measure what several of Corosync's tokens cost and forgive; write build/tokens.json and .svg.
+
+    A run that was interrupted is taken up where it stopped. Exit status 1 where a goal was missed.
+    """
+    from tests.drill import token_report
+    from tests.drill.tokens import TOKENS_MS, Results, missed, run_tokens, tokens_of
+
+    chosen = tokens_of(wanted) or list(TOKENS_MS)
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    pair.wait_until_whole(UP_LIMIT_S)
+    path = BUILD / "tokens.json"
+    results: Results = {}
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    if path.exists() and not again:
+        before = json.loads(path.read_text())
+        keys = ("crashes", "cases", "failed")
+        results = {token: {key: found[key] for key in keys} for token, found in before["tokens"].items()}
+        started = before["machine"]["started"]
+
+    def keep(so_far: Results) -> None:
+        machine = {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
+        save("tokens.json", token_report.report(so_far, machine))
+
+    run_tokens(lab, pair, chosen, crashes, results, say, keep)
+    keep(results)
+    console.print(token_report.table(results))
+    token_report.draw(results, f"the lab, {os.cpu_count()} processors, {started[:10]}", BUILD / "tokens.svg")
+    say("written: build/tokens.json, build/tokens.svg")
+    for words in (lines := missed(results)):
+        say(f"goal missed: {words}")
+    raise typer.Exit(1 if lines else 0)
+
+
+@app.command()
 def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)

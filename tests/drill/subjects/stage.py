@@ -48,7 +48,7 @@ class Stage:
         finally:
             try:
                 if self.current is not self.subjects[0]:
-                    self._revive()
+                    revive(self.lab, self.pair)
                     self.give(self.subjects[0])
             finally:
                 self._disallow()
@@ -77,22 +77,6 @@ class Stage:
         since = time.monotonic()
         time.sleep(seconds)
         return len(self.lab.timeline.read("api", since=since)) * 3600 / seconds
-
-    def _revive(self) -> None:
-        """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
-        asked = ["systemctl", "show", "--property=SystemState"]
-        for instance_id in self.pair.node_ids:
-            began, off_since = time.monotonic(), time.monotonic()
-            while (self.lab.try_in(instance_id, asked) or "").strip() not in BOOTED:
-                now = time.monotonic()
-                if self.lab.state()["nodes"].get(instance_id, {}).get("leader") is not None:
-                    off_since = now
-                if now - off_since > OFF_FOR_GOOD_S:
-                    self.pair.cloud.restore_power(instance_id)
-                    off_since = now
-                if now - began > self.pair.cloud.reach.whole_limit_s:
-                    raise LabError(f"{instance_id} does not come back", "`make down`, then `make up`")
-                time.sleep(0.2)
 
     def _install(self, packages: Sequence[str]) -> None:
         for instance_id in self.pair.node_ids:
@@ -125,3 +109,20 @@ class Stage:
 
     def _run(self, instance_id: str, *words: str) -> None:
         self.lab.run_in(instance_id, words, timeout_s=120)
+
+
+def revive(lab: Lab, pair: Pair) -> None:
+    """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
+    asked = ["systemctl", "show", "--property=SystemState"]
+    for instance_id in pair.node_ids:
+        began, off_since = time.monotonic(), time.monotonic()
+        while (lab.try_in(instance_id, asked) or "").strip() not in BOOTED:
+            now = time.monotonic()
+            if lab.state()["nodes"].get(instance_id, {}).get("leader") is not None:
+                off_since = now
+            if now - off_since > OFF_FOR_GOOD_S:
+                pair.cloud.restore_power(instance_id)
+                off_since = now
+            if now - began > pair.cloud.reach.whole_limit_s:
+                raise LabError(f"{instance_id} does not come back", "`make down`, then `make up`")
+            time.sleep(0.2)

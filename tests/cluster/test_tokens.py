@@ -1,0 +1,56 @@
+"""The tokens' command on the smallest part: it measures, and the pair has its own token again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.drill.pair import Pair
+from tests.drill.subjects.stage import COROSYNC
+from tests.drill.tokens import Case, Results, Tokens, run_tokens
+from tests.lab.lab import Lab
+
+RUNNING = ("corosync-cmapctl", "-g", "runtime.config.totem.token")
+
+
+def running(lab: Lab, pair: Pair) -> list[tuple[str, str]]:
+    """Each node's token as Corosync has it, and its file."""
+    return [
+        (lab.run_in(node, RUNNING).stdout.split()[-1], lab.run_in(node, ["cat", COROSYNC]).stdout)
+        for node in pair.node_ids
+    ]
+
+
+def test_a_short_stall_is_measured_at_another_token(lab: Lab, pair: Pair) -> None:
+    before, holder = running(lab, pair), pair.holder()
+    results: Results = {"2000": {"crashes": [{}], "cases": {}, "failed": []}}
+    kept: list[str] = []
+    seen: list[list[str]] = []
+
+    def look(results: Results) -> None:
+        kept.extend(results["2000"]["cases"])
+        seen.append([token for token, _ in running(lab, pair)])
+
+    # A third of this token is far from what a busy machine makes of it.
+    run_tokens(lab, pair, [2000], 1, results, lambda _: None, look, [Case("hang", 0.3)])
+    assert seen == [["2000", "2000"]]
+    assert kept == ["hang 0.3"]
+    assert results["2000"]["failed"] == []
+    assert results["2000"]["cases"]["hang 0.3"]["moves"] == 0
+    assert results["2000"]["cases"]["hang 0.3"]["outage_s"] > 0.3, "the holder was not still"
+    assert pair.holder() == holder
+    assert running(lab, pair) == before
+
+
+def interrupted_while_another_token_runs(tokens: Tokens) -> None:
+    """Ctrl-C in the middle."""
+    with tokens.ready():
+        tokens.give(3000)
+        raise KeyboardInterrupt
+
+
+def test_an_interruption_gives_the_pair_its_own_token_back(lab: Lab, pair: Pair) -> None:
+    before = running(lab, pair)
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_while_another_token_runs(Tokens(lab, pair, lambda _: None))
+    assert running(lab, pair) == before
+    assert pair.flaws() == []
