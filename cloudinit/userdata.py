@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+import zopfli.gzip
 
 from cloudinit import cib, corosync, slim
 from cloudinit.platforms import platform
@@ -195,9 +195,10 @@ def _settings(commands: Iterable[list[str]]) -> str:
 
 
 def _gzip(content: str) -> bytes:
-    """The same bytes from every Python: some write their system into byte 9, where 255 is "unknown"."""
-    data = gzip.compress(content.encode(), compresslevel=9, mtime=0)
-    return data[:8] + b"\x02\xff" + data[10:]
+    """The same bytes on every machine, without a time stamp: zopfli brings its compressor along, where the zlib
+    under Python's own gzip is another on some systems (zlib-ng), and other bytes replace the nodes.
+    """
+    return bytes(zopfli.gzip.compress(content.encode()))
 
 
 def _too_large(spec: NodeSpec, size: int) -> str:
