@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.conftest import command
 from tests.cluster.hollow import A, Hollow, eventually
 from tests.cluster.test_walls import traces
+from tests.drill.clouds import lab_pair
+from tests.drill.pair import Pair
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
@@ -23,6 +26,7 @@ from tests.lab.process import run
 
 CYCLES = int(os.environ.get("EC2VIP_CYCLES", "2"))
 """Twenty (`EC2VIP_CYCLES=20`) also compare free disk and memory: on a machine that has nothing else to do."""
+MANY = CYCLES >= 20
 SLACK_BYTES = 64 << 20
 NAME = "life-tests"
 
@@ -120,8 +124,31 @@ def test_up_and_down_again_and_again_leave_nothing(spare: Lab) -> None:
     before = free()
     for _ in range(CYCLES):
         cycle()
-    if CYCLES >= 20:
+    if MANY:
         eventually(lambda: all(now > then - SLACK_BYTES for now, then in zip(free(), before, strict=True)))
+
+
+def test_a_second_pair_comes_and_goes_beside_the_first(
+    lab: Lab, pair: Pair, spare: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the user's commands, with guests: both serve the same VIP, each its own client; nothing stays."""
+    monkeypatch.setenv("AMI", "baked")
+    before: list[tuple[int, int]] = []
+    for number in range(CYCLES if MANY else 1):
+        made = command("up", lab=NAME)
+        assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
+        assert lab_pair(spare).answers()
+        assert pair.flaws() == []
+        ended = command("down", lab=NAME)
+        assert ended.returncode == 0, ended.stderr
+        assert traces(NAME) == []
+        assert pair.flaws() == []
+        before.append(free())
+        disk, memory = ((now - then) / (1 << 20) for now, then in zip(before[-1], before[0], strict=True))
+        took = made.stderr.split("up after ")[1].splitlines()[0]
+        print(f"cycle {number + 1}: {took}; since the first: disk {disk:+.1f} MiB, memory {memory:+.1f} MiB")
+    if MANY:
+        eventually(lambda: all(now > then - SLACK_BYTES for now, then in zip(free(), before[0], strict=True)))
 
 
 def test_a_command_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:

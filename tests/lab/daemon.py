@@ -36,8 +36,13 @@ API_NAMES = tuple(f"{service}.{REGION}.amazonaws.com" for service in ("ec2", "ss
 MIRROR_NAME = "mirror.lab.internal"
 
 
-def spawn(name: str, log: Path, *, hollow: bool = False) -> subprocess.Popen[bytes]:
-    """Start the lab's process behind its walls, detached from the caller. Its child is process 1 inside."""
+def spawn(
+    name: str, log: Path, *, hollow: bool = False, module: str = "tests.lab.daemon"
+) -> subprocess.Popen[bytes]:
+    """Start the lab's process behind its walls, detached from the caller.
+
+    Its child is process 1 inside and runs this module, or another that takes the same arguments.
+    """
     with log.open("ab") as output:
         return subprocess.Popen(
             [
@@ -50,7 +55,7 @@ def spawn(name: str, log: Path, *, hollow: bool = False) -> subprocess.Popen[byt
                     "--mount-proc",
                     "--propagation=private",
                 ),
-                *(sys.executable, "-m", "tests.lab.daemon", name),
+                *(sys.executable, "-m", module, name),
                 *(["hollow"] if hollow else []),
             ],
             cwd=PROJECT,
