@@ -78,6 +78,11 @@ UNKNOWN_LIMIT = 6
 LOST_HOLD = 3600.0  # a VIP that was taken is not taken back within the same membership
 KEYS_MARGIN = 300.0  # IMDS has new credentials five minutes before the old ones end
 
+# Far below the cluster's stickiness: it only decides where two nodes have the VIP.
+PREFERENCE = 100
+PREFER_AFTER = 1  # seconds; the VIP is up by then
+PREFER = 'sleep "$1"; exec cibadmin --modify --allow-create --scope constraints --xml-text "$2"'
+
 IMDS_ADDRESS = ("169.254.169.254", 80)
 QUORUMTOOL = "/usr/sbin/corosync-quorumtool"
 
@@ -414,6 +419,25 @@ def bounded(work: Callable[[], tuple[int, bytes]], seconds: float) -> tuple[int,
     return results[-1]
 
 
+def prefer(environ: Mapping[str, str]) -> None:
+    """Tell the cluster, in the background, that this node took the VIP last.
+
+    A holder that stood still for longer than the token wakes believing it has the VIP still, and the halves meet
+    with two holders. This constraint makes the right one stay; it is the cluster's newest configuration, so that
+    it wins over the woken half's. Not at once, for Pacemaker would work its transition out anew in the middle.
+    """
+    resource, node = environ.get("OCF_RESOURCE_INSTANCE"), environ.get("OCF_RESKEY_CRM_meta_on_node")
+    if not resource or not node:
+        return
+    place = f'<rsc_location id="{resource}-taker" rsc="{resource}" node="{node}" score="{PREFERENCE}"/>'
+    words = ["sh", "-c", PREFER, "sh", str(PREFER_AFTER), place]
+    null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    try:
+        os.posix_spawn("/bin/sh", words, dict(os.environ), file_actions=null)
+    except OSError as error:
+        log("WARNING", f"cannot tell the cluster who took the VIP: {error}")
+
+
 class Record:
     """What a node keeps from call to call, in a file of root's on a tmpfs: a reboot forgets it.
 
@@ -663,7 +687,11 @@ def run(action: str, environ: Mapping[str, str], imds: tuple[str, int]) -> int:
     if action == "monitor":
         return agent.monitor()
     preload()
-    return agent.stop() if action == "stop" else agent.start(planned=action == "migrate_from")
+    if action == "stop":
+        return agent.stop()
+    code = agent.start(planned=action == "migrate_from")
+    prefer(environ)
+    return code
 
 
 def meta_data() -> str:

@@ -16,7 +16,7 @@ from tests.lab.paths import cache_dir
 
 STAYED, MOVED, PING_PONG = "stayed", "moved once", "moved more than once"
 COLORS = {STAYED: "#6aa84f", MOVED: "#e08a3c", PING_PONG: "#c0392b"}
-MARKERS = {"hang": "o", "stall": "s", "starved": "^"}
+MARKERS = {"stall": "o", "starved": "^"}
 
 
 def report(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _stalls(axis: Any, row: int, token_ms: int, cases: dict[str, Any]) -> None:
         for factor in FACTORS:
             if outcome := cases.get(Case(kind, factor).name):
                 color = COLORS[verdict(outcome["moves"])]
-                height = row + (place - 1) * 0.22
+                height = row + (place - 0.5) * 0.3
                 axis.scatter(
                     factor * token_ms / 1000, height, marker=MARKERS[kind], color=color, s=32, zorder=3
                 )
@@ -138,5 +138,5 @@ def _legend(figure: Any) -> None:
     handles = [Line2D([], [], marker="o", linestyle="", color=color) for color in COLORS.values()]
     handles += [Line2D([], [], marker=mark, linestyle="", color="#444444") for mark in MARKERS.values()]
     labels = [f"the VIP {words}" for words in COLORS]
-    labels += ["the machine stands still", "its processes do", "starved of its processor"]
+    labels += ["the holder stands still", "it is starved of its processor"]
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)

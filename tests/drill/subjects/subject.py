@@ -98,7 +98,7 @@ def configuration(cib: str) -> str:
     if status is not None:
         status.clear()
     for constraint in root.findall("./configuration/constraints/*"):
-        if constraint.get("id", "").startswith("cli-"):
+        if constraint.get("id", "").startswith("cli-") or constraint.get("id", "").endswith("-taker"):
             root.find("./configuration/constraints").remove(constraint)  # type: ignore[union-attr]
     return ElementTree.tostring(root, encoding="unicode")
 

@@ -243,3 +243,30 @@ def test_migrate_from_assigns_and_migrate_to_does_nothing(a: Node, b: Node) -> N
     assert b.api.calls == ["AssignPrivateIpAddresses"]
     assert a.act("stop").code == ec2vip.SUCCESS
     assert a.api.owners() == ["eni-b"]
+
+
+def test_the_cluster_learns_who_took_it_last_in_the_background(
+    a: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawned: list[list[str]] = []
+    monkeypatch.setattr(
+        ec2vip.os, "posix_spawn", lambda path, words, env, file_actions: spawned.append(words)
+    )
+    a.act("start", CRM_meta_on_node="ec2vip-a")
+    (words,) = spawned
+    assert words[-1] == '<rsc_location id="vip-ec2-taker" rsc="vip-ec2" node="ec2vip-a" score="100"/>'
+    assert words[2].startswith("sleep"), "Pacemaker would work its transition out anew in the middle"
+
+
+def test_a_start_that_fails_tells_the_cluster_nothing(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.posix_spawn", lambda *_, **__: pytest.fail("spawned"))
+    a.api.faults["AssignPrivateIpAddresses"] = [DENIED]
+    assert a.act("start", CRM_meta_on_node="ec2vip-a").code == ec2vip.ERR_PERM
+
+
+def test_a_start_succeeds_though_the_cluster_cannot_be_told(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no processes left")
+
+    monkeypatch.setattr("os.posix_spawn", fail)
+    assert a.act("start", CRM_meta_on_node="ec2vip-a").code == ec2vip.SUCCESS
