@@ -249,9 +249,7 @@ def test_the_cluster_learns_who_took_it_last_in_the_background(
     a: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spawned: list[list[str]] = []
-    monkeypatch.setattr(
-        ec2vip.os, "posix_spawn", lambda path, words, env, file_actions: spawned.append(words)
-    )
+    monkeypatch.setattr("os.posix_spawn", lambda path, words, env, file_actions: spawned.append(words))
     a.act("start", CRM_meta_on_node="ec2vip-a")
     (words,) = spawned
     assert words[-1] == '<rsc_location id="vip-ec2-taker" rsc="vip-ec2" node="ec2vip-a" score="100"/>'
