@@ -7,6 +7,7 @@ import pytest
 from tests.drill.pair import Pair
 from tests.drill.subjects.stage import COROSYNC
 from tests.drill.tokens import Case, Results, Tokens, run_tokens
+from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
 RUNNING = ("corosync-cmapctl", "-g", "runtime.config.totem.token")
@@ -42,8 +43,13 @@ def test_a_short_stall_is_measured_at_another_token(lab: Lab, pair: Pair) -> Non
 
 
 def interrupted_while_another_token_runs(tokens: Tokens) -> None:
-    """Ctrl-C in the middle."""
+    """Ctrl-C in the middle; a second run is refused until then."""
     with tokens.ready():
+        with (
+            pytest.raises(LabError, match="another `make tokens` is at work"),
+            Tokens(tokens.lab, tokens.pair, tokens.progress).ready(),
+        ):
+            pytest.fail("two at once")
         tokens.give(3000)
         raise KeyboardInterrupt
 

@@ -7,6 +7,7 @@ runs; at the end, and at Ctrl-C, it has its own again.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import re
 import subprocess
 import time
@@ -24,6 +25,7 @@ from tests.drill.subjects.stage import COROSYNC, revive
 from tests.lab.errors import LabError
 from tests.lab.faults import Fault, Faults
 from tests.lab.lab import Lab
+from tests.lab.snapshot import end_faults
 from tests.lab.timeline import Event
 
 TOKENS_MS = (200, 300, 500, 1000, 3000)
@@ -168,9 +170,23 @@ class Tokens:
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[None]:
-        """After the block the pair has its own token again; a run that was killed is made up for first."""
+        """After the block the pair has its own token again; a run that was killed is made up for first.
+
+        Raises LabError where another run is at work on this lab.
+        """
+        with (self.lab.folder / "tokens.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LabError("another `make tokens` is at work on this lab", "wait for its end") from None
+            with self._own_again():
+                yield
+
+    @contextlib.contextmanager
+    def _own_again(self) -> Iterator[None]:
         if self._kept.exists():
             self.progress("putting back what a run before this one left")
+            end_faults(self.lab, self.pair.node_ids)
             self._put_back()
         own = self.lab.run_in(self.pair.node_ids[0], ["cat", COROSYNC]).stdout
         self._kept.write_text(own)
