@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -IS
 """OCF resource agent: which node's network interface a VPC delivers a floating private IP (the VIP) to.
 
-It owns the EC2 side, a secondary address of one interface; IPaddr2, after it in the group, the OS side.
-EC2 gives an address to one interface at a time and moves it in one step: EC2 is the arbiter.
+It owns the EC2 side, a secondary address of one interface; IPaddr2, on the same node, the OS side. EC2 gives an
+address to one interface at a time and moves it in one step: EC2 is the arbiter.
 
 start assigns with AllowReassignment: one call, nothing asked before or after it. IMDS follows in a second
 to a minute (aws/amazon-vpc-cni-k8s#1872, #1975). After a refusal the API is asked who has the VIP: if this
@@ -20,7 +20,7 @@ from an address not its own (source/destination check). When the cluster's halve
 and restarts the resource; stop cannot take the VIP from the peer.
 
 stop unassigns from this interface only. If the API refuses or cannot be reached it logs that and succeeds:
-IPaddr2 has stopped before it, so nothing answers here; the peer's start takes the VIP whether or not it was
+IPaddr2 stops with it, so nothing answers here; the peer's start takes the VIP whether or not it was
 given back; a failed stop (on-fail=block) would keep it dark until a person comes.
 
 No ping-pong: nodes that do not see each other both start, and the last call wins. The loser's monitor says
@@ -30,7 +30,14 @@ that taker in that same ring. One partition, one move. It is lifted when the rin
 again, then died), when the taker has not the VIP any more, by `pcs resource cleanup`, by a migration, and
 after LOST_HOLD: the taker may have died unseen in that partition, and the VIP must not stay dark for that.
 
-migrate_to does nothing and migrate_from assigns: with allow-migrate a planned move is one call.
+A planned move is one call: migrate_from, on the peer, takes the VIP, and migrate_to has only noted on the old
+holder that its stop, which follows, need not ask EC2. Where the peer never took it, that stop leaves the VIP
+assigned to a node that does not answer for it, as a stop without the API does, and the next start, wherever
+that is, moves it. The note is good for HANDOVER_TIME, and a start or a monitor that finds the VIP here ends it.
+
+A wrong clock makes EC2 refuse what it signs. Such a refusal came over TLS and tells the time: the call is signed
+once more by that, and how far off the clock was is kept for the next. How long credentials last is told by IMDS's
+own clock, against which their end is set, and counted on the monotonic one.
 
 -I: a clean environment; -S: `site` is wanted with botocore only. IMDS is read over a bare socket (importing
 http.client takes as long as the rest of monitor); EC2 over http.client and ssl with the system's trust
@@ -61,7 +68,14 @@ ERR_INSTALLED, ERR_CONFIGURED, NOT_RUNNING = range(5, 8)
 
 # Seconds. An action ends within its bound and LOAD_TIME, far below the operation's 60 s: the failure is then
 # the agent's own answer, with a reason, and recovery goes on.
-BOUND = {"start": 20.0, "migrate_from": 20.0, "stop": 12.0, "monitor": 12.0, "validate-all": 5.0}
+BOUND = {
+    "start": 20.0,
+    "migrate_from": 20.0,
+    "stop": 12.0,
+    "monitor": 12.0,
+    "validate-all": 5.0,
+    "migrate_to": 5.0,
+}
 LOAD_TIME = 2.0  # the interpreter and its imports on a busy node
 IMDS_SHARE = 4.0  # of a bound, at most
 IMDS_TIMEOUT = 1.0  # one exchange; a healthy IMDS takes milliseconds
@@ -77,6 +91,10 @@ SETTLE_TIME = 15.0  # so long after a start EC2's own "absent" may be "eventual 
 UNKNOWN_LIMIT = 6
 LOST_HOLD = 3600.0  # a VIP that was taken is not taken back within the same membership
 KEYS_MARGIN = 300.0  # IMDS has new credentials five minutes before the old ones end
+HANDOVER_TIME = 30.0  # from migrate_to to stop: the peer's migrate_from, and what the cluster takes around it
+# EC2 takes what was signed within five minutes of its own time. An answer's date that is no further off than the
+# less is not why it refused; one that is further off than the more is no clock's error that could be trusted.
+SKEW_MIN, SKEW_MAX = 60.0, 86400.0
 
 # Far below the cluster's stickiness: it only decides where two nodes have the VIP.
 PREFERENCE = 100
@@ -108,17 +126,14 @@ TRANSIENT = "RequestLimitExceeded Throttling ThrottlingException InternalError U
 TRANSIENT += " InvalidNetworkInterfaceID.NotFound"
 ROLE = "allow the action to the instance's role"
 CLOCK = "check the node's clock (chronyc tracking) and the instance's role"
+UNTIMELY = "AuthFailure RequestExpired SignatureDoesNotMatch InvalidClientTokenId ExpiredToken"
 OTHER = "set ec2_vip to an unused address of the subnet"
 # EC2's code, a piece of its message, ours, a remedy. Pacemaker goes on to the other node after ERR_PERM and
 # ERR_ARGS, and gives up after ERR_CONFIGURED.
 REFUSALS = (
     ("UnauthorizedOperation", "", ERR_PERM, ROLE),
     ("AccessDenied", "", ERR_PERM, ROLE),
-    ("AuthFailure", "", ERR_PERM, CLOCK),
-    ("RequestExpired", "", ERR_PERM, CLOCK),
-    ("SignatureDoesNotMatch", "", ERR_PERM, CLOCK),
-    ("InvalidClientTokenId", "", ERR_PERM, CLOCK),
-    ("ExpiredToken", "", ERR_PERM, CLOCK),
+    *((name, "", ERR_PERM, CLOCK) for name in UNTIMELY.split()),
     ("PrivateIpAddressLimitExceeded", "", ERR_ARGS, "unassign another or take a larger instance type"),
     ("InvalidParameterValue", "secondary-addresses", ERR_CONFIGURED, f"another's primary address; {OTHER}"),
     ("InvalidParameterValue", "move is not allowed", ERR_ARGS, "unassign it from its interface"),
@@ -185,7 +200,7 @@ class Metadata:
 
     def __init__(self, deadline: Deadline, interface: str, address: tuple[str, int]) -> None:
         self.deadline, self.interface, self.address = deadline, interface, address
-        self.token = self.path = ""
+        self.token = self.path = self.date = ""
 
     def addresses(self) -> list[str]:
         """The private IPv4 addresses that EC2 delivers to the interface, the primary first."""
@@ -205,15 +220,24 @@ class Metadata:
             "domain": self._get("services/domain"),
         }
 
-    def credentials(self) -> dict[str, str]:
-        """The role's AccessKeyId, SecretAccessKey, Token, Expiration. Raises AgentError if there is none."""
+    def credentials(self) -> tuple[dict[str, str], float]:
+        """The role's AccessKeyId, SecretAccessKey and Token, and for how many seconds they are good.
+
+        Raises AgentError if the instance has no role.
+        """
+        from datetime import datetime, timezone
+        from email.utils import parsedate_to_datetime
+
         try:
             role = self._get("iam/security-credentials/").split()[0]
             answer = json.loads(self._get(f"iam/security-credentials/{role}"))
-            return {name: answer[name] for name in ("AccessKeyId", "SecretAccessKey", "Token", "Expiration")}
+            keys = {name: answer[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")}
+            now = parsedate_to_datetime(self.date) if self.date else datetime.now(timezone.utc)
+            end = datetime.fromisoformat(answer["Expiration"].replace("Z", "+00:00"))
+            return keys, (end - now).total_seconds()
         except NoItemError:
             raise AgentError("the instance has no role; attach an instance profile", ERR_PERM) from None
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UnansweredError(f"IMDS gave no usable credentials: {error!r}") from None
 
     def _of_interface(self, item: str) -> str:
@@ -254,6 +278,7 @@ class Metadata:
                 head, _, body = answer.partition(b"\r\n\r\n")
                 stated = head.lower().partition(b"\r\ncontent-length:")[2].split()
                 size = int(stated[0]) if stated else -1
+        self.date = head.partition(b"\r\nDate: ")[2].partition(b"\r\n")[0].decode()
         status = head.split()[1:2]
         if status == [b"404"]:
             raise NoItemError(f"IMDS has no {item}")
@@ -269,12 +294,11 @@ class Ec2:
     by the table REFUSALS.
     """
 
-    def __init__(
-        self, me: Mapping[str, str], keys: Mapping[str, str], deadline: Deadline, given: Mapping[str, str]
-    ) -> None:
-        self.me, self.deadline, self.timeout = me, deadline, float(given["api_timeout"])
-        self.region = given["region"] or me["region"]
-        self.endpoint = given["endpoint"].rstrip("/") or f"https://ec2.{self.region}.{me['domain']}"
+    def __init__(self, record: Record, deadline: Deadline, given: Mapping[str, str]) -> None:
+        self.record, self.me, keys = record, record.identity, record.credentials
+        self.deadline, self.timeout = deadline, float(given["api_timeout"])
+        self.region = given["region"] or self.me["region"]
+        self.endpoint = given["endpoint"].rstrip("/") or f"https://ec2.{self.region}.{self.me['domain']}"
         # The names that botocore's signer reads.
         self.access_key, self.secret_key = keys["AccessKeyId"], keys["SecretAccessKey"]
         self.token = keys["Token"]
@@ -321,7 +345,7 @@ class Ec2:
                 log("WARNING", f"{error}; trying again")
                 pause = min(2 * pause, API_PAUSE_MAX)
 
-    def _attempt(self, action: str, query: Mapping[str, str]) -> Element:
+    def _attempt(self, action: str, query: Mapping[str, str], last: bool = False) -> Element:
         from http.client import HTTPException, HTTPSConnection
         from urllib.parse import urlencode
 
@@ -329,17 +353,17 @@ class Ec2:
         body = urlencode({"Action": action, "Version": "2016-11-15", **query}).encode()
         headers = self._signed(body)
 
-        def exchange() -> tuple[int, bytes]:
+        def exchange() -> tuple[int, bytes, str]:
             link = HTTPSConnection(self.endpoint[8:], timeout=seconds)
             try:
                 link.request("POST", "/", body, headers)
                 answer = link.getresponse()
-                return answer.status, answer.read()
+                return answer.status, answer.read(), answer.getheader("Date", "")
             finally:
                 link.close()
 
         try:
-            status, text = bounded(exchange, seconds)
+            status, text, date = bounded(exchange, seconds)
         except (OSError, HTTPException) as error:
             raise UnansweredError(f"{action}: no answer from {self.endpoint}: {error!r}") from None
         from xml.etree.ElementTree import ParseError, fromstring
@@ -355,14 +379,43 @@ class Ec2:
         reason = f"{action} on {self.me['eni']}: {status} {name}: {message[:300]}"
         if not 400 <= status < 500 or name in TRANSIENT.split():
             raise UnansweredError(reason)
+        if name in UNTIMELY.split() and not last and self._corrected(date):
+            log(
+                "WARNING",
+                f"{reason}; this clock is {-self.record.skew:.0f} s ahead of EC2's: signing by EC2's",
+            )
+            return self._attempt(action, query, last=True)
         code, remedy = next(row[2:] for row in REFUSALS if row[0] in ("", name) and row[1] in message)
         raise RefusedError(f"{reason}; {remedy}", code)
 
+    def _corrected(self, date: str) -> bool:
+        """Go by the time that an answer tells; False if it was signed by that time already."""
+        from email.utils import parsedate_to_datetime
+
+        try:
+            skew = parsedate_to_datetime(date).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
+            return False
+        if abs(skew - self.record.skew) < SKEW_MIN or abs(skew) > SKEW_MAX:
+            return False
+        self.record.skew = skew
+        return True
+
     def _signed(self, body: bytes) -> dict[str, str]:
         sign, request_type = signer()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + self.record.skew))
+
+        class Signer(sign):  # type: ignore[misc, valid-type]
+            def canonical_request(self, request: AWSRequest) -> str:
+                # All that comes after it takes the time from here.
+                request.context["timestamp"] = stamp
+                del request.headers["X-Amz-Date"]
+                request.headers["X-Amz-Date"] = stamp
+                return str(super().canonical_request(request))
+
         form = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
         request = request_type("POST", f"{self.endpoint}/", form, body)
-        sign(self, "ec2", self.region).add_auth(request)  # type: ignore[arg-type]
+        Signer(self, "ec2", self.region).add_auth(request)
         return dict(request.headers.items())
 
 
@@ -373,6 +426,8 @@ def signer() -> tuple[type[SigV4Auth], type[AWSRequest]]:
 
         site.main()  # what -S left out
     try:
+        # urllib3 would take it in place of ssl: 25 ms, and nothing is sent by urllib3.
+        sys.modules.setdefault("OpenSSL", None)  # type: ignore[arg-type]
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
     except Exception as error:  # a broken one raises whatever it likes
@@ -396,14 +451,14 @@ def preload() -> None:
     threading.Thread(target=load, daemon=True).start()
 
 
-def bounded(work: Callable[[], tuple[int, bytes]], seconds: float) -> tuple[int, bytes]:
+def bounded(work: Callable[[], tuple[int, bytes, str]], seconds: float) -> tuple[int, bytes, str]:
     """What work() returns or raises, or TimeoutError after `seconds`.
 
     In a thread, for a name look-up knows no time-out and a peer that trickles outlasts a socket's.
     """
     import threading
 
-    results: list[tuple[int, bytes] | Exception] = [TimeoutError(f"nothing within {seconds:.1f} s")]
+    results: list[tuple[int, bytes, str] | Exception] = [TimeoutError(f"nothing within {seconds:.1f} s")]
 
     def run() -> None:
         try:
@@ -447,12 +502,15 @@ class Record:
     def __init__(self, path: str, vip: str) -> None:
         self.vip = vip
         self.held = False  # start was accepted, or the API said so, and no stop since
+        self.handed = 0.0  # when migrate_to left the VIP to the peer; 0: it did not
         self.since = 0.0  # when start was accepted (time.monotonic: the same clock for all processes)
         self.unknown = 0  # monitors in a row without an answer
         self.lost = ["", ""]  # the interface that took the VIP, and Corosync's ring then
         self.lost_at = 0.0
         self.identity: dict[str, str] = {}
         self.credentials: dict[str, str] = {}
+        self.expiry = 0.0  # when they end (time.monotonic)
+        self.skew = 0.0  # seconds that EC2's clock is ahead of this node's
         kept, self._saved = vars(self).copy(), ""
         self._path = path
         try:
@@ -482,8 +540,7 @@ class Record:
 
     def keys_last(self, seconds: float) -> bool:
         """Whether the kept credentials will be good in `seconds` from now."""
-        then = time.gmtime(time.time() + seconds)
-        return self.credentials.get("Expiration", "") > time.strftime("%Y-%m-%dT%H:%M:%SZ", then)
+        return time.monotonic() + seconds < self.expiry
 
 
 def ring_id() -> str:
@@ -504,7 +561,7 @@ class Agent:
         self,
         vip: str,
         imds: Metadata,
-        connect: Callable[[Mapping[str, str], Mapping[str, str]], Ec2],
+        connect: Callable[[Record], Ec2],
         record: Record,
         ring: Callable[[], str] = ring_id,
         probe: bool = False,
@@ -512,8 +569,17 @@ class Agent:
         self.vip, self.imds, self.connect = vip, imds, connect
         self.record, self.ring, self.probe = record, ring, probe
 
+    def act(self, action: str) -> int:
+        """Carry out an action, and keep what is known after it."""
+        steps = {"start": self.start, "migrate_from": lambda: self.start(planned=True), "stop": self.stop}
+        try:
+            return {**steps, "monitor": self.monitor, "migrate_to": self.hand_over}[action]()
+        finally:
+            self.record.save()
+
     def start(self, planned: bool = False) -> int:
         """Have EC2 deliver the VIP here; if not planned, not by taking it back."""
+        self.record.handed = 0.0
         ec2, eni = self._ec2()
         self.check(self.record.identity)
         if not planned:
@@ -526,15 +592,24 @@ class Agent:
                 raise
         self.record.held, self.record.since = True, time.monotonic()
         self.record.unknown, self.record.lost = 0, ["", ""]
-        self.record.save()
         log("INFO", f"{self.vip} assigned to {eni}")
+        return SUCCESS
+
+    def hand_over(self) -> int:
+        """Leave the VIP to the peer, whose migrate_from is next; the stop after that has nothing to give back."""
+        self.record.handed = time.monotonic()
         return SUCCESS
 
     def stop(self) -> int:
         """Have EC2 stop delivering the VIP here, or leave that to the next start."""
+        record, handed = self.record, self.record.handed
+        record.held, record.unknown, record.handed = False, 0, 0.0
+        if handed and time.monotonic() - handed < HANDOVER_TIME:
+            log("INFO", f"{self.vip} was handed over; nothing to give back")
+            return SUCCESS
         try:
             ec2, eni = self._ec2()
-            if self.vip != self.record.identity["primary"]:
+            if self.vip != record.identity["primary"]:
                 try:
                     ec2.unassign(self.vip)
                 except RefusedError as refusal:
@@ -543,8 +618,6 @@ class Agent:
                 log("INFO", f"{self.vip} is not on {eni} any more")
         except AgentError as error:
             log("ERR", f"{self.vip} may still be assigned here; the next start moves it: {error}")
-        self.record.held, self.record.unknown = False, 0
-        self.record.save()
         return SUCCESS
 
     def monitor(self) -> int:
@@ -573,17 +646,15 @@ class Agent:
             log("WARNING", f"{self.vip} has gone from {eni} to {owner or 'nobody'}")
             record.lost, record.lost_at = [owner, self.ring() if owner else ""], time.monotonic()
         record.held, record.unknown = False, 0
-        record.save()
         return NOT_RUNNING
 
     def _held(self) -> int:
-        self.record.held, self.record.unknown = True, 0
+        self.record.held, self.record.unknown, self.record.handed = True, 0, 0.0
         try:
             if not self.record.keys_last(KEYS_MARGIN):
                 self._ec2()
         except AgentError as error:
             log("WARNING", f"no new credentials to keep: {error}")
-        self.record.save()
         return SUCCESS
 
     def _unconfirmed(self, listed: bool | None, error: AgentError) -> int:
@@ -637,11 +708,12 @@ class Agent:
     def _ec2(self) -> tuple[Ec2, str]:
         record = self.record
         try:
-            record.identity, record.credentials = self.imds.identity(), self.imds.credentials()
+            record.identity, (record.credentials, good) = self.imds.identity(), self.imds.credentials()
+            record.expiry = time.monotonic() + good
         except UnansweredError:
             if not record.keys_last(0):
                 raise
-        return self.connect(record.identity, record.credentials), record.identity["eni"]
+        return self.connect(record), record.identity["eni"]
 
 
 def is_ipv4(text: str) -> bool:
@@ -671,26 +743,22 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 def run(action: str, environ: Mapping[str, str], imds: tuple[str, int]) -> int:
     """Carry out an action on this node; an OCF code. Raises AgentError."""
     given = settings(environ)
-    if action == "migrate_to":
-        return SUCCESS
     deadline = Deadline(BOUND[action])
     name = environ.get("OCF_RESOURCE_INSTANCE", "default").replace("/", "_")
     agent = Agent(
         given["ec2_vip"],
         Metadata(Deadline(min(IMDS_SHARE, BOUND[action])), given["interface"], imds),
-        lambda me, keys: Ec2(me, keys, deadline, given),
+        lambda record: Ec2(record, deadline, given),
         Record(f"{environ.get('HA_RSCTMP') or '/run/resource-agents'}/ec2vip-{name}.json", given["ec2_vip"]),
         probe=environ.get("OCF_RESKEY_CRM_meta_interval") == "0",
     )
     if action == "validate-all":
         return agent.validate()
-    if action == "monitor":
-        return agent.monitor()
-    preload()
-    if action == "stop":
-        return agent.stop()
-    code = agent.start(planned=action == "migrate_from")
-    prefer(environ)
+    if action not in ("monitor", "migrate_to"):
+        preload()
+    code = agent.act(action)
+    if action in ("start", "migrate_from"):
+        prefer(environ)
     return code
 
 
@@ -701,7 +769,7 @@ def meta_data() -> str:
 <resource-agent name="ec2vip" version="1.0">
 <version>1.1</version>
 <longdesc lang="en">Holds a floating private IPv4 address as a secondary address of this EC2 instance's
-network interface. IPaddr2, after it in a group, holds the same address in the OS.</longdesc>
+network interface. IPaddr2, on the same node, holds the same address in the OS.</longdesc>
 <shortdesc lang="en">Floating private IP on EC2</shortdesc>
 <parameters>
 """

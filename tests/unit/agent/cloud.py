@@ -13,12 +13,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
 import trustme
+
+from tests.lab.emulator import signing
+from tests.lab.emulator.http import Request
 
 VIP = "10.0.250.18"
 LONGER = "10.0.250.185"  # holds the VIP's text, and is another address
@@ -59,6 +63,12 @@ class Api:
     trickle: bool = False  # one byte at a time, without end
     silent: threading.Event | None = None  # answer nothing until it is set
     refuses_own: bool = False  # a second assign to the same interface is an error
+    ahead: float = 0.0  # seconds that EC2's clock is ahead of the node's
+    untimely: str = "RequestExpired"  # what it says to a time stamp that is not its own time
+
+    def now(self) -> float:
+        """EC2's time of day."""
+        return time.time() + self.ahead
 
     def answer(self, query: dict[str, str]) -> tuple[int, str]:
         action = query["Action"]
@@ -167,6 +177,7 @@ class Imds:
     statuses: dict[str, list[int]] = field(default_factory=dict)  # by the end of the path; the last one stays
     delay: dict[str, float] = field(default_factory=dict)  # seconds, by the end of the path
     bodies: dict[str, bytes] = field(default_factory=dict)  # instead of the right one, by the end of the path
+    ahead: float = 0.0  # seconds that IMDS's clock is ahead of the node's
     token_uses: int = 10**9  # a token is good for so many requests
     tokens: int = 0
     asked: list[str] = field(default_factory=list)
@@ -278,6 +289,9 @@ def metadata_service(imds: Imds) -> Iterator[tuple[str, int]]:
             cut = bool(imds.cut) and self.path.endswith(imds.cut)
             self.reply(*imds.answer(self.command, self.path, headers), imds.trickle, cut)
 
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return formatdate(time.time() + imds.ahead, usegmt=True)
+
         do_PUT = do_GET  # noqa: N815
 
     with serve(Handler) as port:
@@ -297,10 +311,29 @@ def ec2_api(api: Api, folder: Path, name: str = "localhost") -> Iterator[tuple[s
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             api.authorizations.append(self.headers.get("Authorization", ""))
-            status, text = api.answer(dict(parse_qsl(body, keep_blank_values=True)))
+            query = dict(parse_qsl(body, keep_blank_values=True))
+            status, text = self.refusal(body.encode(), query["Action"]) or api.answer(query)
             if api.silent:
                 api.silent.wait(30)
             self.reply(status, text.encode() if api.raw is None else api.raw, api.trickle)
+
+        def refusal(self, body: bytes, action: str) -> tuple[int, str] | None:
+            """As the lab's emulator judges: the signature must hold, and its time be EC2's to five minutes."""
+            request = Request("POST", self.path, self.headers, body, "127.0.0.1", "https", lambda _: None)
+            signature, stamp = signing.read(request), signing.signed_at(request)
+            assert signature is not None
+            assert stamp is not None
+            if not signing.holds(signature, request, KEYS["SecretAccessKey"]):
+                return error(
+                    403, "SignatureDoesNotMatch", "The request signature we calculated does not match"
+                )
+            if abs(stamp - api.now()) > 300:
+                api.calls.append(action)
+                return error(400, api.untimely, "Request has expired.")
+            return None
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return formatdate(api.now(), usegmt=True)
 
     def wrap(server: _Server) -> None:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

@@ -25,12 +25,12 @@ def test_the_request_is_signed_for_ec2_in_the_nodes_region(a: Node) -> None:
 
 
 def test_the_endpoint_is_by_default_the_regions_own() -> None:
-    me = {"eni": "eni-a", "region": "cn-north-1", "domain": "amazonaws.com.cn"}
-    keys = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c"}
+    record = ec2vip.Record("/nonexistent", VIP)
+    record.identity = {"eni": "eni-a", "region": "cn-north-1", "domain": "amazonaws.com.cn"}
+    record.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c"}
     given = {"api_timeout": "5", "endpoint": "", "region": ""}
-    assert (
-        ec2vip.Ec2(me, keys, ec2vip.Deadline(1), given).endpoint == "https://ec2.cn-north-1.amazonaws.com.cn"
-    )
+    made = ec2vip.Ec2(record, ec2vip.Deadline(1), given)
+    assert made.endpoint == "https://ec2.cn-north-1.amazonaws.com.cn"
 
 
 def test_a_start_takes_the_vip_from_the_peer(a: Node, b: Node) -> None:
@@ -233,16 +233,6 @@ def test_a_bad_parameter_is_named_with_its_rule(a: Node, action: str, name: str,
     assert f"{name} {value!r} is not" in result.reason
     assert "set it" in result.reason
     assert not a.api.calls
-
-
-def test_migrate_from_assigns_and_migrate_to_does_nothing(a: Node, b: Node) -> None:
-    a.act("start")
-    assert a.act("migrate_to").code == ec2vip.SUCCESS
-    assert (a.api.calls, a.imds.asked) == ([], [])
-    assert b.act("migrate_from").code == ec2vip.SUCCESS
-    assert b.api.calls == ["AssignPrivateIpAddresses"]
-    assert a.act("stop").code == ec2vip.SUCCESS
-    assert a.api.owners() == ["eni-b"]
 
 
 def test_the_cluster_learns_who_took_it_last_in_the_background(

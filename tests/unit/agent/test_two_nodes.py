@@ -83,9 +83,9 @@ class Service:
         self.addresses()
         return {"eni": self.eni, "primary": self.primary, "cidr": CIDR}
 
-    def credentials(self) -> dict[str, str]:
+    def credentials(self) -> tuple[dict[str, str], float]:
         self.addresses()
-        return {"Expiration": "2999-01-01T00:00:00Z"}
+        return {}, 1e9
 
 
 @dataclass
@@ -115,10 +115,9 @@ class Peer:
 
     def act(self, action: str) -> int:
         """An action as a process of its own: nothing is left of it but the record."""
-        agent = self.agent(probe=action == "probe")
-        steps = {"start": agent.start, "stop": agent.stop, "monitor": agent.monitor, "probe": agent.monitor}
+        probe = action == "probe"
         try:
-            return steps[action]()
+            return self.agent(probe).act("monitor" if probe else action)
         except ec2vip.AgentError as error:
             return error.code
 
@@ -175,11 +174,49 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(n=nodes)
     def stop(self, n: int) -> None:
-        node, before = self.pair[n], self.world.owner
+        node, before, handed = self.pair[n], self.world.owner, self.pair[n].record().handed
+        trusted = bool(handed) and self.clock.now - handed < ec2vip.HANDOVER_TIME
+        asked = self.world.asked
         assert node.act("stop") == RUNNING
         assert self.world.owner == ("" if before == node.eni and self.world.owner == "" else before)
-        if self.world.up and node.imds.up:
+        if trusted:
+            assert (self.world.owner, self.world.asked) == (before, asked)
+        elif self.world.up and node.imds.up:
             assert not node.holds()
+        assert node.record().handed == 0
+
+    @rule(n=nodes)
+    def migrate_to(self, n: int) -> None:
+        node, before, asked = self.pair[n], self.world.owner, self.world.asked
+        assert node.act("migrate_to") == RUNNING
+        assert (self.world.owner, self.world.asked) == (before, asked)
+
+    @rule(n=nodes)
+    def migrate_from(self, n: int) -> None:
+        node, before = self.pair[n], self.world.owner
+        code = node.act("migrate_from")
+        assert code in (RUNNING, FAILED)
+        assert self.world.owner == (node.eni if code == RUNNING else before)
+
+    @rule(n=nodes, goes=st.integers(0, 3), recovers=nodes)
+    def move(self, n: int, goes: int, recovers: int) -> None:
+        """Pacemaker's planned move from a holder, `goes` steps far, and what it does where a step failed or never
+        came: a stop on both nodes and a start on one."""
+        old, new = self.pair[n], self.pair[1 - n]
+        if not old.holds() or goes == 0:
+            return
+        changes, codes = self.world.changes, []
+        for node, action in ((old, "migrate_to"), (new, "migrate_from"), (old, "stop"))[:goes]:
+            codes.append(node.act(action))
+        if codes == [RUNNING] * 3:
+            assert new.holds()
+            assert self.world.changes == changes + 1, "one call"
+        elif goes < 3 or FAILED in codes:
+            for node in self.pair:
+                assert node.act("stop") == RUNNING
+            again = self.pair[recovers]
+            if again.act("start") == RUNNING:
+                assert again.holds()
 
     @rule(n=nodes)
     def monitor(self, n: int) -> None:
@@ -349,7 +386,7 @@ def test_a_taker_that_gave_the_vip_up_is_no_hindrance(peers: tuple[World, Peer, 
 def test_a_cleanup_and_a_migration_override(peers: tuple[World, Peer, Peer], clock: Clock) -> None:
     _, a, b = peers
     partition(a, b, clock, seconds=120)
-    assert a.agent().start(planned=True) == RUNNING
+    assert a.act("migrate_from") == RUNNING
     b.act("monitor")
     clock.now += ec2vip.SETTLE_TIME
     b.act("monitor")
@@ -361,8 +398,8 @@ def test_a_cleanup_and_a_migration_override(peers: tuple[World, Peer, Peer], clo
 def test_a_loss_is_forgotten_once_the_vip_is_back(peers: tuple[World, Peer, Peer], clock: Clock) -> None:
     _, a, b = peers
     partition(a, b, clock, seconds=120)
-    assert a.agent().start(planned=True) == RUNNING
-    assert b.agent().start(planned=True) == RUNNING
+    assert a.act("migrate_from") == RUNNING
+    assert b.act("migrate_from") == RUNNING
     a.act("stop")
     assert a.act("start") == RUNNING
 

@@ -1,0 +1,115 @@
+"""A node whose clock is wrong: one exchange more with EC2, and the VIP all the same."""
+
+from __future__ import annotations
+
+import json
+import time
+from email.utils import formatdate
+
+import pytest
+
+from agent import ec2vip
+
+from .cloud import DENIED
+from .conftest import Node
+
+HOUR = 3600.0
+
+
+def in_future(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR, 400.0])
+@pytest.mark.parametrize(
+    "code", ["RequestExpired", "AuthFailure", "SignatureDoesNotMatch", "InvalidClientTokenId"]
+)
+def test_a_wrong_clock_costs_one_exchange_once(a: Node, ahead: float, code: str) -> None:
+    a.api.ahead, a.api.untimely = ahead, code
+    first = a.act("start")
+    assert first.code == ec2vip.SUCCESS
+    assert a.api.calls == ["AssignPrivateIpAddresses"] * 2
+    assert "clock" in first.stderr
+    assert a.api.owners() == ["eni-a"]
+    assert a.act("stop").code == ec2vip.SUCCESS
+    assert a.api.calls == ["UnassignPrivateIpAddresses"], "what was learnt is kept"
+
+
+def test_a_clock_that_is_set_right_again_costs_one_exchange_too(a: Node) -> None:
+    a.api.ahead = HOUR
+    a.act("start")
+    a.api.ahead = 0.0
+    assert a.act("start").code == ec2vip.SUCCESS
+    assert a.api.calls == ["AssignPrivateIpAddresses"] * 2
+    a.act("start")
+    assert a.api.calls == ["AssignPrivateIpAddresses"]
+
+
+def test_a_right_clock_is_not_blamed(a: Node) -> None:
+    a.api.faults["AssignPrivateIpAddresses"] = [(401, "AuthFailure", "AWS was not able to validate")]
+    assert a.act("start").code == ec2vip.ERR_PERM
+    assert a.api.calls == ["AssignPrivateIpAddresses"]
+
+
+def test_a_denial_is_not_signed_again(a: Node) -> None:
+    a.act("start")
+    a.api.ahead = 200.0  # enough to notice, not enough for EC2 to mind
+    a.api.faults["AssignPrivateIpAddresses"] = [DENIED]
+    assert a.act("start").code == ec2vip.ERR_PERM
+    assert a.api.calls == ["AssignPrivateIpAddresses"]
+
+
+def test_an_error_that_no_clock_has_is_not_followed(a: Node) -> None:
+    a.api.ahead = 3 * ec2vip.SKEW_MAX
+    result = a.act("start")
+    assert (result.code, a.api.calls) == (ec2vip.ERR_PERM, ["AssignPrivateIpAddresses"])
+    assert "clock" in result.reason
+
+
+def test_the_second_refusal_stands(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose own clock runs away is not run after."""
+    a.api.ahead = HOUR
+    real = a.api.now
+
+    def runs_away() -> float:
+        a.api.ahead += HOUR
+        return real()
+
+    monkeypatch.setattr(a.api, "now", runs_away)
+    assert a.act("start").code == ec2vip.ERR_PERM
+    assert a.api.calls == ["AssignPrivateIpAddresses"] * 2
+
+
+@pytest.mark.parametrize("date", ["", "soon", formatdate(1e10 - 1, usegmt=True)])
+def test_a_date_that_is_none_is_not_followed(date: str) -> None:
+    record = ec2vip.Record("/nonexistent", "10.0.250.18")
+    record.identity = {"region": "eu-west-1", "domain": "amazonaws.com"}
+    record.credentials = dict.fromkeys(("AccessKeyId", "SecretAccessKey", "Token"), "x")
+    ec2 = ec2vip.Ec2(record, ec2vip.Deadline(1), {"api_timeout": "5", "endpoint": "", "region": ""})
+    assert not ec2._corrected(date)
+    assert record.skew == 0
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR])
+def test_what_is_left_of_the_credentials_is_by_the_clock_that_set_their_end(a: Node, ahead: float) -> None:
+    """IMDS says when they end by AWS's time; the node's own clock has no part in it."""
+    a.imds.ahead = ahead
+    for left, code in ((HOUR / 2, ["UnassignPrivateIpAddresses"]), (-1.0, [])):
+        a.imds.expires = in_future(ahead + left)
+        assert a.act("start").code == ec2vip.SUCCESS
+        a.imds.statuses[""] = [503]
+        a.act("stop")
+        assert a.api.calls == code
+        a.imds.statuses.clear()
+
+
+def test_a_clock_that_is_stepped_does_not_end_credentials(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    a.imds.expires = in_future(HOUR)
+    a.act("start")
+    expiry = json.loads(a.record.read_text())["expiry"]
+    assert 0 < expiry - time.monotonic() <= HOUR
+    kept = ec2vip.Record(str(a.record), "10.0.250.18")
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: 0.0)
+        assert kept.keys_last(HOUR - 60)
+    assert not kept.keys_last(HOUR + 1)

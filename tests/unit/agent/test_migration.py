@@ -1,0 +1,146 @@
+"""A planned move: one call of EC2's, and nothing lost where it stops half-way."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from agent import ec2vip
+
+from .cloud import DENIED, THROTTLED, VIP
+from .conftest import Node
+
+
+def later(node: Node, seconds: float) -> None:
+    """Let time go by since the hand-over."""
+    record = json.loads(node.record.read_text())
+    record["handed"] -= seconds
+    node.record.write_text(json.dumps(record))
+
+
+def test_a_planned_move_is_one_call(a: Node, b: Node) -> None:
+    a.act("start")
+    assert a.act("migrate_to").code == ec2vip.SUCCESS
+    assert (a.api.calls, a.imds.asked) == ([], [])
+    assert b.act("migrate_from").code == ec2vip.SUCCESS
+    assert b.api.calls == ["AssignPrivateIpAddresses"]
+    assert a.act("stop").code == ec2vip.SUCCESS
+    assert (a.api.calls, a.imds.asked) == ([], [])
+    assert a.api.owners() == ["eni-b"]
+
+
+def test_the_way_back_is_one_call_too(a: Node, b: Node) -> None:
+    a.act("start")
+    for old, new in ((a, b), (b, a), (a, b)):
+        old.act("migrate_to")
+        assert new.act("migrate_from").code == ec2vip.SUCCESS
+        assert new.api.calls == ["AssignPrivateIpAddresses"]
+        old.act("stop")
+        assert (old.api.calls, old.api.owners()) == ([], [new.eni.id])
+
+
+def test_a_stop_after_the_next_start_gives_the_vip_back_again(a: Node, b: Node) -> None:
+    a.act("start")
+    a.act("migrate_to")
+    b.act("migrate_from")
+    a.act("stop")
+    a.act("start")
+    assert a.act("stop").code == ec2vip.SUCCESS
+    assert a.api.calls == ["UnassignPrivateIpAddresses"]
+    assert a.api.owners() == []
+
+
+@pytest.mark.parametrize("fault", [DENIED, THROTTLED], ids=["denied", "throttled"])
+def test_where_the_peer_could_not_take_it_the_old_holder_starts_again(
+    a: Node, b: Node, fault: tuple[int, str, str]
+) -> None:
+    """Pacemaker stops both after a failed migrate_from, and starts where no failure counts."""
+    a.act("start")
+    a.act("migrate_to")
+    a.api.faults["AssignPrivateIpAddresses"] = [fault]
+    assert b.act("migrate_from").code in (ec2vip.ERR_PERM, ec2vip.ERR_GENERIC)
+    a.api.faults.clear()
+    assert (b.act("stop").code, a.act("stop").code) == (ec2vip.SUCCESS, ec2vip.SUCCESS)
+    assert a.act("start").code == ec2vip.SUCCESS
+    assert a.api.owners() == ["eni-a"]
+    a.act("stop")
+    assert a.api.owners() == []
+
+
+def test_a_peer_that_died_before_it_took_the_vip_leaves_it_where_it_is(a: Node) -> None:
+    """Pacemaker then stops and starts the old holder: the VIP does not move in EC2."""
+    a.act("start")
+    a.act("migrate_to")
+    a.act("stop")
+    assert a.api.owners() == ["eni-a"]
+    assert a.act("start").code == ec2vip.SUCCESS
+    assert a.act("monitor").code == ec2vip.SUCCESS
+
+
+def test_an_old_holder_that_died_in_between_is_no_hindrance(a: Node, b: Node) -> None:
+    a.act("start")
+    a.act("migrate_to")
+    a.record.unlink()  # it boots with nothing in /run
+    assert b.act("start").code == ec2vip.SUCCESS
+    assert a.probe().code == ec2vip.NOT_RUNNING
+
+
+def test_a_hand_over_that_nothing_came_of_is_forgotten_in_time(a: Node) -> None:
+    a.act("start")
+    a.act("migrate_to")
+    later(a, ec2vip.HANDOVER_TIME)
+    assert a.act("stop").code == ec2vip.SUCCESS
+    assert a.api.owners() == []
+
+
+def test_a_hand_over_is_good_for_as_long_as_the_peers_part_of_it_may_take() -> None:
+    assert ec2vip.BOUND["migrate_from"] + ec2vip.LOAD_TIME < ec2vip.HANDOVER_TIME
+
+
+@pytest.mark.parametrize("look", ["monitor", "probe"])
+def test_a_look_that_finds_the_vip_here_ends_the_hand_over(a: Node, look: str) -> None:
+    """A cleanup in the middle of a move probes; who then stops it must give it back."""
+    a.act("start")
+    a.act("migrate_to")
+    assert (a.probe() if look == "probe" else a.act(look)).code == ec2vip.SUCCESS
+    a.act("stop")
+    assert a.api.owners() == []
+
+
+def test_a_start_that_fails_ends_the_hand_over_too(a: Node) -> None:
+    """EC2 may have done what it gave no answer to."""
+    a.act("start")
+    a.act("migrate_to")
+    a.api.faults["AssignPrivateIpAddresses"] = [THROTTLED]
+    assert a.act("start").code == ec2vip.ERR_GENERIC
+    a.act("stop")
+    assert a.api.owners() == []
+
+
+def test_without_a_record_of_the_hand_over_the_stop_asks_and_leaves_the_peer_alone(a: Node, b: Node) -> None:
+    a.act("start")
+    (a.folder / (a.record.name + "~")).mkdir()  # nothing can be kept
+    assert a.act("migrate_to").code == ec2vip.SUCCESS
+    b.act("migrate_from")
+    assert a.act("stop").code == ec2vip.SUCCESS
+    assert a.api.owners() == ["eni-b"]
+
+
+def test_a_handed_over_vip_that_was_not_taken_is_found_by_the_next_probe(a: Node) -> None:
+    """The resource disabled in the middle of a move: what stays assigned is seen, and stopped, later."""
+    a.act("start")
+    a.act("migrate_to")
+    a.act("stop")
+    assert a.probe().code == ec2vip.SUCCESS
+    a.act("stop")
+    assert a.api.owners() == []
+
+
+def test_a_record_from_before_the_hand_over_was_known_is_as_good_as_none(a: Node) -> None:
+    a.act("start")
+    record = json.loads(a.record.read_text())
+    del record["handed"]
+    a.record.write_text(json.dumps(record))
+    assert a.act("monitor").code == ec2vip.SUCCESS
+    assert a.api.owners(VIP) == ["eni-a"]
