@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from rich.table import Table
 from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
 from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
 from tests.drill.pair import NodeView, Pair
+from tests.drill.reports import save, seconds, verdict
 from tests.drill.trials import TRIALS, Result, Trial, passed, report, run_trial
 from tests.lab import image
 from tests.lab.amis import KINDS, SUITES, image_of
@@ -31,6 +32,7 @@ from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.lab import Lab
 from tests.lab.log import say, step
 from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
+from tests.proofs import faults
 
 UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
@@ -294,7 +296,7 @@ def verify(
                 say(f"where the node has not come back: {by_hand}")
             raise
         keep(result)
-        say(f"    {_verdict(result)}: outage {_seconds(result.outage_s)} s; {result.detail}")
+        say(f"    {verdict(result)}: outage {seconds(result.outage_s)} s; {result.detail}")
     _show_results(results, pair)
     raise typer.Exit(0 if passed(results) else 1)
 
@@ -325,25 +327,9 @@ def _show_results(results: list[Result], pair: Pair) -> None:
     for heading in ("trial", "result", outage, "new holder after [s]", "holder before", "after", "detail"):
         table.add_column(heading)
     for r in results:
-        times = (_seconds(r.outage_s), _seconds(r.recovered_s or None))
-        table.add_row(r.name, _verdict(r), *times, r.holder_before, r.holder_after, r.detail)
+        times = (seconds(r.outage_s), seconds(r.recovered_s or None))
+        table.add_row(r.name, verdict(r), *times, r.holder_before, r.holder_after, r.detail)
     console.print(table)
-
-
-def _verdict(result: Result) -> str:
-    return {True: "passed", False: "FAILED", None: "skipped"}[result.passed]
-
-
-def _seconds(time_s: float | None) -> str:
-    return "-" if time_s is None else f"{time_s:.2f}"
-
-
-def save(name: str, content: Any) -> None:
-    """Write a report into build/, whole or not at all."""
-    BUILD.mkdir(exist_ok=True)
-    aside = BUILD / f"{name}.part"
-    aside.write_text(json.dumps(content, indent=2) + "\n")
-    aside.replace(BUILD / name)
 
 
 @app.command()
@@ -470,6 +456,9 @@ def down(name: LabOption = DEFAULT_LAB) -> None:
                 say(f"    {error}")
     with step(f"ending the lab {name!r}"):
         lab.down()
+
+
+app.command()(faults)
 
 
 def main(words: list[str] | None = None) -> int:

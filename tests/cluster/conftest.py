@@ -17,6 +17,7 @@ import pytest
 from tests.cluster.hollow import Hollow
 from tests.cluster.story import Story
 from tests.drill.clouds import lab_pair
+from tests.drill.evidence import evidence
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
 from tests.lab.log import say
@@ -26,9 +27,6 @@ from tests.lab.toolchain import require_lab_machine
 NAME = "cluster-tests"
 HOLLOW = "hollow-tests"
 WHOLE_LIMIT_S = 180.0
-TIMELINE_EVENTS = 60
-COROSYNC_LOG = ("tail", "--lines=30", "/var/log/cluster/corosync.log")
-JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines=60")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -139,15 +137,5 @@ def pytest_runtest_makereport(
     report: pytest.TestReport = yield  # type: ignore[assignment]
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.failed and isinstance(lab, Lab) and lab.is_running():
-        report.sections += evidence(lab)
+        report.sections += evidence(lab).items()
     return report  # type: ignore[return-value]
-
-
-def evidence(lab: Lab) -> list[tuple[str, str]]:
-    """What a person needs to understand a failure: title and text of each part."""
-    found = [("the lab's timeline", "\n".join(lab.timeline.tail(TIMELINE_EVENTS)))]
-    for instance_id in lab.state().get("nodes", {}):
-        for title, words in (("journal", JOURNAL), ("corosync.log", COROSYNC_LOG)):
-            said = lab.try_in(instance_id, words) or "no answer from this node"
-            found.append((f"{title} of {instance_id}", said))
-    return found

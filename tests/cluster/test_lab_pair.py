@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import NAME, command, evidence
+from tests.cluster.conftest import NAME, command
 from tests.cluster.hollow import eventually
 from tests.cluster.story import Story
+from tests.drill.evidence import evidence
 from tests.drill.pair import Pair
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab
@@ -126,7 +127,7 @@ def test_the_faults_are_listed_without_a_lab_or_a_name() -> None:
 def test_a_failed_tests_report_has_timeline_journals_and_corosyncs_log(story: Story) -> None:
     with Faults(story.lab).api(story.other.instance_id, "slow"):
         pass
-    found = dict(evidence(story.lab))
+    found = evidence(story.lab)
     assert "fault=api-slow what=ends" in found["the lab's timeline"]
     for node in story.nodes:
         assert "pacemaker-controld" in found[f"journal of {node.instance_id}"]

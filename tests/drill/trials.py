@@ -6,7 +6,7 @@ Each starts from a whole pair, ends with a whole pair, and says how long the cli
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -200,7 +200,7 @@ def _heal(trial: Trial, pair: Pair, holder: str, progress: Callable[[str], None]
         progress(f"{holder} is still broken: {error}; by hand: {by_hand}")
 
 
-def report(stack: str, cloud: str, started: datetime, results: list[Result]) -> dict[str, Any]:
+def report(stack: str, cloud: str, started: datetime, results: Sequence[Result]) -> dict[str, Any]:
     """The report as JSON; the trials' times in seconds. It passed where some trial did, and none failed."""
     return {
         "stack": stack,
@@ -211,7 +211,7 @@ def report(stack: str, cloud: str, started: datetime, results: list[Result]) -> 
     }
 
 
-def passed(results: list[Result]) -> bool:
+def passed(results: Sequence[Result]) -> bool:
     """Whether some trial passed and none failed; a skipped one is neither."""
     verdicts = {result.passed for result in results}
     return True in verdicts and False not in verdicts

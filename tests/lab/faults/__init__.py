@@ -58,9 +58,10 @@ class Faults:
         """EC2 reboots it; `undo()` returns when it is back."""
         return self._begin("reboot", machine.reboot(self._lab, node), node)
 
-    def kill(self, node: str, daemon: str) -> Fault:
-        """SIGKILL for a daemon (see machine.DAEMONS for the cluster's)."""
-        return self._begin("kill", machine.kill(self._lab, node, daemon), node, daemon=daemon)
+    def kill(self, node: str, daemon: str, *, restore: bool = True) -> Fault:
+        """SIGKILL for a daemon (see machine.DAEMONS for the cluster's). Without `restore` its end starts nothing:
+        what does not come back by itself stays away."""
+        return self._begin("kill", machine.kill(self._lab, node, daemon, restore), node, daemon=daemon)
 
     def disk_full(self, node: str, left: int = 64 << 10) -> Fault:
         """Its disk has `left` bytes of room."""

@@ -58,13 +58,24 @@ def os_address_deleted(lab: Lab, node: str, vip: str) -> Iterator[None]:
 
     At the end it is back, unless the cluster has put it there or moved the VIP in the meantime.
     """
-    listed = _listed(lab, node, vip)
-    if not listed:
-        raise LabError(f"the system of {node} does not have {vip}", "name the holder: `make status`")
-    lab.run_in(node, ["ip", "address", "delete", listed[0], "dev", GUEST_LINK])
+    listed = delete_address(lab, node, vip)
     yield
     if _has(lab.client(), eni_of(lab, node), vip) and not _listed(lab, node, vip):
         lab.run_in(node, ["ip", "address", "add", *listed, "dev", GUEST_LINK])
+
+
+def delete_address(lab: Lab, node: str, address: str) -> list[str]:
+    """Take the address from the node's system for good; how it had it. Raises LabError where it had it not."""
+    listed = _listed(lab, node, address)
+    if not listed:
+        raise LabError(f"the system of {node} does not have {address}", "name the holder: `make status`")
+    lab.run_in(node, ["ip", "address", "delete", listed[0], "dev", GUEST_LINK])
+    return listed
+
+
+def has_address(lab: Lab, node: str, address: str) -> bool:
+    """Whether the node's system has the address."""
+    return bool(_listed(lab, node, address))
 
 
 @contextmanager

@@ -72,8 +72,9 @@ def reboot(lab: Lab, node: str) -> Iterator[None]:
 
 
 @contextmanager
-def kill(lab: Lab, node: str, daemon: str) -> Iterator[None]:
-    """SIGKILL for one daemon, which may start again by itself; at the end the cluster's units run if they did."""
+def kill(lab: Lab, node: str, daemon: str, restore: bool = True) -> Iterator[None]:
+    """SIGKILL for one daemon, which may start again by itself; at the end the cluster's units run if they did,
+    unless that is not to be restored."""
     before = _active(lab, node)
     pids = lab.try_in(node, ["pidof", daemon])
     if not pids:
@@ -85,7 +86,7 @@ def kill(lab: Lab, node: str, daemon: str) -> Iterator[None]:
             raise LabError(f"systemd did not notice the end of {daemon} on {node}", "see the node's journal")
         time.sleep(0.02)
     yield
-    if missing := sorted(before - _active(lab, node)):
+    if restore and (missing := sorted(before - _active(lab, node))):
         lab.run_in(node, ["systemctl", "reset-failed", *missing], check=False)
         lab.run_in(node, ["systemctl", "start", *missing])
 

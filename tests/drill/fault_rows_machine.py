@@ -1,0 +1,270 @@
+"""Rows of the catalogue: what happens to the machines and their processes."""
+
+from __future__ import annotations
+
+import time
+
+from tests.drill.acts import both, crash_during, holder, standby, wait_for
+from tests.drill.clouds import lab_pair, lab_stack
+from tests.drill.row import AT_ONCE, BOOTED, MAY, ROUND, STAYS, Row
+from tests.drill.scene import Scene
+from tests.drill.trials import TRIALS, Trial
+from tests.lab.faults.machine import DAEMONS
+
+TOKEN_S = 1.0
+"""Corosync's token as the stack sets it by default."""
+
+MONITOR_STAND_INS = {
+    "pacemaker-controld": "the controller comes back and finds the resources where they are, or the peer, which"
+    " saw it gone, has taken them",
+    "pacemaker-execd": "the controller can't go on without its executor and starts anew; the peer may have taken"
+    " the resources by then",
+    "pacemaker-based": "all of Pacemaker on the node lives by its configuration and starts anew with it; the peer"
+    " may have taken the resources by then",
+}
+
+
+def _trial(trial: Trial) -> Row:
+    """A trial of `make verify` as a row."""
+
+    def act(scene: Scene) -> None:
+        scene.later(lambda: trial.heal(scene.pair, scene.holder))
+        scene.aside(lambda: trial.fault(scene.pair, scene.holder))
+
+    return Row(
+        name=trial.name,
+        does=trial.purpose,
+        reason=_TRIAL_REASONS[trial.name],
+        act=act,
+        move="must move" if trial.moves else STAYS,
+        moves=1 if trial.moves else 0,
+        lasts_s=0 if trial.moves else ROUND,
+    )
+
+
+_TRIAL_REASONS = {
+    "reboot": "a node that shuts down hands its resources on; one that comes back takes nothing",
+    "stop-pacemaker": "a node that leaves the cluster hands its resources on first",
+    "kill-pacemakerd": "systemd starts it again, and it adopts the daemons and resources that go on running",
+    "stop-corosync": "Corosync's stop takes Pacemaker's with it, which hands the resources on",
+    "power-loss": "silence for token and consensus is a node's death, and the other takes the VIP from it in EC2",
+}
+
+
+def _kill(daemon: str) -> Row:
+    corosync = daemon == "corosync"
+    return Row(
+        name=f"kill-{daemon.removeprefix('pacemaker-')}",
+        does=f"{daemon} is killed on the holder",
+        reason="a node without it is no member, so the other takes over; systemd brings both daemons back"
+        if corosync
+        else MONITOR_STAND_INS.get(daemon, "pacemakerd starts it again, and no resource hangs on it"),
+        act=holder(lambda scene, node: scene.faults.kill(node, daemon, restore=False)),
+        move="must move" if corosync else MAY if daemon in MONITOR_STAND_INS else STAYS,
+        moves=1 if corosync or daemon in MONITOR_STAND_INS else 0,
+        lasts_s=0 if corosync else ROUND,
+        within_s=AT_ONCE,
+        by_itself=True,
+    )
+
+
+def _one_comes_back(scene: Scene) -> None:
+    """Both go; only the one that did not hold the VIP gets power again."""
+    scene.faults.power_loss(scene.holder)
+    scene.cause(scene.faults.power_loss(scene.other))
+
+
+def _failover_in_failover(scene: Scene) -> None:
+    """The survivor dies while its call of EC2 is under way, just when the first node boots."""
+    slow = scene.faults.api(scene.other, "slow")
+    first = scene.faults.power_loss(scene.holder)
+    since = time.monotonic()
+    wait_for("the survivor's membership of one", lambda: _alone(scene, since), AT_ONCE)
+    first.undo()
+    scene.faults.power_loss(scene.other)
+    slow.undo()
+
+
+def _alone(scene: Scene, since: float) -> bool:
+    seen = scene.lab.timeline.read("membership", since=since)
+    return any(len(event["members"]) == 1 and event["instance_id"] == scene.other for event in seen)
+
+
+REPEATS = 10
+
+
+def _ten_in_a_row(scene: Scene) -> None:
+    """Whoever holds it reboots, as soon as the pair is whole again."""
+    for count in range(1, REPEATS + 1):
+        old = scene.pair.holder() or scene.holder
+        reboot = scene.faults.reboot(old)
+        new = scene.pair.wait_for_holder_other_than(old, AT_ONCE)
+        reboot.undo()
+        scene.pair.wait_until_whole(BOOTED)
+        scene.progress(f"failover {count} of {REPEATS}: the VIP is with {new}")
+
+
+def _first_holds(scene: Scene) -> None:
+    """Bring the VIP to node 1, by a reboot of the other where it is not there."""
+    scene.look()
+    first = scene.pair.node_ids[0]
+    if scene.holder != first:
+        with scene.faults.reboot(scene.holder):
+            scene.pair.wait_for_holder_other_than(scene.holder, AT_ONCE)
+        scene.wait_until_steady(BOOTED)
+
+
+def _first_is_gone(scene: Scene) -> None:
+    """Terminated, disk and all. Mended as a person does it: by `pulumi up`, which finds the node gone."""
+
+    def up() -> None:
+        stack = lab_stack(scene.lab)
+        stack.refresh()
+        stack.up()
+        scene.pair.node_ids = lab_pair(scene.lab).node_ids
+
+    scene.later(up)
+    scene.pair.cloud.ec2().terminate_instances(InstanceIds=[scene.holder])
+
+
+MACHINE_ROWS = (
+    *(_trial(trial) for trial in TRIALS),
+    Row(
+        name="standby-power-loss",
+        does="the standby loses power",
+        reason="nothing that serves is touched, and the standby rejoins without a claim",
+        act=standby(lambda scene, node: scene.faults.power_loss(node)),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    Row(
+        name="hang",
+        does="the holder stands still for 10 s, network and all, and wakes up",
+        reason="a node that says nothing is as good as dead; when it wakes two hold the VIP, which Pacemaker mends"
+        " by starting one of them anew: it may be either",
+        act=holder(lambda scene, node: scene.faults.hang(node)),
+        moves=2,
+        lasts_s=10,
+    ),
+    Row(
+        name="stall-shorter-than-token",
+        does="the holder's processes stand still for half of Corosync's token",
+        reason="the token is the silence that is forgiven",
+        act=holder(lambda scene, node: scene.faults.stall(node), TOKEN_S / 2),
+        move=STAYS,
+        moves=0,
+        lasts_s=5,
+    ),
+    Row(
+        name="stall-longer-than-token",
+        does="the holder's processes stand still for three times Corosync's token",
+        reason="it counts as dead; its kernel goes on answering until EC2 moves the VIP; when it wakes, either may"
+        " serve",
+        act=holder(lambda scene, node: scene.faults.stall(node), TOKEN_S * 3),
+        move=MAY,
+        moves=2,
+        lasts_s=10,
+    ),
+    *(_kill(daemon) for daemon in DAEMONS if daemon != "pacemakerd"),
+    Row(
+        name="both-reboot",
+        does="both nodes reboot at once",
+        reason="two nodes that boot can't serve; whoever is up first does, without waiting for the other",
+        act=both(lambda scene, node: scene.faults.reboot(node)),
+        move=MAY,
+        within_s=BOOTED,
+        by_itself=True,
+    ),
+    Row(
+        name="both-without-power",
+        does="both nodes lose power, and get it back 5 s later",
+        reason="nobody is left to serve; with power back whoever is up first does, without a person",
+        act=both(lambda scene, node: scene.faults.power_loss(node)),
+        move=MAY,
+        within_s=BOOTED,
+        lasts_s=5,
+        survived=False,
+    ),
+    Row(
+        name="both-without-power-one-comes-back",
+        does="both nodes lose power, and only the one that did not hold the VIP gets it back",
+        reason="nobody is left to serve; a node that starts alone must not wait for one that may never come",
+        act=_one_comes_back,
+        within_s=BOOTED,
+        lasts_s=5,
+        survived=False,
+    ),
+    Row(
+        name="failover-in-a-failover",
+        does="the holder loses power; when the other is about to take the VIP it does too, and the first is back",
+        reason="nothing of a failover that was cut off stands in the way of the next; a boot lies in between",
+        act=_failover_in_failover,
+        move=MAY,
+        moves=2,
+        within_s=BOOTED,
+        lasts_s=5,
+    ),
+    Row(
+        name="ten-failovers",
+        does="the holder of the moment reboots, ten times",
+        reason="a failover leaves nothing behind that the next one could trip over",
+        act=_ten_in_a_row,
+        move=MAY,
+        moves=REPEATS,
+    ),
+    Row(
+        name="disk-full",
+        does="the holder's disk is full",
+        reason="what monitors write is in memory",
+        act=holder(lambda scene, node: scene.faults.disk_full(node)),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    Row(
+        name="disk-full-at-crash",
+        does="the holder loses power while the other's disk is full",
+        reason="the survivor must not need its disk for taking over",
+        act=crash_during(lambda scene, node: scene.faults.disk_full(node), fatal=False),
+    ),
+    Row(
+        name="cpu-starved-3-s",
+        does="the holder has a twentieth of a processor for 3 s",
+        reason="Corosync runs in real time, and operations have a minute",
+        act=holder(lambda scene, node: scene.faults.cpu_starved(node), 3),
+        move=STAYS,
+        moves=0,
+        lasts_s=5,
+    ),
+    Row(
+        name="cpu-starved-30-s",
+        does="the holder has a twentieth of a processor for 30 s",
+        reason="Corosync runs in real time, and operations have a minute",
+        act=holder(lambda scene, node: scene.faults.cpu_starved(node)),
+        move=STAYS,
+        moves=0,
+        lasts_s=30,
+    ),
+    Row(
+        name="memory-pressure",
+        does="the holder has 8 MiB of memory to spare",
+        reason="whatever wants more meets the out-of-memory killer; a daemon that it ends is started again, or"
+        " the node counts as failed",
+        act=holder(lambda scene, node: scene.faults.memory_pressure(node)),
+        move=MAY,
+        lasts_s=ROUND,
+    ),
+)
+
+LAST_ROWS = (
+    Row(
+        name="node-1-gone",
+        does="node 1, which holds the VIP, is terminated for good",
+        reason="the survivor serves; a new node takes a person: `pulumi refresh` and `pulumi up`, and it joins by"
+        " itself",
+        act=_first_is_gone,
+        prepare=_first_holds,
+    ),
+)
+"""Rows after which the pair is another one."""

@@ -1,0 +1,118 @@
+"""Rows of the catalogue: what happens to packets."""
+
+from __future__ import annotations
+
+from tests.drill.acts import Act, crash_during, holder, standby
+from tests.drill.row import FORGOTTEN, MAY, ROUND, STAYS, Row
+from tests.drill.scene import Scene
+from tests.lab.faults import CLIENT
+
+ONE_MOVE = (
+    "two nodes that do not hear each other both want it, and EC2 gives it to the last who asks; the loser does not"
+    " take it back from a taker in the same membership"
+)
+
+
+def _partition(*, protocol: str | None = None, one_way: bool = False, back: bool = False) -> Act:
+    """Between the nodes; one way is from the holder to the other node, or `back`."""
+
+    def act(scene: Scene) -> None:
+        one, other = (scene.other, scene.holder) if back else (scene.holder, scene.other)
+        scene.faults.partition(one, other, protocol=protocol, one_way=one_way)
+
+    return act
+
+
+NETWORK_ROWS = (
+    Row(
+        name="partition",
+        does="no packet passes between the nodes for 40 s: split brain, and healed",
+        reason=ONE_MOVE,
+        act=_partition(),
+        move=MAY,
+        moves=2,
+        lasts_s=40,
+    ),
+    Row(
+        name="partition-corosync",
+        does="nothing of Corosync's passes between the nodes for 40 s",
+        reason=ONE_MOVE,
+        act=_partition(protocol="corosync"),
+        move=MAY,
+        moves=2,
+        lasts_s=40,
+    ),
+    Row(
+        name="partition-from-holder",
+        does="no packet passes from the holder to the other node for 40 s",
+        reason="one who is not heard is no member, whatever he hears himself; " + ONE_MOVE,
+        act=_partition(one_way=True),
+        move=MAY,
+        moves=2,
+        lasts_s=40,
+    ),
+    Row(
+        name="partition-to-holder",
+        does="no packet passes from the other node to the holder for 40 s",
+        reason="one who is not heard is no member, whatever he hears himself; " + ONE_MOVE,
+        act=_partition(one_way=True, back=True),
+        move=MAY,
+        moves=2,
+        lasts_s=40,
+    ),
+    Row(
+        name="isolated-holder",
+        does="no packet reaches or leaves the holder for 40 s, metadata and API included",
+        reason="the other hears nothing of it and takes the VIP; the loser can't even ask, and gets no packets",
+        act=holder(lambda scene, node: scene.faults.isolate(node)),
+        moves=2,
+        lasts_s=40,
+    ),
+    Row(
+        name="isolated-standby",
+        does="no packet reaches or leaves the standby for 40 s, metadata and API included",
+        reason="a node that can't call EC2 takes nothing from one that serves",
+        act=standby(lambda scene, node: scene.faults.isolate(node)),
+        move=STAYS,
+        moves=1,
+        lasts_s=40,
+    ),
+    Row(
+        name="partition-client",
+        does="no packet passes between the holder and one client for 15 s",
+        reason="the cluster watches its nodes, not the ways of their clients: other clients may well be served",
+        act=lambda scene: scene.cause(scene.faults.partition(scene.holder, CLIENT)),
+        move=STAYS,
+        moves=0,
+        lasts_s=15,
+        survived=False,
+    ),
+    Row(
+        name="packet-loss-5",
+        does="5 % of the holder's packets get lost for 30 s",
+        reason="Corosync sends again what was lost four times within a token",
+        act=holder(lambda scene, node: scene.faults.packet_loss(node, 5)),
+        move=STAYS,
+        moves=0,
+        lasts_s=30,
+    ),
+    Row(
+        name="packet-loss-20",
+        does="20 % of the holder's packets get lost for 30 s",
+        reason="a token may get lost five times in a row, if seldom; clients lose a third of their round trips in"
+        " any case",
+        act=holder(lambda scene, node: scene.faults.packet_loss(node, 20)),
+        move=MAY,
+        moves=2,
+        lasts_s=30,
+    ),
+    Row(
+        name="dns-down-at-crash",
+        does="the holder loses power while no name service answers the other",
+        reason="the EC2 API is known by its name, and its addresses change: without names nobody can move the VIP",
+        act=crash_during(lambda scene, node: scene.faults.dns_down(node)),
+        lasts_s=ROUND,
+        within_s=FORGOTTEN,
+        survived=False,
+    ),
+)

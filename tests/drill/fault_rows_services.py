@@ -1,0 +1,218 @@
+"""Rows of the catalogue: what EC2's services, its permissions and other hands on the VIP do."""
+
+from __future__ import annotations
+
+import time
+
+from tests.drill.acts import Act, crash_during, holder, standby, wait_for
+from tests.drill.row import FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
+from tests.drill.scene import Scene
+from tests.lab.faults.addresses import delete_address, has_address
+
+KNOWING = "not knowing is not 'not running'"
+SIX_MONITORS = 300.0
+"""Six monitors in a row without an answer: every 10 s, and each waits up to 12 s for one."""
+
+_API = {
+    "down": ("is down", "nobody can move the VIP without it"),
+    "hang": ("does not answer", "nobody can move the VIP without it"),
+    "throttled": ("throttles", "EC2 refuses every call while the account is over its limit"),
+    "denied": (
+        "denies its calls",
+        "a permission that is taken away is not survived; given back, the next try counts",
+    ),
+    "expired": ("takes its clock for wrong", "EC2 refuses every call that is minutes off"),
+}
+
+
+def _api_at_crash(kind: str) -> Row:
+    how, why = _API[kind]
+    return Row(
+        name=f"api-{kind}-at-crash",
+        does=f"the holder loses power while the EC2 API {how} for the other, for {ROUND:.0f} s",
+        reason=f"{why}; the start that failed is tried again when its failure has expired",
+        act=crash_during(lambda scene, node: scene.faults.api(node, kind)),
+        lasts_s=ROUND,
+        within_s=FORGOTTEN,
+        survived=False,
+    )
+
+
+def _api_and_imds(kind: str) -> Act:
+    def act(scene: Scene) -> None:
+        scene.faults.imds(scene.holder, "down")
+        scene.faults.api(scene.holder, kind)
+
+    return act
+
+
+def _steal(scene: Scene) -> None:
+    scene.faults.vip_stolen(scene.pair.vip)
+
+
+def _delete(scene: Scene) -> None:
+    delete_address(scene.lab, scene.holder, scene.pair.vip)
+
+
+def _refreshed(scene: Scene) -> None:
+    """As tools do that put onto the interface, by timer, what metadata list that may lag behind."""
+    for _ in range(5):
+        fault = scene.faults.os_address_added(scene.other, scene.pair.vip)
+        time.sleep(2)
+        fault.undo()
+        time.sleep(1)
+
+
+def _one_failure_each(scene: Scene) -> None:
+    """The holder fails; the other takes over, and fails too while the first one's failure still counts."""
+    lab, vip = scene.lab, scene.pair.vip
+    delete_address(lab, scene.holder, vip)
+    scene.pair.wait_for_holder_other_than(scene.holder, NEXT_MONITOR)
+    wait_for(f"{vip} in the other's system", lambda: has_address(lab, scene.other, vip), NEXT_MONITOR)
+    delete_address(lab, scene.other, vip)
+
+
+SERVICE_ROWS = (
+    *(_api_at_crash(kind) for kind in _API),
+    Row(
+        name="api-slow-at-crash",
+        does="the holder loses power while every answer of the EC2 API takes the other 3 s",
+        reason="one call of it is all that a failover takes, and it is given 5 s",
+        act=crash_during(lambda scene, node: scene.faults.api(node, "slow"), fatal=False),
+    ),
+    Row(
+        name="imds-down-at-crash",
+        does=f"the holder loses power while the metadata service is down for the other, for {ROUND:.0f} s",
+        reason="a node that never held the VIP has its credentials from there alone; the start that failed is"
+        " tried again when its failure has expired",
+        act=crash_during(lambda scene, node: scene.faults.imds(node, "down")),
+        lasts_s=ROUND,
+        within_s=FORGOTTEN,
+        survived=False,
+    ),
+    Row(
+        name="role-detached-at-crash",
+        does=f"the holder loses power while the other has no role; after {ROUND:.0f} s it is given back",
+        reason="without a role EC2 listens to nobody; the start that failed is tried again when its failure has"
+        " expired",
+        act=crash_during(lambda scene, node: scene.faults.role_detached(node)),
+        lasts_s=ROUND,
+        within_s=FORGOTTEN,
+        survived=False,
+    ),
+    Row(
+        name="role-detached-from-holder",
+        does="the holder has no role for a while",
+        reason="who has the VIP needs no credentials for keeping it",
+        act=holder(lambda scene, node: scene.faults.role_detached(node)),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    Row(
+        name="api-down-for-holder",
+        does="the EC2 API is down for the holder",
+        reason="nothing in the steady state calls it",
+        act=holder(lambda scene, node: scene.faults.api(node, "down")),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    *(
+        Row(
+            name=f"imds-{kind}-on-holder",
+            does=f"the metadata service {how} the holder",
+            reason=f"{KNOWING}: where the metadata give no answer the EC2 API is asked, and says that all is well",
+            act=holder(lambda scene, node, kind=kind: scene.faults.imds(node, kind)),  # type: ignore[misc]
+            move=STAYS,
+            moves=0,
+            lasts_s=ROUND,
+        )
+        for kind, how in (("down", "is down for"), ("hang", "never answers"), ("401", "answers 401 to"))
+    ),
+    Row(
+        name="imds-down-on-standby",
+        does="the metadata service is down for the standby",
+        reason="who does not serve asks nothing",
+        act=standby(lambda scene, node: scene.faults.imds(node, "down")),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    *(
+        Row(
+            name=f"imds-down-and-api-{kind}",
+            does=f"for 45 s the holder has no metadata, and the EC2 API {how}",
+            reason=f"{KNOWING}: six monitors in a row may go without an answer, a minute at least",
+            act=_api_and_imds(kind),
+            move=STAYS,
+            moves=0,
+            lasts_s=45,
+        )
+        for kind, how in (("down", "is down too"), ("throttled", "throttles it"))
+    ),
+    Row(
+        name="services-gone-for-good",
+        does="the holder has neither metadata nor API until the VIP has moved",
+        reason="a holder that learns nothing for six monitors fails: the other may know more; clients are served"
+        " all the while",
+        act=_api_and_imds("down"),
+        moved_within_s=SIX_MONITORS,
+    ),
+    Row(
+        name="vip-stolen",
+        does="a third interface takes the VIP in EC2",
+        reason="the holder's monitor finds it gone and fails; the other takes it back, from whoever has it",
+        act=_steal,
+        move=MAY,
+        within_s=NEXT_MONITOR,
+        lasts_s=15,
+        by_itself=True,
+    ),
+    Row(
+        name="os-address-deleted",
+        does="the holder's system loses the VIP",
+        reason="IPaddr2's monitor finds it gone and fails; with a threshold of one failure the other takes over",
+        act=_delete,
+        move=MAY,
+        within_s=NEXT_MONITOR,
+        lasts_s=15,
+        by_itself=True,
+    ),
+    Row(
+        name="os-address-on-the-wrong-node",
+        does="the standby's system has the VIP too, until it is taken off again",
+        reason="EC2 delivers to the holder alone: clients notice nothing, and the cluster has no cause to move it",
+        act=standby(lambda scene, node: scene.faults.os_address_added(node, scene.pair.vip)),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    Row(
+        name="os-address-refreshed",
+        does="a network tool puts the VIP into the standby's system and takes it off again, five times in 15 s",
+        reason="EC2 delivers to the holder alone; the tools of the supported platforms are kept off the interface"
+        " besides",
+        act=_refreshed,
+        move=STAYS,
+        moves=0,
+    ),
+    Row(
+        name="os-address-on-the-survivor",
+        does="the holder loses power while the other's system has the VIP already",
+        reason="to start means to have it in the end, whoever put it there",
+        act=crash_during(
+            lambda scene, node: scene.faults.os_address_added(node, scene.pair.vip), fatal=False
+        ),
+    ),
+    Row(
+        name="one-failure-each",
+        does="the holder's system loses the VIP, and then the other's, which has taken over",
+        reason="each failure keeps a node from serving for a minute, not for ever: the first one's expires first",
+        act=_one_failure_each,
+        move=MAY,
+        moves=2,
+        within_s=FORGOTTEN,
+        by_itself=True,
+    ),
+)

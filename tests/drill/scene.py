@@ -1,0 +1,178 @@
+"""A pair of the lab while something is done to it: who is who, what is broken, and how it is mended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.drill.pair import Pair
+from tests.lab.errors import LabError
+from tests.lab.faults import Fault, Faults
+from tests.lab.lab import Lab
+from tests.lab.timeline import Event
+
+FAILURES = (LabError, BotoCoreError, ClientError)
+"""What may go wrong while the drill works, as against in it."""
+
+STEADY_S = 3.0
+"""So long a pair that is whole again must stay so, with the same holder."""
+
+FORGET_LIMIT_S = 180.0
+"""Failures expire after `failure-timeout` (60 s), and the cluster looks once a minute; the rest is reserve."""
+
+
+class Scene:
+    """One pair, its `holder` and the `other` node as they were when it was last looked at, and what is broken now.
+
+    Methods that break something have their end kept; `cure()` and `heal()` bring it about.
+    """
+
+    def __init__(self, lab: Lab, pair: Pair, progress: Callable[[str], None] = lambda _: None) -> None:
+        self.lab, self.pair, self.progress = lab, pair, progress
+        self.faults = Faults(lab)
+        self.holder = self.other = ""
+        self._cures: list[Callable[[], None]] = []
+        self._heals: list[Callable[[], None]] = []
+        self._aside: list[Future[None]] = []
+        self._pool = ThreadPoolExecutor()
+
+    def look(self) -> None:
+        """Note who holds the VIP in EC2 now. Raises LabError where neither does."""
+        holder = self.pair.holder()
+        if holder is None:
+            raise LabError(f"nobody has {self.pair.vip} in EC2", "see `make status`")
+        self.holder = holder
+        (self.other,) = (node for node in self.pair.node_ids if node != holder)
+
+    # --- breaking ------------------------------------------------------------------------------------------
+
+    def cause(self, *faults: Fault) -> None:
+        """These are the fault that the VIP can't survive: `cure()` ends them, before anything else is mended."""
+        self._cures += [fault.undo for fault in faults]
+
+    def later(self, heal: Callable[[], None]) -> None:
+        """Do this when all is mended, before what was registered earlier."""
+        self._heals.append(heal)
+
+    def aside(self, work: Callable[[], None]) -> None:
+        """Do this in the background: some commands go on long after the VIP has moved."""
+        self._aside.append(self._pool.submit(work))
+
+    def command(self, node: str, *argv: str) -> None:
+        """Run a command in the node. Raises LabError where it fails."""
+        self.lab.run_in(node, argv)
+
+    def check_aside(self) -> None:
+        """Raise what went wrong in the background so far."""
+        for future in self._aside:
+            if future.done():
+                future.result()
+
+    # --- mending -------------------------------------------------------------------------------------------
+
+    def cure(self) -> None:
+        """End what `cause` named; all that is broken where it named nothing."""
+        if not self._cures:
+            self.heal()
+        while self._cures:
+            self._cures.pop()()
+
+    def heal(self) -> None:
+        """End everything that is broken, the last first. One that can't be ended keeps no other from it;
+        raises LabError with all that went wrong."""
+        wrong = []
+        for step in [*reversed(self._cures), *reversed(self._heals), self.faults.undo_all]:
+            try:
+                step()
+            except FAILURES as error:
+                wrong.append(str(error))
+        self._cures.clear()
+        self._heals.clear()
+        for future in self._aside:
+            with contextlib.suppress(*FAILURES):
+                future.result()
+        self._aside.clear()
+        if wrong:
+            raise LabError(f"could not mend all: {'; '.join(wrong)}", "see `make status`")
+
+    # --- what became of it ---------------------------------------------------------------------------------
+
+    def wait_until_steady(self, within_s: float) -> None:
+        """Law 4: both nodes are members, one has the VIP in EC2 and in its system, a client reaches it; and it
+        stays so. Raises LabError with what is wrong still after `within_s` seconds."""
+        deadline = time.monotonic() + within_s
+        pair = self.pair
+        while True:
+            pair.wait_until_whole(max(1.0, deadline - time.monotonic()), self.progress)
+            holder, until = pair.holder(), time.monotonic() + STEADY_S
+            while time.monotonic() < until and pair.holder() == holder:
+                time.sleep(pair.cloud.reach.poll_s)
+            if pair.holder() == holder and not pair.flaws():
+                return
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"the pair does not stay whole for {STEADY_S:g} s, {within_s:.0f} s after it should",
+                    pair.cloud.reach.remedy,
+                )
+
+    def wait_until_forgotten(self, within_s: float = FORGET_LIMIT_S) -> float:
+        """Return when the cluster holds no failure against a node any more; how long that took, in seconds.
+
+        Raises LabError where it does after `within_s` seconds: somebody would have to clean up.
+        """
+        begun = time.monotonic()
+        said = ""
+        while remembered := self.remembered():
+            if (words := ", ".join(remembered)) != said:
+                self.progress(f"until the cluster forgets: {(said := words)}")
+            if time.monotonic() - begun > within_s:
+                raise LabError(f"after {within_s:.0f} s the cluster still holds against its nodes: {said}")
+            time.sleep(0.5)
+        return time.monotonic() - begun
+
+    def remembered(self) -> list[str]:
+        """The failures that count against a node now, as `RESOURCE on NODE`."""
+        for node in self.pair.node_ids:
+            words = ["crm_mon", "--one-shot", "--output-as=xml", "--include=failcounts"]
+            if said := self.lab.try_in(node, words):
+                return failures(said)
+        return ["nobody can tell"]
+
+    def interfaces(self) -> dict[str, str]:
+        """Interface → instance, of the pair's nodes that EC2 knows."""
+        match = [{"Name": "attachment.instance-id", "Values": self.pair.node_ids}]
+        found = self.pair.cloud.ec2().describe_network_interfaces(Filters=match)["NetworkInterfaces"]
+        return {card["NetworkInterfaceId"]: card["Attachment"]["InstanceId"] for card in found}
+
+
+def failures(crm_mon: str) -> list[str]:
+    """The failures that count, from the XML of crm_mon with fail counts (Pacemaker 2.1 and 3)."""
+    return [
+        f"{resource.get('id')} on {node.get('name')}"
+        for node in ElementTree.fromstring(crm_mon).iterfind("node_history/node")
+        for resource in node.iterfind("resource_history")
+        if resource.get("fail-count", "0") != "0"
+    ]
+
+
+def places(events: Iterable[Event], vip: str, interfaces: dict[str, str], before: str) -> list[str]:
+    """Where the VIP was, one after another: `before`, then what the route events say. Nowhere is no place."""
+    found = [before]
+    for event in events:
+        place = interfaces.get(event["eni_id"], event["eni_id"]) if event.get("eni_id") else None
+        if event["address"] == vip and place and place != found[-1]:
+            found.append(place)
+    return found
+
+
+def moves(visited: list[str], nodes: Iterable[str]) -> int:
+    """How often the VIP changed between the nodes; what it was elsewhere in between does not count."""
+    known = set(nodes)
+    at_nodes = [place for place in visited if place in known]
+    return sum(one != two for one, two in pairwise(at_nodes))

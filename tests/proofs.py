@@ -1,0 +1,108 @@
+"""The commands that break the lab's pair in many ways: `faults`, row by row, and `soak`, at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tests.drill.clouds import STACK, lab_pair
+from tests.drill.evidence import keep
+from tests.drill.fault_rows import ROWS
+from tests.drill.pair import Pair
+from tests.drill.reports import save, seconds, verdict
+from tests.drill.row import Outcome, Row, run_row
+from tests.drill.trials import passed, report
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.log import say, step
+from tests.lab.paths import BUILD, DEFAULT_LAB
+
+LabOption = Annotated[str, typer.Option("--lab", envvar="LAB", help="The lab's name.")]
+
+
+def chosen(only: Sequence[str]) -> list[Row]:
+    """The rows of these names, all where none is named. Raises LabError for an unknown one."""
+    if unknown := [name for name in only if name not in ROWS]:
+        raise LabError(f"there is no row {unknown[0]!r}", f"the rows are {', '.join(ROWS)}")
+    return [row for name, row in ROWS.items() if not only or name in only]
+
+
+def faults(
+    name: LabOption = DEFAULT_LAB,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Run only the rows named.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Show the rows and what is expected.")] = False,
+) -> None:
+    """Break the pair in every way of the catalogue, judge what came of it, and write build/faults.json."""
+    rows = chosen(only or [])
+    if listing:
+        for row in rows:
+            print(f"{row.name:<34} {row.does}\n{'':<34} {row.expected}: {row.reason}")
+        return
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    started = datetime.now(timezone.utc)
+    outcomes: list[Outcome] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            with step(f"{number} of {len(rows)}, {row.name}: {row.does}"):
+                outcome = run_row(row, lab, pair, lambda text: say(f"    {text}"))
+        except KeyboardInterrupt:
+            say(
+                f"interrupted; what was broken is mended; what ran is in build/faults.json: {len(outcomes)} rows"
+            )
+            raise
+        outcomes.append(outcome)
+        # Written after each, so that an interruption loses nothing.
+        save("faults.json", report(STACK, pair.cloud.name, started, outcomes))
+        say(f"    {verdict(outcome)}: {told(outcome)}")
+        if not outcome.passed:
+            keep(
+                lab,
+                BUILD / "faults" / row.name,
+                what=f"{row.does}\n{row.expected}: {row.reason}\n{outcome.detail}\n",
+            )
+            say(f"    timeline, journals and logs are in build/faults/{row.name}")
+            make_whole(lab, pair)
+    Console().print(table(outcomes))
+    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+    say(f"{len(outcomes) - len(failed)} of {len(outcomes)} rows passed")
+    if failed:
+        say(f"failed: {', '.join(failed)}; what was seen is in build/faults")
+    raise typer.Exit(0 if passed(outcomes) else 1)
+
+
+def told(outcome: Outcome) -> str:
+    """An outcome in a line."""
+    moved = "moves not counted" if outcome.moves is None else f"moved {outcome.moves} times"
+    return f"{moved}, out for {seconds(outcome.outage_s)} s" + (
+        f"; {outcome.detail}" if outcome.detail else ""
+    )
+
+
+def make_whole(lab: Lab, pair: Pair) -> None:
+    """After a row that failed: cut both nodes' power and boot them, where they do not come to themselves, so that
+    the next row has a pair to break. Raises LabError where not even that helps."""
+    if not pair.flaws():
+        return
+    say("    the pair is not whole: both nodes are switched off and on for the next row")
+    for node in pair.node_ids:
+        lab.ask("power-loss", instance_id=node)
+        lab.ask("power-on", instance_id=node)
+    pair.wait_until_whole(pair.cloud.reach.whole_limit_s)
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """All of them for a person."""
+    made = Table(title="What came of each fault", title_justify="left")
+    for heading in ("row", "result", "expected", "moves", "out [s]", "other node after [s]", "detail"):
+        made.add_column(heading)
+    for each in outcomes:
+        moved = "-" if each.moves is None else str(each.moves)
+        times = (moved, seconds(each.outage_s), seconds(each.recovered_s))
+        made.add_row(each.name, verdict(each), each.expected, *times, each.detail)
+    return made
