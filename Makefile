@@ -1,5 +1,6 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS and RUNS as the README says.
+# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED and RUNS
+# as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB STACK PROBE YES
@@ -10,7 +11,7 @@ export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME
 WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
-.PHONY: help up status shell verify fault bench tokens down env test lint check
+.PHONY: help up status shell verify faults soak fault bench tokens down env test lint check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +27,12 @@ shell: ## a root shell on NODE=a, b or client
 
 verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …"; STACK=dev PROBE="ssh bastion")
 	$(call WITH_LAB,verify $(foreach trial,$(TRIALS),--only $(trial)),exit 1)
+
+faults: ## the whole fault catalogue with what must come of each; build/faults.json (ONLY="hang …")
+	$(call WITH_LAB,faults $(foreach row,$(ONLY),--only $(row)),exit 1)
+
+soak: ## random faults for MINUTES=10, the pair whole after each; SEED=n for the same ones again
+	$(call WITH_LAB,soak,exit 1)
 
 fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list
 	$(if $(NAME),$(call WITH_LAB,fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS)),exit 1),@$(TOOLS) python -- python -m tests fault)

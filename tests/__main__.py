@@ -32,7 +32,7 @@ from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.lab import Lab
 from tests.lab.log import say, step
 from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
-from tests.proofs import faults
+from tests.proofs import faults, soak
 
 UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
@@ -459,6 +459,7 @@ def down(name: LabOption = DEFAULT_LAB) -> None:
 
 
 app.command()(faults)
+app.command()(soak)
 
 
 def main(words: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Annotated
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.drill import soak as random_faults
 from tests.drill.clouds import STACK, lab_pair
 from tests.drill.evidence import keep
 from tests.drill.fault_rows import ROWS
@@ -74,6 +76,46 @@ def faults(
     if failed:
         say(f"failed: {', '.join(failed)}; what was seen is in build/faults")
     raise typer.Exit(0 if passed(outcomes) else 1)
+
+
+def soak(
+    name: LabOption = DEFAULT_LAB,
+    minutes: Annotated[
+        float,
+        typer.Option(envvar="MINUTES", min=0.1, max=10_000, help="For how long; the last step is ended."),
+    ] = 10.0,
+    seed: Annotated[
+        int | None,
+        typer.Option(envvar="SEED", min=0, help="For the same faults again; without it a new one."),
+    ] = None,
+) -> None:
+    """Break the pair at random until the time is over or it does not become whole; write build/soak.json."""
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    records: list[random_faults.Record] = []
+
+    def keep_records(so_far: list[random_faults.Record], passed: bool = False, breach: str = "") -> None:
+        records[:] = so_far
+        save("soak.json", random_faults.report(seed, minutes, started, passed, records, breach))
+
+    say(f"soak for {minutes:g} min; the same faults again: make soak SEED={seed} MINUTES={minutes:g}")
+    try:
+        random_faults.soak(seed, minutes, lab, pair, lambda text: say(f"    {text}"), keep_records)
+    except random_faults.BreachError as breach:
+        keep_records(list(records), breach=str(breach))
+        so_far = "\n".join(f"{record.number}: {record.faults}; {record}" for record in records)
+        keep(lab, BUILD / "soak" / f"seed-{seed}", breach=f"SEED={seed}\n{breach}\n", steps=so_far + "\n")
+        say(f"breach: {breach}")
+        say(f"timeline, journals, logs and the steps so far are in build/soak/seed-{seed}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        say(f"interrupted after {len(records)} steps of seed {seed}; what was broken is mended")
+        raise
+    keep_records(list(records), passed=True)
+    slowest = max((record.whole_after_s or 0 for record in records), default=0)
+    say(f"{len(records)} steps of seed {seed}; the pair was whole again after {slowest:g} s at most")
 
 
 def told(outcome: Outcome) -> str:

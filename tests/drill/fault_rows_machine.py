@@ -6,7 +6,7 @@ import time
 
 from tests.drill.acts import both, crash_during, holder, standby, wait_for
 from tests.drill.clouds import lab_pair, lab_stack
-from tests.drill.row import AT_ONCE, BOOTED, MAY, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, BOOTED, FORGOTTEN, MAY, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.drill.trials import TRIALS, Trial
 from tests.lab.faults.machine import DAEMONS
@@ -227,6 +227,24 @@ MACHINE_ROWS = (
         does="the holder loses power while the other's disk is full",
         reason="the survivor must not need its disk for taking over",
         act=crash_during(lambda scene, node: scene.faults.disk_full(node), fatal=False),
+    ),
+    Row(
+        name="clock-step",
+        does="the holder's clock is an hour ahead",
+        reason="Corosync and Pacemaker's intervals go by the monotonic clock, and a holder calls nobody",
+        act=holder(lambda scene, node: scene.faults.clock_step(node)),
+        move=STAYS,
+        moves=0,
+        lasts_s=ROUND,
+    ),
+    Row(
+        name="clock-step-at-crash",
+        does="the holder loses power while the other's clock is an hour ahead",
+        reason="EC2 refuses calls whose time stamp is minutes off; the clock set right, the next try counts",
+        act=crash_during(lambda scene, node: scene.faults.clock_step(node)),
+        lasts_s=ROUND,
+        within_s=FORGOTTEN,
+        survived=False,
     ),
     Row(
         name="cpu-starved-3-s",

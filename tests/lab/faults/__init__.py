@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from tests.lab.errors import LabError
 from tests.lab.faults import addresses, machine, network, services
 from tests.lab.faults.core import CLIENT, Fault
 
@@ -36,9 +37,16 @@ class Faults:
         return fault
 
     def undo_all(self) -> None:
-        """End those begun here that are still in force, the last one first."""
+        """End those begun here that are still in force, the last one first. One that can't be ended keeps no
+        other from it; raises LabError with all that went wrong."""
+        wrong = []
         while self._begun:
-            self._begun.pop().undo()
+            try:
+                self._begun.pop().undo()
+            except LabError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise LabError("; ".join(wrong))
 
     # --- the machine ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from tests.drill import soak as soak_module
+from tests.drill.soak import LONG_S, SHORT_S, BreachError, Hit, Record, Step, report, run_step, soak, steps
+from tests.lab.errors import LabError
+from tests.lab.faults.catalogue import CATALOGUE
+
+
+def test_a_seed_has_one_sequence_and_another_seed_another() -> None:
+    first, again, other = (list(islice(steps(seed), 200)) for seed in (7, 7, 8))
+    assert first == again
+    assert first != other
+
+
+def test_in_the_long_run_every_fault_comes_on_either_node_alone_and_in_pairs() -> None:
+    drawn = list(islice(steps(1), 2000))
+    assert {(hit.fault, hit.node) for step in drawn for hit in step.hits} == {
+        (name, node) for name in CATALOGUE for node in "ab"
+    }
+    assert {len(step.hits) for step in drawn} == {1, 2}
+    assert all(SHORT_S <= step.lasts_s <= LONG_S for step in drawn)
+    assert [step.number for step in drawn] == list(range(1, 2001))
+
+
+class Stage:
+    """A scene whose pair becomes whole, or not."""
+
+    broken = ""
+
+    def __init__(self, *_: Any) -> None:
+        self.healed = False
+        stages.append(self)
+
+    def look(self) -> None:
+        pass
+
+    def heal(self) -> None:
+        self.healed = True
+
+    def wait_until_steady(self, within_s: float) -> None:
+        assert self.healed
+        if self.broken:
+            raise LabError(self.broken)
+
+
+class Pair:
+    def wait_until_whole(self, *_: object) -> None:
+        pass
+
+    def holder(self) -> str:
+        return "i-a"
+
+
+stages: list[Stage] = []
+STEP = Step(3, (Hit("hang", "a"), Hit("power-loss", "b")), 0.0, 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    stages.clear()
+    monkeypatch.setattr(soak_module, "Scene", Stage)
+    monkeypatch.setattr(soak_module, "_begin", lambda scene, hit: None)
+
+
+def run(step: Step = STEP) -> Record:
+    record = Record(step.number, str(step))
+    run_step(step, None, Pair(), record, lambda text: None)  # type: ignore[arg-type]
+    return record
+
+
+def test_a_pair_that_does_not_become_whole_is_a_breach_that_names_the_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Stage, "broken", "the VIP is with nobody")
+    with pytest.raises(BreachError, match=r"step 3, hang on a, 0 s later power-loss on b, .* with nobody"):
+        run()
+
+
+def test_a_fault_that_cannot_be_had_is_a_note_and_no_breach(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(scene: Stage, hit: Hit) -> None:
+        raise LabError(f"no {hit.fault} today")
+
+    monkeypatch.setattr(soak_module, "_begin", refuse)
+    record = run()
+    assert record.holder == "i-a"
+    assert record.notes[0] == "hang could not be had: no hang today"
+
+
+def test_what_ctrl_c_cuts_off_is_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(scene: Stage, hit: Hit) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(soak_module, "_begin", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert stages[0].healed
+
+
+def test_a_breach_ends_the_soak_with_all_steps_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(step: Step, lab: Any, pair: Any, record: Record, progress: Any) -> None:
+        if step.number == 3:
+            raise BreachError("dark")
+
+    kept: list[int] = []
+    monkeypatch.setattr(soak_module, "run_step", step)
+    with pytest.raises(BreachError):
+        soak(5, 1, None, Pair(), lambda text: None, lambda records: kept.append(len(records)))  # type: ignore[arg-type]
+    assert kept == [1, 2, 3]
+
+
+def test_the_report_has_seed_and_steps() -> None:
+    written = report(5, 1.5, "now", False, [Record(1, "hang on a", 3.2, "i-a")], "dark")
+    assert (written["seed"], written["passed"], written["breach"]) == (5, False, "dark")
+    assert written["steps"][0]["whole_after_s"] == 3.2
