@@ -1,5 +1,5 @@
-"""The fault catalogue on the lab: a few rows that no other test has, and two changes of the product that named rows
-must not forgive. `make faults` runs them all."""
+"""The fault catalogue on the lab: some rows that no other test has, and two changes of the product that named
+rows do not forgive. `make faults` runs them all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from tests.cluster.conftest import command
-from tests.cluster.story import Story
 from tests.drill.fault_rows import ROWS
 from tests.drill.pair import Pair
 from tests.drill.row import Outcome, run_row
@@ -18,10 +17,11 @@ from tests.lab.lab import Lab
 from tests.lab.paths import BUILD
 
 AGENT = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
-RULE, BROKEN = "        except UnansweredError as error:\n", ""
-NOT_KNOWING = ("imds-down-and-api-throttled", "imds-down-and-api-down")
+DEFAULTS = ("pcs", "resource", "defaults", "update")
+FAILURE_TIMEOUT = "60s"
 SHORT = "10s"
-"""A failure-timeout for a test that can't wait a minute."""
+"""A failure-timeout for a test that can't wait a minute; and a bound (s) that it keeps with ease."""
+SHORT_BOUND_S = 60.0
 
 
 def run(name: str, lab: Lab, pair: Pair) -> Outcome:
@@ -36,10 +36,46 @@ def test_the_pair_comes_through(name: str, lab: Lab, pair: Pair) -> None:
     assert outcome.passed, outcome.detail
 
 
-def test_two_minutes_at_random_leave_a_whole_pair(pair: Pair) -> None:
+def test_a_minute_at_random_leave_a_whole_pair(pair: Pair) -> None:
     done = command("soak", "--minutes", "1", "--seed", "8")
     assert done.returncode == 0, done.stderr
     written = json.loads((BUILD / "soak.json").read_text())
     assert written["passed"]
     assert written["seed"] == 8
     assert written["steps"]
+
+
+@pytest.fixture
+def mended(lab: Lab, pair: Pair) -> Iterator[None]:
+    """Agent and settings as they were, and no failure remembered: nobody waits a minute for it here."""
+    for node in pair.node_ids:
+        lab.run_in(node, ["cp", "-p", AGENT, "/run/ec2vip.kept"])
+    yield
+    for node in pair.node_ids:
+        lab.run_in(node, ["cp", "-p", "/run/ec2vip.kept", AGENT])
+    lab.run_in(pair.node_ids[0], [*DEFAULTS, f"failure-timeout={FAILURE_TIMEOUT}"])
+    lab.run_in(pair.node_ids[0], ["crm_resource", "--cleanup"])
+    pair.wait_until_whole(180)
+
+
+@pytest.mark.usefixtures("mended")
+def test_an_agent_that_takes_not_knowing_for_not_running_fails_its_row(lab: Lab, pair: Pair) -> None:
+    for node in pair.node_ids:
+        lab.run_in(node, ["sed", "-i", "s/return self._unconfirmed(.*/return NOT_RUNNING/", AGENT])
+        assert "return NOT_RUNNING" in lab.run_in(node, ["cat", AGENT]).stdout
+    outcome = run("imds-down-and-api-throttled", lab, pair)
+    assert not outcome.passed
+    assert "it must stay" in outcome.detail
+
+
+@pytest.mark.usefixtures("mended")
+def test_a_pair_without_a_failure_timeout_fails_its_row(lab: Lab, pair: Pair) -> None:
+    """With a short one first, so that the bound is one that a pair with any can keep."""
+    row = replace(ROWS["one-failure-each"], within_s=SHORT_BOUND_S)
+    lab.run_in(pair.node_ids[0], [*DEFAULTS, f"failure-timeout={SHORT}"])
+    outcome = run_row(row, lab, pair, progress=print)
+    assert outcome.passed, outcome.detail
+    lab.run_in(pair.node_ids[0], [*DEFAULTS, "failure-timeout="])
+    outcome = run_row(row, lab, pair, progress=print)
+    assert not outcome.passed
+    assert "the VIP is with nobody" in outcome.detail

@@ -134,8 +134,9 @@ def soak(
     progress: Callable[[str], None],
     keep: Callable[[list[Record]], None] = lambda records: None,
 ) -> list[Record]:
-    """Go on with the seed's steps until the time is over; `keep` is called after each. Raises BreachError at the first
-    that is one."""
+    """Go on with the seed's steps until the time is over; `keep` is called after each.
+
+    Raises BreachError at the first that is one."""
     deadline = time.monotonic() + minutes * 60
     records: list[Record] = []
     pair.wait_until_whole(WHOLE_S, progress)
