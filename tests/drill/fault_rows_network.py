@@ -99,11 +99,11 @@ NETWORK_ROWS = (
     Row(
         name="packet-loss-20",
         does="20 % of the holder's packets get lost for 30 s",
-        reason="a token may get lost five times in a row, if seldom; clients lose a third of their round trips in"
-        " any case",
+        reason="the token is lost five times in a row every ten seconds or so, and the peer with it; each time may"
+        " cost a move, and the reunion another. What must hold is that it ends with the loss",
         act=holder(lambda scene, node: scene.faults.packet_loss(node, 20)),
         move=MAY,
-        moves=2,
+        moves=2 * 30 // 10,
         lasts_s=30,
     ),
     Row(

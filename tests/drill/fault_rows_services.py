@@ -155,7 +155,7 @@ SERVICE_ROWS = (
         name="services-gone-for-good",
         does="the holder has neither metadata nor API until the VIP has moved",
         reason="a holder that learns nothing for six monitors fails: the other may know more; clients are served"
-        " all the while",
+        " until then, and while it stops",
         act=_api_and_imds("down"),
         moved_within_s=SIX_MONITORS,
     ),

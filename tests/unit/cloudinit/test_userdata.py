@@ -163,6 +163,13 @@ def test_corosync_gets_its_configuration_before_it_is_installed(spec: NodeSpec) 
     assert written(spec)["/etc/corosync/corosync.conf"]["content"] == corosync.conf(spec)
 
 
+def test_a_corosync_that_died_is_started_again_more_slowly_than_systemd_gives_up(spec: NodeSpec) -> None:
+    unit = written(spec)["/etc/systemd/system/corosync.service.d/50-ec2vip.conf"]["content"]
+    assert "Restart=on-failure" in unit
+    pause = int(unit.partition("RestartSec=")[2])
+    assert pause * 5 > 10, "five starts in ten seconds, and systemd leaves it down (systemd-system.conf(5))"
+
+
 def test_the_pcs_commands_survive_the_way_to_the_node(spec: NodeSpec) -> None:
     content = written(spec)["/etc/ec2vip/settings"]["content"]
     calls = [shlex.split(line) for line in content.splitlines()]
