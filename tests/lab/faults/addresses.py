@@ -69,7 +69,8 @@ def delete_address(lab: Lab, node: str, address: str) -> list[str]:
     listed = _listed(lab, node, address)
     if not listed:
         raise LabError(f"the system of {node} does not have {address}", "name the holder: `make status`")
-    lab.run_in(node, ["ip", "address", "delete", listed[0], "dev", GUEST_LINK])
+    # An address may be there twice, with another prefix: a network tool's beside IPaddr2's.
+    lab.run_in(node, ["ip", "address", "flush", "to", address, "dev", GUEST_LINK])
     return listed
 
 
@@ -82,15 +83,16 @@ def has_address(lab: Lab, node: str, address: str) -> bool:
 def os_address_added(lab: Lab, node: str, vip: str) -> Iterator[None]:
     """The system of a node that is not the holder has the VIP too, as when a network tool puts it there.
 
-    At the end it has it no more, unless the node has become the holder.
+    At the end it has it no more, unless the node has become the holder and has no other of its own.
     """
     if _listed(lab, node, vip):
         raise LabError(f"the system of {node} has {vip} already", "name the other node: `make status`")
     lab.run_in(node, ["ip", "address", "add", f"{vip}/32", "dev", GUEST_LINK])
     yield
-    listed = _listed(lab, node, vip)
-    if listed and not _has(lab.client(), eni_of(lab, node), vip):
-        lab.run_in(node, ["ip", "address", "delete", listed[0], "dev", GUEST_LINK])
+    shown = lab.run_in(node, ["ip", "-4", "-oneline", "address", "show", "dev", GUEST_LINK]).stdout
+    held = re.findall(rf"inet ({re.escape(vip)}/\d+)", shown)
+    if f"{vip}/32" in held and (len(held) > 1 or not _has(lab.client(), eni_of(lab, node), vip)):
+        lab.run_in(node, ["ip", "address", "delete", f"{vip}/32", "dev", GUEST_LINK])
 
 
 def _listed(lab: Lab, node: str, address: str) -> list[str]:
