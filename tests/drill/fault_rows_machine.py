@@ -6,7 +6,7 @@ import time
 
 from tests.drill.acts import both, crash_during, holder, standby, wait_for
 from tests.drill.clouds import lab_pair, lab_stack
-from tests.drill.row import AT_ONCE, BOOTED, FORGOTTEN, MAY, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, BOOTED, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.drill.trials import TRIALS, Trial
 from tests.lab.faults.machine import DAEMONS
@@ -63,7 +63,7 @@ def _kill(daemon: str) -> Row:
         move="must move" if corosync else MAY if daemon in MONITOR_STAND_INS else STAYS,
         moves=1 if corosync or daemon in MONITOR_STAND_INS else 0,
         lasts_s=0 if corosync else ROUND,
-        within_s=AT_ONCE,
+        within_s=NEXT_MONITOR if corosync else AT_ONCE,
         by_itself=True,
     )
 
