@@ -24,9 +24,6 @@ DC_DEADTIME = "2s"
 #: would leave the VIP with nowhere to go until somebody came to clean up.
 FAILURE_TIMEOUT = "60s"
 
-#: What the CIB says before the cluster's very first start. Both would be too late with the rest.
-SEED_PROPERTIES: Mapping[str, str] = {"dc-deadtime": DC_DEADTIME, "stonith-enabled": "false"}
-
 #: How long the DC collects events before it works out what to do. The original's 0 is not the fastest: a node's
 #: loss reaches the DC as several events, and where an update of the CIB is still under way when the scheduler's
 #: view arrives, the controller sleeps for a whole second and asks again (do_pe_invoke_callback in Pacemaker's
@@ -36,9 +33,16 @@ SEED_PROPERTIES: Mapping[str, str] = {"dc-deadtime": DC_DEADTIME, "stonith-enabl
 #: took 1.22 to 1.31 s. A starved Corosync is later than that: on a busy machine 1 of 4 paid it with 50 ms.
 TRANSITION_DELAY = "50ms"
 
+#: What the CIB says before the cluster's very first start: with the rest all of it would be too late. The delay
+#: is among them because forming the cluster and pushing the settings are such bursts of updates too.
+SEED_PROPERTIES: Mapping[str, str] = {
+    "dc-deadtime": DC_DEADTIME,
+    "stonith-enabled": "false",
+    "transition-delay": TRANSITION_DELAY,
+}
+
 PROPERTIES: Mapping[str, str] = {
     "no-quorum-policy": "ignore",  # one of two must go on alone; EC2 decides who has the address
-    "transition-delay": TRANSITION_DELAY,
     # Expired failures are noticed when the cluster looks again: as often as they can expire.
     "cluster-recheck-interval": FAILURE_TIMEOUT,
     **SEED_PROPERTIES,

@@ -59,6 +59,13 @@ esac""",
 
 PRELUDE = """#!/bin/bash
 echo "${0##*/} $*" >>"$FAKE/calls.log"
+# The run ends with the call that begins as crash-at says; with "after " before it, the call is carried out first.
+cut_off() { read -r -a stat </proc/$$/stat; kill -KILL -- "-${stat[5]}" 0; }
+at=$(cat "$FAKE/crash-at")
+if [ -n "$at" ] && [[ "${0##*/} $*" == "${at#after }"* ]]; then
+    : >"$FAKE/crash-at"
+    case $at in "after "*) trap cut_off EXIT ;; *) cut_off ;; esac
+fi
 # countdown FILE: fails while the number in the file is above zero, and takes one off it.
 countdown() { local n; n=$(cat "$FAKE/$1"); ((n == 0)) && return; echo $((n - 1)) >"$FAKE/$1"; return 1; }
 install_packages() {
@@ -101,7 +108,7 @@ class FakeNode:
         self.say("install-failures", "0")
         self.say("key-failures", "0")
         self.say("push-failures", "0")
-        for name in ("broken-unit", "networkctl", "late", "calls.log"):
+        for name in ("broken-unit", "networkctl", "late", "calls.log", "crash-at"):
             self.say(name, "")
         if baked:
             agents = self.root / "usr/lib/ocf/resource.d/heartbeat"
@@ -142,6 +149,7 @@ class FakeNode:
             text=True,
             check=False,
             timeout=120,
+            start_new_session=True,  # a process group of its own, as systemd's control group is
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -155,6 +156,7 @@ def test_the_first_cib_shortens_the_wait_for_a_dc_and_loses_against_any_other(no
     assert 'epoch="0" num_updates="0" admin_epoch="0"' in seed
     assert "--name dc-deadtime --update 2s" in seed
     assert "--name stonith-enabled --update false" in seed
+    assert "--name transition-delay --update 50ms" in seed
     assert 'crm_feature_set="3"' in seed
     assert in_order(node.calls, "crm_attribute", "chown hacluster:haclient", "systemctl start pacemaker")
 
@@ -403,3 +405,55 @@ def test_an_agent_that_is_not_on_the_node_is_reported(tmp_path: Path) -> None:
     assert "services: the agent heartbeat/Filesystem is not on this node: name" in node.last_line
     (node.root / "usr/lib/ocf/resource.d/heartbeat/Filesystem").touch(mode=0o755)
     assert node.bootstrap().returncode == 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> FakeNode:
+    """A node whose bootstrap nothing disturbed."""
+    node = FakeNode(tmp_path_factory.mktemp("undisturbed"), make_spec(**ENCRYPTED))
+    assert node.bootstrap().returncode == 0
+    return node
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "systemctl mask",
+        "apt-get --yes",
+        "after apt-get --yes",
+        "python-of-the-agent -I",
+        "after python-of-the-agent -I",
+        "cibadmin --empty",
+        "crm_attribute",
+        "systemctl unmask",
+        "after systemctl enable",
+        "after systemctl start corosync.service",
+        "after systemctl start pacemaker.service",
+        "crm_mon",
+        "pcs -f",
+        "corosync-quorumtool",
+        "pcs cluster cib-push",
+        "after pcs cluster cib-push",
+    ],
+)
+def test_a_run_that_was_cut_off_anywhere_is_taken_up_by_the_next(
+    tmp_path: Path, undisturbed: FakeNode, moment: str
+) -> None:
+    """Killed, processes and all, before a call or after it: the next run comes to the same end."""
+    node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
+    node.say("crash-at", moment)
+    assert node.bootstrap().returncode == -signal.SIGKILL
+    assert not node.done
+    before = node.calls
+    started = [call for call in before if call.startswith("systemctl start pacemaker")]
+    pushed = moment == "after pcs cluster cib-push"
+    assert node.bootstrap().returncode == 0, node.last_line
+    assert node.done
+    assert node.cluster == undisturbed.cluster
+    assert len(node.calls_of("pcs cluster cib-push")) == (0 if pushed else 1)
+    if started:
+        assert not [call for call in node.calls_of("systemctl stop") if "pacemaker" in call], (
+            "it lost its CIB"
+        )
+    for name in ("etc/hosts", "etc/corosync/authkey", "var/lib/pacemaker/cib/cib.xml"):
+        assert (node.root / name).read_text() == (undisturbed.root / name).read_text()

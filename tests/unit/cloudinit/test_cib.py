@@ -12,8 +12,8 @@ from tests.unit.cloudinit.conftest import make_spec
 
 def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
     assert [" ".join(command) for command in cib.commands(spec)] == [
-        "property set --force no-quorum-policy=ignore transition-delay=50ms cluster-recheck-interval=60s "
-        f"dc-deadtime=2s stonith-enabled=false ec2vip-settings={cib.digest(spec)}",
+        "property set --force no-quorum-policy=ignore cluster-recheck-interval=60s "
+        f"dc-deadtime=2s stonith-enabled=false transition-delay=50ms ec2vip-settings={cib.digest(spec)}",
         "resource defaults update resource-stickiness=100000 multiple-active=stop_unexpected "
         "migration-threshold=1 failure-timeout=60s",
         "resource op defaults update record-pending=true",
@@ -38,7 +38,7 @@ def test_a_failure_on_each_node_does_not_last() -> None:
 
 def test_what_the_first_start_needs_is_also_among_the_settings() -> None:
     assert cib.SEED_PROPERTIES.items() <= cib.PROPERTIES.items()
-    assert set(cib.SEED_PROPERTIES) == {"dc-deadtime", "stonith-enabled"}
+    assert set(cib.SEED_PROPERTIES) == {"dc-deadtime", "stonith-enabled", "transition-delay"}
 
 
 def test_the_digest_is_the_same_on_both_nodes_and_whatever_is_not_a_setting() -> None:
