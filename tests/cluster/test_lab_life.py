@@ -27,6 +27,7 @@ from tests.lab.process import run
 CYCLES = int(os.environ.get("EC2VIP_CYCLES", "2"))
 """Twenty (`EC2VIP_CYCLES=20`) also compare free disk and memory: on a machine that has nothing else to do."""
 MANY = CYCLES >= 20
+CYCLE_LIMIT_S = 300
 SLACK_BYTES = 64 << 20
 NAME = "life-tests"
 
@@ -112,6 +113,7 @@ def free() -> tuple[int, int]:
     return shutil.disk_usage("/var/lib").free, int(memory.split()[1]) << 10
 
 
+@pytest.mark.timeout(CYCLES * CYCLE_LIMIT_S)
 def test_up_and_down_again_and_again_leave_nothing(spare: Lab) -> None:
     def cycle() -> None:
         spare.up(hollow=True)
@@ -128,6 +130,7 @@ def test_up_and_down_again_and_again_leave_nothing(spare: Lab) -> None:
         eventually(lambda: all(now > then - SLACK_BYTES for now, then in zip(free(), before, strict=True)))
 
 
+@pytest.mark.timeout(CYCLES * CYCLE_LIMIT_S)
 def test_a_second_pair_comes_and_goes_beside_the_first(
     lab: Lab, pair: Pair, spare: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
