@@ -54,7 +54,9 @@ class Disk:
         self._mount_root()
 
     def remove(self) -> None:
-        """Unmount it all; what still runs in it keeps it until its end."""
+        """Unmount it all, where it was made; what still runs in it keeps it until its end."""
+        if not self.root.exists():
+            return
         for folder in [self.root, *reversed(layers(self.folder))]:
             self._unmount(folder)
             folder.rmdir()

@@ -92,6 +92,7 @@ class Hypervisor:
     def launch(self, instance_id: str) -> None:
         """Give the instance its disk and interface, and boot it."""
         folder = self._folder / instance_id
+        folder.mkdir()
         disk = Disk(folder / "disk")
         node = self.nodes[instance_id] = Node(
             instance_id, folder, cgroup.Cgroup(self._lab, instance_id), disk
