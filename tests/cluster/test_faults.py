@@ -63,7 +63,7 @@ def test_an_agent_that_takes_not_knowing_for_not_running_fails_its_row(lab: Lab,
         assert "return self._unconfirmed(" not in lab.run_in(node, ["cat", AGENT]).stdout
     outcome = run("imds-down-and-api-throttled", lab, pair)
     assert not outcome.passed
-    assert "it must stay" in outcome.detail
+    assert "it must stay" in outcome.detail or "did not answer the client" in outcome.detail
 
 
 @pytest.mark.usefixtures("mended")
@@ -76,4 +76,4 @@ def test_a_pair_without_a_failure_timeout_fails_its_row(lab: Lab, pair: Pair) ->
     lab.run_in(pair.node_ids[0], [*DEFAULTS, "failure-timeout="])
     outcome = run_row(row, lab, pair, progress=print)
     assert not outcome.passed
-    assert "the VIP is with nobody" in outcome.detail
+    assert "did not answer the client" in outcome.detail
