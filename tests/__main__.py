@@ -21,6 +21,7 @@ from rich.table import Table
 
 from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
 from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
+from tests.drill.first_boot import stages
 from tests.drill.pair import NodeView, Pair
 from tests.drill.reports import save, seconds, verdict
 from tests.drill.trials import TRIALS, Result, Trial, passed, report, run_trial
@@ -32,6 +33,7 @@ from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.lab import Lab
 from tests.lab.log import say, step
 from tests.lab.paths import BUILD, DEFAULT_LAB, PROJECT
+from tests.lab.prober import probing
 from tests.proofs import faults, soak
 
 UP_LIMIT_S = 300.0
@@ -114,15 +116,33 @@ def up(
     with step("pulumi up"):
         stack.up()
     pair = lab_pair(lab)
-    with step(
-        f"waiting for the VIP {pair.vip}", expected="about 1 min: the nodes install and form their cluster"
+    with (
+        step(
+            f"waiting for the VIP {pair.vip}",
+            expected="about 1 min: the nodes install and form their cluster",
+        ),
+        probing(lab, pair.vip, answering=False),
     ):
         _wait_for_vip(lab, pair)
     show(pair, f"lab {name!r}")
+    show_stages(lab, pair)
     say(f"up after {time.monotonic() - started:.0f} s")
     say("next: `make verify`, `make status`, `make shell NODE=a`, `make down`")
     other = "" if name == DEFAULT_LAB else f" LAB={name}"
     say(f'for pulumi, boto3 or the AWS CLI by hand: eval "$(make -s env{other})"')
+
+
+def show_stages(lab: Lab, pair: Pair) -> None:
+    """Where the time of the nodes' first boot went, if it was in this lab's life."""
+    found = stages(lab.timeline.read(), pair.node_ids)
+    if not found:
+        return
+    table = Table(title="First boot, seconds from RunInstances", title_justify="left")
+    for heading in ("", *(node.name for node in pair.nodes())):
+        table.add_column(heading, justify="right" if heading else "left")
+    for title, times in found:
+        table.add_row(title, *("" if time is None else f"{time:.1f}" for time in times))
+    console.print(table)
 
 
 def _wait_for_vip(lab: Lab, pair: Pair) -> None:

@@ -1,0 +1,67 @@
+"""Where a first boot's time goes: from RunInstances to the VIP's first answer, by the lab's timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from tests.lab.timeline import Event
+
+Mark = Callable[[Event], bool]
+
+
+def _says(*beginnings: str) -> Mark:
+    return lambda event: event.kind == "log" and str(event["text"]).startswith(beginnings)
+
+
+def _done(step: str) -> Mark:
+    return _says(f"ec2vip: {step}: done")
+
+
+STAGES: tuple[tuple[str, Mark], ...] = (
+    ("the machine has power", lambda e: e.kind == "power" and bool(e["on"])),
+    ("cloud-init has placed the files", _says("ec2vip: bootstrap of ")),
+    ("packages", _done("packages")),
+    ("key", _done("key")),
+    ("first CIB", _done("seed")),
+    ("Corosync and Pacemaker started", _done("start")),
+    ("a DC, and this node with it", _done("ready")),
+    ("settings pushed", _done("settings")),
+    (
+        "EC2 delivers the VIP here",
+        lambda e: (e.kind, e.get("operation")) == ("action", "start") and e["resource"] == "ec2vip",
+    ),
+    (
+        "the system has the VIP",
+        lambda e: (e.kind, e.get("operation")) == ("action", "start") and e["resource"] == "vip",
+    ),
+)
+"""What ends each stage on a node, in order; a stage that a node does not go through has no time."""
+
+ANSWER = "the VIP answers the client"
+
+
+def stages(events: Iterable[Event], nodes: Sequence[str]) -> list[tuple[str, list[float | None]]]:
+    """For each stage its end on each of the nodes (instance ids), in seconds since the first of them was launched.
+
+    The last row is the client's first answer, the same for all, where a prober ran. Empty where no launch is seen.
+    """
+    seen = sorted(events, key=lambda event: event.t)
+    launches = [
+        e.t for e in seen if e.kind == "instance" and e["state"] == "pending" and e["instance_id"] in nodes
+    ]
+    if not launches:
+        return []
+    began = launches[0]
+
+    def first(mark: Mark, node: str | None) -> float | None:
+        times = (
+            e.t - began
+            for e in seen
+            if (node is None or e.get("instance_id") == node) and e.t >= began and mark(e)
+        )
+        return next(times, None)
+
+    rows = [(title, [first(mark, node) for node in nodes]) for title, mark in STAGES]
+    answer = first(lambda event: event.kind == "ping", None)
+    rows.append((ANSWER, [answer] * len(nodes)))
+    return [(title, times) for title, times in rows if any(time is not None for time in times)]
