@@ -1,0 +1,167 @@
+"""A pair's two instances, launched by hand in any order: with what the program had them launched with.
+
+pair = Launches(lab)
+pair.clear()
+pair.launch("b")
+pair.hears("b", "bootstrap done")
+pair.launch("a")
+pair.become_whole()
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tests.cluster.story import Client, Node
+from tests.drill.clouds import LabCloud, lab_pair
+from tests.drill.pair import Pair
+from tests.lab.faults import Fault, Faults
+from tests.lab.faults.core import filtering
+from tests.lab.lab import Lab
+from tests.lab.layout import MIRROR
+
+LIMIT_S = 180.0
+SECTIONS = ("crm_config", "resources", "rsc_defaults", "op_defaults")
+OWN = re.compile(r'name="(cluster-infrastructure|cluster-name|dc-version|have-watchdog)"')
+"""What Pacemaker itself writes beside the settings."""
+
+
+class Launches:
+    """The lab's pair as its stack has made it, and what stands in its place now.
+
+    Nodes are "a", the one that puts the resources into the cluster, and "b". `wanted` are the cluster's settings
+    as the first pair had them.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.ec2 = lab, lab.client()
+        made = lab_pair(lab)
+        made.wait_until_whole(LIMIT_S)
+        self.vip = made.vip
+        self.client = Client(lab)
+        self.ids: dict[str, str] = dict(zip("ab", made.node_ids, strict=True))
+        self._asked = {letter: self._as_asked(instance_id) for letter, instance_id in self.ids.items()}
+        self.wanted = self.settings()
+
+    def _as_asked(self, instance_id: str) -> dict[str, Any]:
+        """The arguments of RunInstances that make such an instance again."""
+        (found,) = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+        (card,) = found["NetworkInterfaces"]
+        user_data = self.ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
+        options = found["MetadataOptions"]
+        return {
+            "ImageId": found["ImageId"],
+            "InstanceType": found["InstanceType"],
+            "IamInstanceProfile": {"Arn": found["IamInstanceProfile"]["Arn"]},
+            "Placement": {"GroupName": found["Placement"]["GroupName"]},
+            "UserData": base64.b64decode(user_data["UserData"]["Value"]),
+            "MetadataOptions": {
+                key: options[key] for key in ("HttpTokens", "HttpEndpoint", "HttpPutResponseHopLimit")
+            },
+            "NetworkInterfaces": [
+                {
+                    "DeviceIndex": 0,
+                    "SubnetId": card["SubnetId"],
+                    "PrivateIpAddress": card["PrivateIpAddress"],
+                    "Groups": [group["GroupId"] for group in card["Groups"]],
+                    "AssociatePublicIpAddress": "Association" in card,
+                }
+            ],
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": found["Tags"]}],
+        }
+
+    # --- what happens to them ------------------------------------------------------------------------------
+
+    def launch(self, *letters: str, **more: Any) -> None:
+        """New instances in these places; `more` are other arguments of RunInstances."""
+        for letter in letters:
+            assert letter not in self.ids, f"{letter} is there already"
+            asked = {**self._asked[letter], **more}
+            made = self.ec2.run_instances(MinCount=1, MaxCount=1, **asked)
+            self.ids[letter] = made["Instances"][0]["InstanceId"]
+
+    def terminate(self, letter: str) -> None:
+        """EC2 terminates the instance; returns when its address is free."""
+        instance_id = self.ids.pop(letter)
+        self.ec2.terminate_instances(InstanceIds=[instance_id])
+        eventually(lambda: self._state(instance_id) == "terminated")
+
+    def clear(self) -> None:
+        """Nobody is there any more."""
+        for instance_id in self.ids.values():
+            # Without power there is no shutdown to wait for.
+            self.lab.ask("power-loss", instance_id=instance_id)
+        for letter in list(self.ids):
+            self.terminate(letter)
+
+    def _state(self, instance_id: str) -> str:
+        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
+        return str(found["State"]["Name"])
+
+    def power_off(self, letter: str) -> Fault:
+        return Faults(self.lab).power_loss(self.ids[letter])
+
+    @contextmanager
+    def no_mirror(self) -> Iterator[None]:
+        """The package mirror refuses every connection."""
+        reject = f"ip daddr {MIRROR} tcp dport 80 counter reject with tcp reset"
+        with filtering(self.lab, input=[reject]):
+            yield
+
+    # --- what is seen of them ------------------------------------------------------------------------------
+
+    def __getitem__(self, letter: str) -> Node:
+        return Node(self.ids[letter], self.lab)
+
+    def console(self, letter: str) -> str:
+        """Everything that the node has written to its console."""
+        return str(self.ec2.get_console_output(InstanceId=self.ids[letter]).get("Output", ""))
+
+    def hears(self, letter: str, words: str) -> None:
+        """Wait until the node's console says it; fails at once where its bootstrap says that it failed."""
+
+        def said() -> bool:
+            text = self.console(letter)
+            assert "bootstrap failed" not in text, text[-2000:]
+            return words in text
+
+        eventually(said)
+
+    @property
+    def pair(self) -> Pair:
+        """Who is there: both, or one alone."""
+        return Pair(LabCloud(self.lab), self.vip, [self.ids[letter] for letter in sorted(self.ids)])
+
+    @property
+    def holder(self) -> str:
+        """The letter of who has the VIP in EC2, empty where nobody has."""
+        instance_id = self.pair.holder()
+        return next((letter for letter, each in self.ids.items() if each == instance_id), "")
+
+    def settings(self) -> list[str]:
+        """The cluster's settings, section by section, without what Pacemaker writes itself."""
+        node = self[sorted(self.ids)[0]]
+        texts = [node.run("cibadmin", "--query", "--scope", section) for section in SECTIONS]
+        return ["\n".join(line for line in text.splitlines() if not OWN.search(line)) for text in texts]
+
+    def become_whole(self) -> None:
+        """The one outcome: nothing is wrong with who is there, and the settings are those that are wanted."""
+        self.pair.wait_until_whole(LIMIT_S)
+        for letter in self.ids:
+            self.hears(letter, "bootstrap done")
+        assert self.settings() == self.wanted
+        # What the last step of a bootstrap may have set off has come to its end, and still nothing is wrong.
+        self.pair.wait_until_whole(LIMIT_S)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until it does."""
+    deadline = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {LIMIT_S:g} s"
+        time.sleep(0.1)

@@ -1,0 +1,152 @@
+"""Whichever node comes first, however late, interrupted or often: one whole pair, its settings, one holder.
+
+The pair is made once by the program, both nodes at once; the tests launch its instances again by hand.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.launches import Launches, eventually
+from tests.drill.clouds import Choice, lab_stack
+from tests.lab.amis import Image, ami_id
+from tests.lab.faults import Faults
+from tests.lab.lab import Lab
+from tests.lab.prober import probing
+
+NAME = "order-tests"
+PEER_LIMIT_S = 6
+"""How long the first node listens for its peer before it pushes (PEER_LIMIT of the bootstrap)."""
+
+
+@pytest.fixture(scope="module")
+def made(machine: None) -> Iterator[Launches]:
+    """Both at once: the pair as `pulumi up` launches it, from an image that has the packages."""
+    lab = Lab(NAME)
+    lab.down()
+    try:
+        lab.up(images=[Image("debian12"), Image("debian12", baked=True)])
+        Choice(ami="baked").keep(lab)
+        lab_stack(lab).up("--skip-preview")
+        yield Launches(lab)
+    finally:
+        lab.down()
+
+
+@pytest.fixture
+def lab(made: Launches) -> Lab:
+    """For the report of a test that fails."""
+    return made.lab
+
+
+@pytest.fixture
+def nobody(made: Launches, lab: Lab) -> Launches:
+    """No instance is there."""
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def whole(made: Launches, lab: Lab) -> Launches:
+    """Both are there, in order."""
+    made.launch(*sorted({"a", "b"} - made.ids.keys()))
+    made.become_whole()
+    return made
+
+
+def test_both_at_once(whole: Launches) -> None:
+    settings = "\n".join(whole.wanted)
+    assert settings.count("<group ") == 1
+    assert "ec2vip-settings" in settings
+
+
+def test_both_come_back_from_a_power_cut_at_once(whole: Launches) -> None:
+    with whole.power_off("a"), whole.power_off("b"):
+        pass
+    whole.become_whole()
+
+
+def test_each_is_replaced_in_turn_while_the_other_keeps_vip_and_settings(whole: Launches) -> None:
+    """What the owner has set meanwhile is in the running cluster's CIB alone: a new node must take it over."""
+    whole["b"].run("crm_attribute", "--type", "crm_config", "--name", "owners-own", "--update", "kept")
+    for letter, other in (("a", "b"), ("b", "a")):
+        whole.terminate(letter)
+        whole.client.sees(whole.vip, within_s=30)
+        assert whole.holder == other
+        since = time.monotonic()
+        with probing(whole.lab, whole.vip):
+            whole.launch(letter)
+            whole.hears(letter, "bootstrap done")
+            whole.pair.wait_until_whole(60)
+        assert whole.holder == other
+        seen = whole.lab.timeline.read(since=since)
+        assert not [e for e in seen if e.kind == "route" and e["address"] == whole.vip]
+        assert not [e for e in seen if e.kind == "action" and e["operation"] in ("start", "stop")]
+        assert "kept" in whole[letter].run("crm_attribute", "--name", "owners-own", "--query")
+    whole[other].run("crm_attribute", "--type", "crm_config", "--name", "owners-own", "--delete")
+    whole.become_whole()
+
+
+def test_the_second_node_first(nobody: Launches) -> None:
+    """It has no settings to push, and waits; the first brings them, however late."""
+    nobody.launch("b")
+    nobody.hears("b", "bootstrap done")
+    time.sleep(PEER_LIMIT_S)  # whatever it might still do of itself
+    assert nobody.holder == ""
+    nobody.launch("a")
+    nobody.become_whole()
+
+
+def test_the_first_node_alone_serves_and_the_second_may_come_whenever_it_likes(nobody: Launches) -> None:
+    nobody.launch("a")
+    nobody.become_whole()
+    assert nobody.holder == "a"
+    since = time.monotonic()
+    nobody.launch("b")
+    nobody.become_whole()
+    assert nobody.holder == "a"
+    stops = [e for e in nobody.lab.timeline.read("action", since=since) if e["operation"] == "stop"]
+    assert stops == []
+
+
+def test_a_mirror_that_is_down_is_waited_for(nobody: Launches) -> None:
+    with nobody.no_mirror():
+        nobody.launch("a", "b", ImageId=ami_id("debian12", "public"))
+        for letter in "ab":
+            nobody.hears(letter, "still waiting for the packages")
+    nobody.become_whole()
+
+
+def test_one_bootstrap_is_killed_and_run_again_and_the_other_node_reboots_in_the_middle(
+    nobody: Launches,
+) -> None:
+    nobody.launch("a", "b")
+    for letter in "ab":
+        nobody.hears(letter, "network tools: done")
+    nobody.ec2.reboot_instances(InstanceIds=[nobody.ids["b"]])
+    first = nobody["a"]
+    unit = "ec2vip-bootstrap.service"
+    pid = first.run("systemctl", "show", "--property=MainPID", "--value", unit).strip()
+    first.run("kill", "-KILL", pid)
+    eventually(lambda: first.tries("systemctl", "is-failed", unit) is not None)
+    assert "bootstrap done" not in nobody.console("a")
+    first.run("systemctl", "start", "--no-block", unit)
+    nobody.become_whole()
+    assert nobody.console("b").count("bootstrap of ec2vip-b begins") == 2
+
+
+def test_metadata_that_are_slow_and_a_clock_that_is_wrong(nobody: Launches) -> None:
+    """A slow metadata service at b's boot, and a's clock an hour ahead."""
+    faults = Faults(nobody.lab)
+    try:
+        nobody.launch("a", "b")
+        faults.clock_step(nobody.ids["a"])
+        faults.imds(nobody.ids["b"], "slow", seconds=0.5)
+        nobody.hears("b", "bootstrap done")
+        nobody.become_whole()
+    finally:
+        faults.undo_all()
+    nobody.become_whole()
