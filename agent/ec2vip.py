@@ -98,7 +98,7 @@ SKEW_MIN, SKEW_MAX = 60.0, 86400.0
 
 # Far below the cluster's stickiness: it only decides where two nodes have the VIP.
 PREFERENCE = 100
-PREFER_AFTER = 1  # seconds; the VIP is up by then
+PREFER_AFTER = 0.3  # seconds: IPaddr2 has begun by then; a woken peer takes half a second to meet
 PREFER = 'sleep "$1"; exec cibadmin --modify --allow-create --scope constraints --xml-text "$2"'
 
 IMDS_ADDRESS = ("169.254.169.254", 80)
@@ -478,8 +478,9 @@ def prefer(environ: Mapping[str, str]) -> None:
     """Tell the cluster, in the background, that this node took the VIP last.
 
     A holder that stood still for longer than the token wakes believing it has the VIP still, and the halves meet
-    with two holders. This constraint makes the right one stay; it is the cluster's newest configuration, so that
-    it wins over the woken half's. Not at once, for Pacemaker would work its transition out anew in the middle.
+    with two holders. By this constraint Pacemaker starts the VIP on the right one; it is the cluster's newest
+    configuration, so that it wins over the woken half's. Not at once, for Pacemaker would work its transition out
+    anew in the middle.
     """
     resource, node = environ.get("OCF_RESOURCE_INSTANCE"), environ.get("OCF_RESKEY_CRM_meta_on_node")
     if not resource or not node:

@@ -14,8 +14,7 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
     assert [" ".join(command) for command in cib.commands(spec)] == [
         "property set --force no-quorum-policy=ignore cluster-recheck-interval=60s "
         f"dc-deadtime=2s stonith-enabled=false transition-delay=50ms ec2vip-settings={cib.digest(spec)}",
-        "resource defaults update resource-stickiness=100000 multiple-active=stop_unexpected "
-        "migration-threshold=1 failure-timeout=60s",
+        "resource defaults update resource-stickiness=100000 migration-threshold=1 failure-timeout=60s",
         "resource op defaults update record-pending=true",
         "resource create ec2vip ocf:heartbeat:ec2vip ec2_vip=10.0.250.185 "
         # Not the original's stop, which would keep the VIP from both nodes after a failed start on one.
