@@ -1,5 +1,5 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED and RUNS
+# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED, KINDS and RUNS
 # as the README says.
 
 TOOLS := python3 -m tests.lab.toolchain
@@ -37,7 +37,7 @@ soak: ## random faults for MINUTES=10, the pair whole after each; SEED=n for the
 fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list
 	$(if $(NAME),$(call WITH_LAB,fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS)),exit 1),@$(TOOLS) python -- python -m tests fault)
 
-bench: ## ours beside awsvip and the settings of 2015, RUNS=10 failovers of each kind; build/bench.json and .svg
+bench: ## ours beside awsvip and the settings of 2015 (RUNS=10 KINDS="crash planned" LATENCY=none); build/bench.json and .svg
 	$(call WITH_LAB,bench,exit 1)
 
 tokens: ## what several tokens cost and forgive (TOKENS="300 1000", RUNS=4, AGAIN=1); build/tokens.json and .svg

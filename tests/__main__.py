@@ -382,12 +382,24 @@ def fault(
 def bench(
     name: LabOption = DEFAULT_LAB,
     runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Failovers of each kind and subject.")] = 10,
+    kinds: Annotated[
+        str, typer.Option(envvar="KINDS", help="Which failovers, as in 'crash planned' (or reboot); all.")
+    ] = "",
+    latency: Annotated[
+        str, typer.Option(envvar="LATENCY", help="How long EC2 takes: none, typical, or both; both.")
+    ] = "",
 ) -> None:
-    """Compare ours with awsvip and with the settings of 2015; write build/bench.json and build/bench.svg."""
+    """Compare ours with awsvip and with the settings of 2015; write build/bench.json and build/bench.svg.
+
+    Exit status 1 where a failover failed.
+    """
     from tests.drill import bench as comparison
+    from tests.drill.failovers import KINDS
     from tests.drill.figure import draw
     from tests.drill.subjects.stage import Stage
 
+    run_kinds = comparison.chosen(kinds, KINDS, "kind of failover", "say KINDS='crash planned'")
+    run_latencies = comparison.chosen(latency, comparison.LATENCIES, "latency", "say LATENCY=none")
     lab = Lab(name)
     pair = lab_pair(lab)
     pair.wait_until_whole(UP_LIMIT_S)
@@ -398,14 +410,17 @@ def bench(
         machine = {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
         save("bench.json", comparison.report(runs, results, limits, machine))
 
-    say(f"comparing {', '.join(limits)}: {runs} failovers of each kind, with and without EC2's latency")
-    results = comparison.run_bench(lab, pair, runs, say, keep)
-    for latency, by_subject in results.items():
-        console.print(comparison.table(latency, by_subject, limits))
-    caption = "one failover of each, the nearest to the median, EC2's latency as is typical"
-    draw(results["typical"], caption, BUILD / "bench.svg")
+    which = f"{runs} of {', '.join(run_kinds)}; EC2's latency {', '.join(run_latencies)}"
+    say(f"comparing {', '.join(limits)}: {which}")
+    results = comparison.run_bench(lab, pair, runs, run_kinds, run_latencies, say, keep)
+    for each, by_subject in results.items():
+        console.print(comparison.table(each, by_subject, limits))
+    drawn = run_latencies[-1]
+    times = "as is typical" if drawn == "typical" else "left out"
+    caption = f"one failover of each, the nearest to the median, EC2's latency {times}"
+    draw(results[drawn], caption, BUILD / "bench.svg")
     say("written: build/bench.json, build/bench.svg")
-    failed = any(figures.failed for figures in results["none"].values())
+    failed = any(figures.failed for by_subject in results.values() for figures in by_subject.values())
     raise typer.Exit(1 if failed else 0)
 
 
@@ -466,9 +481,12 @@ def env(name: LabOption = DEFAULT_LAB) -> None:
 @app.command()
 def down(name: LabOption = DEFAULT_LAB) -> None:
     """Destroy the stack and end the lab; nothing of it remains."""
+    from tests.drill.subjects.stage import take_back_leave
+
     lab = Lab(name)
     if lab.is_running():
         with step("pulumi destroy"):
+            take_back_leave(lab)
             try:
                 lab_stack(lab).destroy()
             except LabError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,10 +24,10 @@ LATENCIES = ("none", "typical")
 ROUNDS = 5
 """How often every subject has its turn, at most; a change of subject costs some 20 s."""
 
-MONITORS = 10
+MONITORS = 5
 """Runs of the monitor in each turn."""
 
-IDLE_S = 60.0
+IDLE_S = 40.0
 """Over how much of doing nothing EC2's calls are counted: a multiple of every subject's monitor interval."""
 
 Progress = Callable[[str], None]
@@ -61,6 +61,18 @@ Results = dict[str, dict[str, Figures]]
 """By latency, then by subject."""
 
 
+def chosen(text: str, known: Sequence[str], what: str, remedy: str) -> tuple[str, ...]:
+    """Those of `known` that `text` names, as in `crash planned`, in the order of `known`; all where it names none.
+
+    Raises LabError for a word that is not among them.
+    """
+    words = text.replace(",", " ").split()
+    for word in words:
+        if word not in known:
+            raise LabError(f"there is no {what} {word!r}; it is one of {', '.join(known)}", remedy)
+    return tuple(name for name in known if name in words or not words)
+
+
 def turns(runs: int, count: int) -> Iterator[tuple[int, list[int]]]:
     """Rounds of the bench: how many runs each turn has, and in which order the `count` subjects come.
 
@@ -73,27 +85,35 @@ def turns(runs: int, count: int) -> Iterator[tuple[int, list[int]]]:
 
 
 def run_bench(
-    lab: Lab, pair: Pair, runs: int, progress: Progress, each: Callable[[Results], None]
+    lab: Lab,
+    pair: Pair,
+    runs: int,
+    kinds: Sequence[str],
+    latencies: Sequence[str],
+    progress: Progress,
+    each: Callable[[Results], None],
 ) -> Results:
-    """Measure all subjects; `each` gets the results so far after every turn.
+    """Measure all subjects: `runs` failovers of each of `kinds` (of KINDS) at each of `latencies` (of LATENCIES).
+    `each` gets the results so far after every turn.
 
     A failover that does not come to its end counts as failed, and its subject is set up anew.
     """
     stage = Stage(lab, pair)
-    results: Results = {name: {subject.name: Figures() for subject in stage.subjects} for name in LATENCIES}
+    results: Results = {name: {subject.name: Figures() for subject in stage.subjects} for name in latencies}
     with stage.ready():
         for number, (share, order) in enumerate(turns(runs, len(stage.subjects)), start=1):
             for subject in (stage.subjects[position] for position in order):
                 stage.give(subject)
-                for name in LATENCIES:
+                if number == 1:
+                    calls = stage.idle_calls_per_hour(IDLE_S)
+                    for by_subject in results.values():
+                        by_subject[subject.name].api_calls_per_hour = calls
+                for name in latencies:
                     progress(f"round {number}, {subject.name}, EC2's latency {name}: {share} of each")
                     figures = results[name][subject.name]
                     with latency(lab, name):
                         _monitors(lab, pair, subject, figures)
-                        if number == 1 and name == "none":
-                            figures.api_calls_per_hour = stage.idle_calls_per_hour(IDLE_S)
-                            results["typical"][subject.name].api_calls_per_hour = figures.api_calls_per_hour
-                        _failovers(lab, pair, subject, figures, share, progress)
+                        _failovers(lab, pair, subject, figures, share, kinds, progress)
                 each(results)
     return results
 
@@ -111,10 +131,16 @@ def _monitors(lab: Lab, pair: Pair, subject: Subject, figures: Figures) -> None:
 
 
 def _failovers(
-    lab: Lab, pair: Pair, subject: Subject, figures: Figures, share: int, progress: Progress
+    lab: Lab,
+    pair: Pair,
+    subject: Subject,
+    figures: Figures,
+    share: int,
+    kinds: Sequence[str],
+    progress: Progress,
 ) -> None:
     for _ in range(share):
-        for kind in KINDS:
+        for kind in kinds:
             try:
                 measured = measure(kind, lab, pair, subject.resources)
             except LabError as error:
@@ -127,7 +153,7 @@ def _failovers(
 
 
 def report(runs: int, results: Results, limits: dict[str, float], machine: dict[str, Any]) -> dict[str, Any]:
-    """The results as JSON. `subjects` is without EC2's share; `latencies` has each latency's."""
+    """The results as JSON. `subjects` is what was run without EC2's share; `latencies` has all's."""
     latencies = {
         name: {subject: _numbers(figures) for subject, figures in by_subject.items()}
         for name, by_subject in results.items()
@@ -136,7 +162,7 @@ def report(runs: int, results: Results, limits: dict[str, float], machine: dict[
         "runs": runs,
         "machine": machine,
         "limits": {"crash_s": limits["ec2vip"], "crash_s_by_subject": limits},
-        "subjects": latencies["none"],
+        "subjects": latencies.get("none", {}),
         "latencies": latencies,
     }
 

@@ -26,11 +26,15 @@ COLORS = {
     "API": "#6aa84f",
     "OS address": "#a873b5",
 }
-PANELS = (("crash", "The holder loses power"), ("planned", "A planned move"))
+PANELS = (
+    ("crash", "The holder loses power"),
+    ("reboot", "The holder reboots"),
+    ("planned", "A planned move"),
+)
 
 
 def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
-    """Write the picture as SVG: a panel for each of PANELS, a bar for each subject that was measured."""
+    """Write the picture as SVG: a panel for each of PANELS and a bar for each subject that was run."""
     # Where it remembers the machine's fonts; without this it would make a folder of its own at the user's.
     os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
     import matplotlib as mpl
@@ -41,8 +45,12 @@ def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
     from matplotlib import pyplot
     from matplotlib.patches import Patch
 
-    figure, axes = pyplot.subplots(len(PANELS), 1, figsize=(9, 5.2), layout="constrained")
-    for axis, (kind, title) in zip(axes, PANELS, strict=True):
+    run = [panel for panel in PANELS if any(figures.failovers[panel[0]] for figures in by_subject.values())]
+    count = max(len(run), 1)  # where every failover failed, the picture is empty
+    figure, axes = pyplot.subplots(
+        count, 1, figsize=(9, 1.2 + 2 * count), layout="constrained", squeeze=False
+    )
+    for axis, (kind, title) in zip(axes.flat, run, strict=False):
         _panel(axis, kind, title, by_subject)
     handles = [Patch(color=COLORS[name]) for name in PHASES]
     figure.legend(handles, [LABELS[name] for name in PHASES], loc="outside lower center", ncols=2, fontsize=8)

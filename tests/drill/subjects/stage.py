@@ -51,7 +51,7 @@ class Stage:
                     revive(self.lab, self.pair)
                     self.give(self.subjects[0])
             finally:
-                self._disallow()
+                take_back_leave(self.lab)
 
     def give(self, subject: Subject) -> None:
         """Stop the cluster on both nodes, put the subject's in place, start it, and wait until it is whole."""
@@ -97,9 +97,6 @@ class Stage:
             RoleName=self._role(), PolicyName=POLICY, PolicyDocument=document
         )
 
-    def _disallow(self) -> None:
-        self.lab.client("iam").delete_role_policy(RoleName=self._role(), PolicyName=POLICY)
-
     def _write(self, instance_id: str, path: str, text: str) -> None:
         folder = str(PurePosixPath(path).parent)
         self._run(instance_id, "mkdir", "-p", folder)
@@ -109,6 +106,14 @@ class Stage:
 
     def _run(self, instance_id: str, *words: str) -> None:
         self.lab.run_in(instance_id, words, timeout_s=120)
+
+
+def take_back_leave(lab: Lab) -> None:
+    """No role of the lab has the bench's policy any more; IAM does not delete a role that has one."""
+    iam = lab.client("iam")
+    for role in iam.list_roles()["Roles"]:
+        if POLICY in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
+            iam.delete_role_policy(RoleName=role["RoleName"], PolicyName=POLICY)
 
 
 def revive(lab: Lab, pair: Pair) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.drill.bench import Figures, percentile, report, spread, table, turns
+from tests.drill.bench import LATENCIES, Figures, chosen, percentile, report, spread, table, turns
 from tests.drill.failovers import KINDS, Measured
 from tests.drill.figure import draw
 from tests.drill.phases import Failover
+from tests.lab.errors import LabError
 
 LIMITS = {"ec2vip": 1.1, "awsvip": 1.1, "original": 2.2}
 
@@ -38,6 +39,14 @@ def test_every_subject_gets_all_its_runs(runs: int) -> None:
         for subject in order:
             done[subject] += share
     assert done == [runs] * 3
+
+
+def test_some_of_the_kinds_and_latencies_can_be_run() -> None:
+    assert chosen("", KINDS, "kind", "") == KINDS
+    assert chosen("planned, crash", KINDS, "kind", "") == ("crash", "planned")
+    assert chosen("typical", LATENCIES, "latency", "") == ("typical",)
+    with pytest.raises(LabError, match="there is no kind 'crush'; it is one of crash, reboot, planned"):
+        chosen("planned crush", KINDS, "kind", "say KINDS='crash planned'")
 
 
 def test_the_order_changes_from_round_to_round() -> None:
@@ -94,6 +103,18 @@ def test_a_subject_that_was_not_measured_yet_has_no_figure() -> None:
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(table("none", {"ec2vip": figures(1), "awsvip": Figures()}, LIMITS))
     assert "-" in console.export_text()
+
+
+@pytest.mark.subprocess
+def test_the_picture_and_the_report_have_what_was_run_alone(tmp_path: Path) -> None:
+    made = figures(1)
+    made.failovers = {"crash": [], "reboot": made.failovers["reboot"], "planned": []}
+    draw({"ec2vip": made}, "of a test", tmp_path / "bench.svg")
+    text = (tmp_path / "bench.svg").read_text()
+    assert "The holder reboots" in text
+    assert "A planned move" not in text
+    draw({"ec2vip": Figures()}, "of a test", tmp_path / "none.svg")
+    assert report(3, {"typical": {"ec2vip": made}}, LIMITS, {})["subjects"] == {}
 
 
 @pytest.mark.subprocess  # matplotlib asks fontconfig once on a machine
