@@ -80,8 +80,10 @@ class Stage:
 
     def _install(self, packages: Sequence[str]) -> None:
         for instance_id in self.pair.node_ids:
-            words = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "--yes"]
-            words += ["--no-install-recommends", "install", *packages]
+            apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "--yes"]
+            # A baked image has no lists of what there is.
+            self.lab.run_in(instance_id, [*apt, "update"], timeout_s=300)
+            words = [*apt, "--no-install-recommends", "install", *packages]
             self.lab.run_in(instance_id, words, timeout_s=300)
 
     def _role(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from agent import ec2vip
 
-from .cloud import DENIED, LONGER, THROTTLED, VIP, Fault
+from .cloud import DENIED, LONGER, THROTTLED, VIP, Fault, envelope
 from .conftest import Node
 
 
@@ -140,6 +140,24 @@ def test_an_answer_that_is_none_is_not_the_absence_of_the_vip(a: Node, raw: byte
     settled(a)
     a.imds.shown = [a.eni.primary]
     a.api.raw = raw
+    assert a.act("monitor").code == ec2vip.SUCCESS
+
+
+def test_an_empty_set_of_interfaces_is_an_answer(a: Node) -> None:
+    """With filters, "nobody has the VIP" is a success without items."""
+    a.act("start")
+    settled(a)
+    a.imds.shown = [a.eni.primary]
+    a.api.raw = envelope("DescribeNetworkInterfaces", "<networkInterfaceSet/>").encode()
+    assert a.act("monitor").code == ec2vip.NOT_RUNNING
+
+
+def test_an_empty_reservation_set_is_not_the_absence_of_the_vip(a: Node) -> None:
+    """It answers another question than the one that was asked."""
+    a.act("start")
+    settled(a)
+    a.imds.shown = [a.eni.primary]
+    a.api.raw = envelope("DescribeInstances", "<reservationSet/>").encode()
     assert a.act("monitor").code == ec2vip.SUCCESS
 
 
