@@ -44,6 +44,26 @@ def test_a_minute_at_random_leave_a_whole_pair(pair: Pair) -> None:
 
 
 @pytest.fixture
+def short_memory(lab: Lab, pair: Pair) -> Iterator[None]:
+    """Failures expire after SHORT, and the cluster looks as often; afterwards as it was."""
+    recheck = "cluster-recheck-interval"
+    lab.run_in(pair.node_ids[0], [*DEFAULTS, f"failure-timeout={SHORT}"])
+    lab.run_in(pair.node_ids[0], ["pcs", "property", "set", f"{recheck}={SHORT}"])
+    yield
+    pair.wait_until_whole(180)
+    lab.run_in(pair.node_ids[0], [*DEFAULTS, f"failure-timeout={FAILURE_TIMEOUT}"])
+    lab.run_in(pair.node_ids[0], ["pcs", "property", "set", f"{recheck}={FAILURE_TIMEOUT}"])
+
+
+@pytest.mark.usefixtures("short_memory")
+def test_a_partition_that_outlasts_every_failure_costs_one_move(lab: Lab, pair: Pair) -> None:
+    """As `make faults ONLY=partition-corosync-long`, with everything but the agent's patience shorter."""
+    row = replace(ROWS["partition-corosync-long"], lasts_s=4 * float(SHORT.rstrip("s")))
+    outcome = run_row(row, lab, pair, progress=print)
+    assert outcome.passed, outcome.detail
+
+
+@pytest.fixture
 def mended(lab: Lab, pair: Pair) -> Iterator[None]:
     """Agent and settings as they were, and no failure remembered: nobody waits a minute for it here."""
     for node in pair.node_ids:

@@ -43,6 +43,15 @@ NETWORK_ROWS = (
         lasts_s=40,
     ),
     Row(
+        name="partition-corosync-long",
+        does="nothing of Corosync's passes between the nodes for 150 s: failures expire and both look again",
+        reason="however often the loser looks, it does not take back what a peer that it can't hear took",
+        act=_partition(protocol="corosync"),
+        move=MAY,
+        moves=1,
+        lasts_s=150,
+    ),
+    Row(
         name="partition-from-holder",
         does="no packet passes from the holder to the other node for 40 s",
         reason="one who is not heard is no member, whatever he hears himself; " + ONE_MOVE,
