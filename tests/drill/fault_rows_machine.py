@@ -117,14 +117,20 @@ def _first_holds(scene: Scene) -> None:
 def _first_is_gone(scene: Scene) -> None:
     """Terminated, disk and all. Mended as a person does it: by `pulumi up`, which finds the node gone."""
 
+    ec2, gone = scene.pair.cloud.ec2(), scene.holder
+
     def up() -> None:
+        # Until then its address is in use.
+        ec2.get_waiter("instance_terminated").wait(
+            InstanceIds=[gone], WaiterConfig={"Delay": 1, "MaxAttempts": 300}
+        )
         stack = lab_stack(scene.lab)
         stack.refresh()
         stack.up()
         scene.pair.node_ids = lab_pair(scene.lab).node_ids
 
     scene.later(up)
-    scene.pair.cloud.ec2().terminate_instances(InstanceIds=[scene.holder])
+    ec2.terminate_instances(InstanceIds=[gone])
 
 
 MACHINE_ROWS = (
