@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import tests.__main__ as commands
-from tests.drill import aws, trials
+from tests.drill import aws, reports, trials
 from tests.drill.aws import AwsCloud, drill_policy
 
 from .cloud import ADMINISTRATOR, REGION, Cloud
@@ -42,7 +42,7 @@ def account(cloud: Cloud) -> Cloud:
 def pair(account: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
     """The stack's pair, both nodes running and the VIP on the first, with the caller's shell set to it."""
     use(account, monkeypatch, ADMINISTRATOR)
-    monkeypatch.setattr(commands, "BUILD", build := tmp_path / "build")
+    monkeypatch.setattr(reports, "BUILD", build := tmp_path / "build")
     monkeypatch.setattr(f"{__name__}.REPORT", build / "verify.json")
     monkeypatch.setattr(aws, "POLL_S", 0.05)
     monkeypatch.setattr(aws, "SETTLE_S", 0.0)
