@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -115,19 +115,21 @@ def _make_route(
     return route, association
 
 
-def reserve(scope: Scope, subnet: Subnet, addresses: dict[str, IPv4Address]) -> tuple[pulumi.Resource, ...]:
-    """Keep AWS from handing these addresses, by their holders' roles, to anything else in the subnet."""
+def reserve(scope: Scope, subnet: Subnet, addresses: Iterable[IPv4Address]) -> tuple[pulumi.Resource, ...]:
+    """Keep AWS from handing these addresses to anything else in the subnet.
+
+    They are named by address: reservations may not overlap, and an address that changes its role keeps its own.
+    """
     return tuple(
         aws.ec2.SubnetCidrReservation(
-            scope.part(f"reservation-{role}"),
+            scope.part(f"reservation-{address}"),
             subnet_id=subnet.subnet_id,
             cidr_block=f"{address}/32",
             reservation_type="explicit",
-            description=f"{scope.part(role)}: assigned by name alone",
-            # Reservations may not overlap, and addresses may change roles.
-            opts=scope.options(delete_before_replace=True),
+            description=f"{scope.name}: assigned by name alone",
+            opts=scope.options(),
         )
-        for role, address in addresses.items()
+        for address in addresses
     )
 
 

@@ -39,8 +39,9 @@ INSTANCE_PROFILE_NAME = "instanceProfileName"
 class FloatingIpPairArgs:
     """What a pair is made from.
 
-    `vip` floats, and so do `more_vips`, with it where they can; `node_ips` are the nodes' own. All are addresses
-    of the site's subnet. `clients` say who may reach the VIPs, `services` what runs where the first one is.
+    `vip` floats, and so do `more_vips`, with it where they can; `node_ips` are the nodes' own, in any order.
+    All are addresses of the site's subnet. `clients` say who may reach the VIPs, `services` what runs where the
+    first one is.
     `public_ips` says whether a new subnet hands out public addresses; an existing one does as it does.
     `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the platform's image.
     `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
@@ -113,9 +114,9 @@ class FloatingIpPair(pulumi.ComponentResource):
         super().__init__(TYPE, name, {}, opts)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         subnet = make_subnet(scope, args.site, args.public_ips)
-        first, second = args.node_ips
-        vips = {"vip" if number == 1 else f"vip-{number}": vip for number, vip in enumerate(args.vips, 1)}
-        reservations = reserve(scope, subnet, {**vips, "a": first, "b": second})
+        # Which node has which address means nothing, and a swap could not be made: each is on the other instance.
+        first, second = sorted(args.node_ips)
+        reservations = reserve(scope, subnet, (*args.vips, first, second))
         groups = make_groups(scope, subnet.vpc_id, args.clients)
         identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key)
         ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
@@ -126,7 +127,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             scope,
             Machine(
                 instance_type=args.instance_type,
-                addresses=1 + len(vips),
+                addresses=1 + len(args.vips),
                 platform=args.platform,
                 ami_id=args.ami_id,
                 key_name=args.key_name,
@@ -134,7 +135,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             ),
             specs(
                 name,
-                args.node_ips,
+                (first, second),
                 vip=args.vip,
                 more_vips=args.more_vips,
                 services=args.services,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from tests.drill import console as console_log
 from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
 from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
 from tests.drill.first_boot import stages
@@ -123,7 +123,7 @@ def up(
         ),
         probing(lab, pair.vip, answering=False),
     ):
-        _wait_for_vip(lab, pair)
+        _wait_for_vip(pair)
     show(pair, f"lab {name!r}")
     show_stages(lab, pair)
     say(f"up after {time.monotonic() - started:.0f} s")
@@ -145,21 +145,21 @@ def show_stages(lab: Lab, pair: Pair) -> None:
     console.print(table)
 
 
-def _wait_for_vip(lab: Lab, pair: Pair) -> None:
+def _wait_for_vip(pair: Pair) -> None:
     """Until the pair is whole; with the nodes' own words as progress, and at once when a node says it failed."""
     deadline = time.monotonic() + UP_LIMIT_S
     said: dict[str, str] = {}
     while flaws := pair.flaws():
         for node in pair.nodes():
-            lines = _product_lines(console_text(lab, node.instance_id))
+            lines = console_log.lines(pair.cloud.ec2(), node.instance_id)
             if lines and lines[-1] != said.get(node.name):
                 said[node.name] = lines[-1]
                 say(f"    {node.name}: {lines[-1]}")
-            if lines and "bootstrap failed" in lines[-1]:
-                _show_last_words(lab, pair)
+            if lines and lines[-1].startswith(console_log.FAILED):
+                _show_last_words(pair)
                 raise LabError(f"{node.name}: {lines[-1]}", "mend the cause, then `make down` and `make up`")
         if time.monotonic() > deadline:
-            _show_last_words(lab, pair)
+            _show_last_words(pair)
             raise LabError(
                 f"the pair is not whole after {UP_LIMIT_S:.0f} s: {'; '.join(flaws)}",
                 "look into the nodes with `make shell NODE=a`; end it with `make down`",
@@ -167,26 +167,10 @@ def _wait_for_vip(lab: Lab, pair: Pair) -> None:
         time.sleep(0.5)
 
 
-def _product_lines(text: str) -> list[str]:
-    """What the nodes' bootstrap said on the console."""
-    return [found.group() for found in re.finditer(r"ec2vip: [^\r\n]*", text)]
-
-
-def console_text(lab: Lab, instance_id: str) -> str:
-    """The instance's console log, as EC2 shows it."""
-    import base64
-
-    output = lab.client().get_console_output(InstanceId=instance_id).get("Output", "")
-    try:
-        return base64.b64decode(output, validate=True).decode(errors="replace")
-    except ValueError:
-        return str(output)
-
-
-def _show_last_words(lab: Lab, pair: Pair) -> None:
+def _show_last_words(pair: Pair) -> None:
     for node in pair.nodes():
         say(f"--- {node.name} ({node.instance_id}), end of its console ---")
-        for line in console_text(lab, node.instance_id).splitlines()[-20:]:
+        for line in console_log.text(pair.cloud.ec2(), node.instance_id).splitlines()[-20:]:
             say(f"    {line}")
 
 
@@ -242,7 +226,7 @@ def status(
     """Show the nodes, the holder, and the cluster's state. Exit status 1 where the pair is not whole."""
     pair, place = find_pair(stack, name, probe)
     with aws_errors():
-        flaws = pair.flaws()
+        flaws = pair.flaws() + pair.failures()
         if as_json:
             cloud = pair.cloud
             which = {"lab": name}

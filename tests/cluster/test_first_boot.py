@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import gzip
 import json
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 
+from cloudinit import userdata
 from cloudinit.corosync import conf
-from cloudinit.spec import Member, NodeSpec
+from cloudinit.platforms import PLATFORMS
+from cloudinit.spec import Member, NodeSpec, Service
 from cloudinit.userdata import render
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
@@ -39,13 +45,9 @@ def on(lab: Lab, instance_id: str, *argv: str) -> str:
 def test_the_node_was_given_the_user_data_that_the_program_renders(lab: Lab, pair: Pair, index: int) -> None:
     """Byte for byte: nothing of the lab is in it."""
     code = "import base64,sys; sys.stdout.write(base64.b64encode(open(sys.argv[1],'rb').read()).decode())"
-    import base64
-
     given = base64.b64decode(
         on(lab, pair.node_ids[index], "python3", "-c", code, "/var/lib/cloud/instance/user-data.txt")
     )
-    import gzip
-
     # cloud-init keeps what it decompressed.
     assert given in (render(spec(index)), gzip.decompress(render(spec(index))))
 
@@ -59,6 +61,38 @@ def test_cloud_init_came_to_its_end_without_an_error(lab: Lab, pair: Pair, index
 
 def test_the_user_data_is_valid_to_cloud_init_itself(lab: Lab, pair: Pair) -> None:
     assert "Valid" in on(lab, pair.node_ids[0], "cloud-init", "schema", "--system")
+
+
+EVERYTHING: dict[str, Any] = {
+    "more_vips": (IPv4Address("10.0.250.190"),),
+    "services": (
+        Service(name="data", agent="ocf:heartbeat:Filesystem", parameters={"directory": "/srv/my 'data'"}),
+        Service(name="nginx", agent="systemd:nginx", packages=("nginx",)),
+    ),
+    "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip-corosync-key-1a2b3c4",
+    "key_digest": "0123456789ab",
+}
+
+
+def schema_says(lab: Lab, node: str, text: str) -> str | None:
+    """What the node's cloud-init says of a cloud-config; None where it refuses it."""
+    given = base64.b64encode(text.encode()).decode()
+    script = f"echo {given} | base64 --decode >/tmp/config && cloud-init schema --config-file /tmp/config"
+    return lab.try_in(node, ["sh", "-c", script])
+
+
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_every_platforms_user_data_is_valid_to_the_nodes_cloud_init(
+    lab: Lab, pair: Pair, platform: str
+) -> None:
+    for index in (0, 1):
+        full = dataclasses.replace(spec(index), platform=platform, **EVERYTHING)
+        assert "Valid" in (schema_says(lab, pair.node_ids[0], userdata.text(full)) or "")
+
+
+def test_the_nodes_cloud_init_refuses_what_is_not_valid(lab: Lab, pair: Pair) -> None:
+    wrong = userdata.text(spec(0)).replace("preserve_hostname: false", "preserve_hostname: perhaps")
+    assert schema_says(lab, pair.node_ids[0], wrong) is None
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])

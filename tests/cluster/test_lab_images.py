@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.__main__ import console_text
 from tests.cluster.conftest import WHOLE_LIMIT_S, command
 from tests.cluster.hollow import eventually
+from tests.drill import console
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.drill.trials import TRIALS, run_trial
@@ -107,7 +107,7 @@ def test_an_image_that_the_lab_has_not_is_named_on_the_console(lab: Lab, pair: P
     parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
     amazon = lab.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
     other = launch(lab, pair, amazon)
-    eventually(lambda: f"nothing to boot for {amazon}" in console_text(lab, other))
+    eventually(lambda: f"nothing to boot for {amazon}" in console.text(pair.cloud.ec2(), other))
     lab.client().terminate_instances(InstanceIds=[other])
 
 

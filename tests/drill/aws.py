@@ -241,7 +241,7 @@ def drill_policy(
 ) -> dict[str, Any]:
     """What the caller of verify and status must be allowed; beside it, reading the stack in Pulumi's backend.
 
-    Status needs the first statement only. Without the last three, the trials that need a shell are skipped.
+    Status needs the first two statements. Without the last three, the trials that need a shell are skipped.
     """
     nodes = f"arn:{partition}:ec2:{region}:{account}:instance/*"
     return {
@@ -256,6 +256,13 @@ def drill_policy(
                     "ec2:DescribeNetworkInterfaces",
                 ],
                 "Resource": "*",
+            },
+            {
+                "Sid": "ReadConsoles",
+                "Effect": "Allow",
+                "Action": "ec2:GetConsoleOutput",
+                "Resource": nodes,
+                "Condition": {"StringEquals": {f"aws:ResourceTag/{PAIR}": pair}},
             },
             {
                 "Sid": "Break",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tests.drill.console import failure
 from tests.drill.probe import answers
 from tests.lab.errors import LabError
 
@@ -180,6 +181,14 @@ class Pair:
             return [f"{called} does not answer the client though {ec2[0]} has it"]
         return []
 
+    def failures(self) -> list[str]:
+        """What the nodes that are not in the cluster said on their consoles as their bootstrap gave up."""
+        ec2 = self.cloud.ec2()
+        said = {
+            node.name: failure(ec2, node.instance_id) for node in self.nodes() if node.cluster != "online"
+        }
+        return [f"{name}: {words}" for name, words in said.items() if words]
+
     def _failed_checks(self) -> list[str]:
         """EC2's own checks of the running nodes that are not in order (`initializing` while one boots)."""
         found = self.cloud.ec2().describe_instance_status(InstanceIds=self.node_ids)["InstanceStatuses"]
@@ -198,6 +207,7 @@ class Pair:
             if "; ".join(flaws) != said:
                 progress(said := "; ".join(flaws))
             if time.monotonic() > deadline:
+                flaws += self.failures()
                 raise LabError(f"after {within_s:.0f} s: {'; '.join(flaws)}", self.cloud.reach.remedy)
             time.sleep(self.cloud.reach.poll_s)
 

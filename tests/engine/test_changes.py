@@ -76,23 +76,34 @@ CHANGES = {
         replace=NODES,
         delete=("image-debian12-x86_64",),
     ),
-    "the VIP": Change({"vip": "10.0.250.200"}, replace=("reservation-vip", *NODES)),
+    "the VIP": Change(
+        {"vip": "10.0.250.200"},
+        create=("reservation-10.0.250.200",),
+        replace=NODES,
+        delete=("reservation-10.0.250.185",),
+    ),
     "a second VIP": Change(
         {"vip": None, "vips": ["10.0.250.185", "10.0.250.190"], "instanceType": "t3.small"},
-        create=("reservation-vip-2",),
+        create=("reservation-10.0.250.190",),
         replace=NODES,
     ),
     "a service": Change({"services": [{"unit": "nginx"}]}, replace=NODES),
     "one node's address": Change(
-        {"nodeIps": ["10.0.250.186", "10.0.250.190"]}, replace=("reservation-b", *NODES)
+        {"nodeIps": ["10.0.250.186", "10.0.250.190"]},
+        create=("reservation-10.0.250.190",),
+        replace=NODES,
+        delete=("reservation-10.0.250.187",),
     ),
+    "the nodes' addresses the other way round": Change({"nodeIps": ["10.0.250.187", "10.0.250.186"]}),
     "the subnet": Change(
         {
             "subnetCidr": "10.0.251.0/24",
             "vip": "10.0.251.185",
             "nodeIps": ["10.0.251.186", "10.0.251.187"],
         },
-        replace=("subnet", "routes-subnet", "reservation-vip", "reservation-a", "reservation-b", *NODES),
+        create=tuple(f"reservation-10.0.251.{number}" for number in (185, 186, 187)),
+        replace=("subnet", "routes-subnet", *NODES),
+        delete=tuple(f"reservation-10.0.250.{number}" for number in (185, 186, 187)),
         update=("policy",),
     ),
     "no public addresses": Change(

@@ -19,6 +19,7 @@ import pytest
 import tests.__main__ as commands
 from tests.drill import aws, reports, trials
 from tests.drill.aws import AwsCloud, drill_policy
+from tests.lab.emulator.model import NullMachines
 
 from .cloud import ADMINISTRATOR, REGION, Cloud
 
@@ -223,6 +224,7 @@ def test_the_policy_that_is_printed_is_enough_and_every_action_is_used(
     with failing_over(pair, "StopInstances"):
         assert verify("--yes", "--only", "power-loss") == 0
     pair.move(VIP, "ec2vip-a")
+    assert commands.main(["status", "--stack", "dev", "--json"]) == 0  # while nobody can look into the nodes
     answering_agents(pair, [])
     assert verify("--yes", "--only", "stop-corosync") == 0
     allowed = {
@@ -272,6 +274,21 @@ def test_status_shows_the_holder_and_takes_not_knowing_for_no_flaw(
         ("unknown", False, None),
     ]
     assert changes(pair) == []
+
+
+def test_status_shows_why_a_node_did_not_come_up(
+    pair: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The VIP is well on the first node, and nobody can look into the second: its console says it."""
+    second = pair.instances()["ec2vip-b"]["InstanceId"]
+    gave_up = "ec2vip: bootstrap failed: packages: the archives lack the cluster stack"
+    monkeypatch.setattr(
+        NullMachines,
+        "console_output",
+        lambda _, key: f"boot\n{gave_up}\n" if key == second else "ec2vip: bootstrap done (9 s)\n",
+    )
+    assert commands.main(["status", "--stack", "dev", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["flaws"] == [f"ec2vip-b: {gave_up}"]
 
 
 def test_status_asks_the_cluster_where_ssm_is_on(pair: Cloud, capsys: pytest.CaptureFixture[str]) -> None:

@@ -42,6 +42,7 @@ def test_outputs_say_what_was_made(cloud: Cloud, pair: PulumiStack) -> None:
     nodes = cloud.instances()
     assert set(outputs) == {
         "vip",
+        "vips",
         "vipCidr",
         "vpcId",
         "subnetId",
@@ -52,7 +53,7 @@ def test_outputs_say_what_was_made(cloud: Cloud, pair: PulumiStack) -> None:
         "roleArn",
         "instanceProfileName",
     }
-    assert (outputs["vip"], outputs["vipCidr"]) == (VIP, f"{VIP}/32")
+    assert (outputs["vip"], outputs["vips"], outputs["vipCidr"]) == (VIP, [VIP], f"{VIP}/32")
     assert outputs["nodeIds"] == [nodes["ec2vip-a"]["InstanceId"], nodes["ec2vip-b"]["InstanceId"]]
     assert outputs["nodePrivateIps"] == ["10.0.250.186", "10.0.250.187"]
     assert {n["SecurityGroups"][0]["GroupId"] for n in nodes.values()} == {outputs["securityGroupId"]}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.drill import pair as pair_module
 from tests.drill.pair import Pair, Reach, cluster_states
@@ -29,6 +30,7 @@ class Cloud:
         self.mon = CRM_MON.format(online=online, pending=pending)
         self.states = {"i-a": "running", "i-b": "running"}
         self.check = "ok"
+        self.console: str | None = ""
 
     def ec2(self) -> Any:
         return self
@@ -69,6 +71,11 @@ class Cloud:
                 for key in InstanceIds
             ]
         }
+
+    def get_console_output(self, InstanceId: str, **_: Any) -> dict[str, Any]:  # noqa: N803
+        if self.console is None:
+            raise ClientError({"Error": {"Code": "UnauthorizedOperation"}}, "GetConsoleOutput")
+        return {"Output": self.console if InstanceId == "i-b" else "ec2vip: bootstrap done (9 s)\r\n"}
 
     def client_prefix(self) -> Sequence[str] | None:
         return []
@@ -192,6 +199,29 @@ def test_a_vip_that_does_not_answer_is_a_flaw(monkeypatch: pytest.MonkeyPatch) -
 def test_waiting_for_a_broken_pair_ends_with_what_is_wrong() -> None:
     with pytest.raises(LabError, match="ec2vip-b is offline"):
         Pair(Cloud(online="false"), VIP, ["i-a", "i-b"]).wait_until_whole(0)
+
+
+GAVE_UP = "[   12.3] ec2vip: bootstrap failed: packages: no such package"
+
+
+@pytest.mark.usefixtures("answering")
+@pytest.mark.parametrize(
+    ("console", "words"),
+    [
+        (f"boot\r\n{GAVE_UP}\r\nlogin:", ["ec2vip-b: ec2vip: bootstrap failed: packages: no such package"]),
+        (f"{GAVE_UP}\r\nec2vip: bootstrap of ec2vip-b begins\r\n", []),
+        ("", []),
+        (None, []),
+    ],
+    ids=["gave up", "begun again", "silent", "not allowed"],
+)
+def test_a_node_that_is_missing_is_asked_for_its_last_words(console: str | None, words: list[str]) -> None:
+    cloud = Cloud(online="false")
+    cloud.console = console
+    pair = Pair(cloud, VIP, ["i-a", "i-b"])
+    assert pair.failures() == words
+    with pytest.raises(LabError, match="; ".join(["ec2vip-b is offline in the cluster", *words])):
+        pair.wait_until_whole(0)
 
 
 def test_a_pending_node_is_not_online_yet() -> None:

@@ -109,7 +109,7 @@ def test_the_vip_is_declared_to_no_interface() -> None:
         for resource in made.values()
         if "10.0.250.185" in json.dumps({k: v for k, v in resource.inputs.items() if k != "userDataBase64"})
     }
-    assert holding == {"ec2vip-reservation-vip"}
+    assert holding == {"ec2vip-reservation-10.0.250.185"}
 
 
 def test_user_data_fits_with_room_to_spare() -> None:
@@ -168,9 +168,9 @@ def test_nodes_wait_for_their_network_and_their_permissions() -> None:
         "ec2vip-policy-key",
         "ec2vip-endpoint",
         "ec2vip-from-nodes-https",
-        "ec2vip-reservation-vip",
-        "ec2vip-reservation-a",
-        "ec2vip-reservation-b",
+        "ec2vip-reservation-10.0.250.185",
+        "ec2vip-reservation-10.0.250.186",
+        "ec2vip-reservation-10.0.250.187",
     }
     for node in of_type(made, ":Instance"):
         assert needed <= set(node.depends_on)
@@ -180,9 +180,9 @@ def test_the_three_addresses_are_reserved_one_by_one() -> None:
     made, _ = record_pair()
     reserved = {r.name: r.inputs["cidrBlock"] for r in of_type(made, ":SubnetCidrReservation")}
     assert reserved == {
-        "ec2vip-reservation-vip": "10.0.250.185/32",
-        "ec2vip-reservation-a": "10.0.250.186/32",
-        "ec2vip-reservation-b": "10.0.250.187/32",
+        "ec2vip-reservation-10.0.250.185": "10.0.250.185/32",
+        "ec2vip-reservation-10.0.250.186": "10.0.250.186/32",
+        "ec2vip-reservation-10.0.250.187": "10.0.250.187/32",
     }
     assert all(r.inputs["reservationType"] == "explicit" for r in of_type(made, ":SubnetCidrReservation"))
 
@@ -355,8 +355,8 @@ ROOMY = {
 
 def test_each_vip_is_reserved_told_to_the_nodes_and_given_out() -> None:
     made, given = record(lambda: FloatingIpPair("ec2vip", pair_args(more_vips=TWO_MORE)).outputs(), ROOMY)
-    assert made["ec2vip-reservation-vip-2"].inputs["cidrBlock"] == "10.0.250.190/32"
-    assert made["ec2vip-reservation-vip-3"].inputs["cidrBlock"] == "10.0.250.191/32"
+    assert made["ec2vip-reservation-10.0.250.190"].inputs["cidrBlock"] == "10.0.250.190/32"
+    assert made["ec2vip-reservation-10.0.250.191"].inputs["cidrBlock"] == "10.0.250.191/32"
     assert (given["vip"], given["vipCidr"]) == ("10.0.250.185", "10.0.250.185/32")
     assert given["vips"] == ["10.0.250.185", "10.0.250.190", "10.0.250.191"]
     for node in of_type(made, ":Instance"):
@@ -368,6 +368,13 @@ def test_more_vips_than_an_interface_has_room_for_are_refused() -> None:
         ConfigError, match=r"room for 2 IPv4 addresses an interface, and a node needs 3.*vips"
     ):
         record(lambda: FloatingIpPair("ec2vip", pair_args(more_vips=TWO_MORE[:1])))
+
+
+def test_the_order_of_the_nodes_addresses_means_nothing() -> None:
+    swapped = (IPv4Address("10.0.250.187"), IPv4Address("10.0.250.186"))
+    made = {order: record_pair(node_ips=order)[0] for order in (swapped, swapped[::-1])}
+    first, second = made.values()
+    assert {name: r.inputs for name, r in first.items()} == {name: r.inputs for name, r in second.items()}
 
 
 def test_services_reach_the_nodes() -> None:

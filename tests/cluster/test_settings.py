@@ -1,0 +1,65 @@
+"""The cluster's settings are pushed once for each change of them, by the first node, and never again."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from cloudinit.spec import NodeSpec, Service
+from cloudinit.userdata import files
+from tests.cluster.story import Node, Story
+from tests.cluster.test_first_boot import spec
+
+FOLLOWER = Service(name="follower", agent="ocf:heartbeat:Dummy")
+TOLD = ("/etc/ec2vip/settings", "/etc/ec2vip/bootstrap.env")
+
+
+def tell(node: Node, spec: NodeSpec) -> None:
+    """Put what new user data would put on the node."""
+    for path, _, content in files(spec):
+        if path in TOLD:
+            text = base64.b64encode(content.encode()).decode()
+            node.run("sh", "-c", f"echo {text} | base64 --decode >{path}")
+
+
+def version(node: Node) -> tuple[int, int]:
+    """The version of the cluster's configuration: `admin_epoch` and `epoch`."""
+    said = node.run("cibadmin", "--query").split(">", 1)[0]
+    admin, epoch = (re.search(rf'\b{name}="(\d+)"', said) for name in ("admin_epoch", "epoch"))
+    assert admin
+    assert epoch
+    return int(admin[1]), int(epoch[1])
+
+
+@pytest.fixture
+def first(story: Story) -> Iterator[Node]:
+    """The node that pushes, given back what it was told."""
+    node = story.nodes[0]
+    yield node
+    tell(node, spec(0))
+    node.run("/usr/local/sbin/ec2vip-bootstrap")
+
+
+def test_a_setting_that_changes_is_pushed_exactly_once(story: Story, first: Node) -> None:
+    holder, before = story.holder, version(first)
+    first.run("/usr/local/sbin/ec2vip-bootstrap")
+    assert version(first) == before, "it pushed what the cluster has"
+    tell(first, NodeSpec(**{**vars(spec(0)), "services": (FOLLOWER,)}))
+    first.run("/usr/local/sbin/ec2vip-bootstrap")
+    changed = version(first)
+    assert changed > before
+    assert pushes(first) == 1
+    assert "follower" in first.run("crm_mon", "--one-shot")
+    first.run("/usr/local/sbin/ec2vip-bootstrap")
+    assert version(first) == changed, "it pushed again"
+    assert version(story.nodes[1]) == changed
+    assert story.holder == holder, "another setting moved the VIP"
+
+
+def pushes(node: Node) -> int:
+    """How often the last run but none before it pushed: what pcs said of it in the bootstrap's log."""
+    log = node.run("cat", "/var/log/ec2vip-bootstrap.log")
+    return log.rpartition("== interface\n")[2].count("CIB updated")
