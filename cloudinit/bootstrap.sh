@@ -217,17 +217,23 @@ current() {
     cibadmin --query --xpath "//nvpair[@name='$SETTINGS_PROPERTY' and @value='$SETTINGS']" >/dev/null 2>&1
 }
 
-# merge NEW: what is wanted into a copy of the cluster's CIB; our groups as a whole replace those there are. Without
-# them the copy may be invalid for a moment, where a constraint of the owner's names one: cibadmin does it and complains.
+# merge NEW: what is wanted into a copy of the cluster's CIB; our groups as a whole replace those there are, and what
+# the agent has noted of VIPs after the first goes, for one of them may be gone. The other constraints stay, but are
+# away meanwhile: one that names a group, without the group, is a CIB that Pacemaker 3 does not take.
 merge() {
-    local new=$1 section kind part=$STATE/section.xml
-    for kind in rsc_colocation group; do
-        CIB_file=$new cibadmin --delete-all --force --xpath "//${kind}[@id='$GROUP' or starts-with(@id,'$GROUP-')]"
+    local -x CIB_file=$1
+    local section old part=$STATE/section.xml kept=$STATE/kept.xml ours="@id='$GROUP' or starts-with(@id,'$GROUP-')"
+    for old in "rsc_location[starts-with(@rsc,'ec2vip-') and @id=concat(@rsc,'-taker')]" "rsc_colocation[$ours]"; do
+        cibadmin --delete-all --force --xpath "//$old" || return
     done
+    cibadmin --query --scope constraints >"$kept" &&
+        cibadmin --replace --scope constraints --xml-text '<constraints/>' &&
+        cibadmin --delete-all --force --xpath "//group[$ours]" || return
     for section in crm_config resources constraints rsc_defaults op_defaults; do
         CIB_file=$STATE/wanted.xml cibadmin --query --scope "$section" >"$part" &&
-            CIB_file=$new cibadmin --modify --allow-create --scope "$section" --xml-file "$part" || return
+            cibadmin --modify --allow-create --scope "$section" --xml-file "$part" || return
     done
+    cibadmin --modify --allow-create --scope constraints --xml-file "$kept"
 }
 
 # One push of one file: the cluster has either none of the settings or all of them. A running peer has been

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from cloudinit.spec import NodeSpec, Service
-from cloudinit.userdata import files
+from cloudinit.userdata import BOOTSTRAP_PATH, files
+from tests.cluster.hollow import eventually
 from tests.cluster.story import Node, Story
 from tests.cluster.test_first_boot import spec
 
@@ -36,24 +37,27 @@ def version(node: Node) -> tuple[int, int]:
 
 @pytest.fixture
 def first(story: Story) -> Iterator[Node]:
-    """The node that pushes, given back what it was told."""
+    """The node that pushes, given back what it was told; the agent has noted who took the VIP last."""
     node = story.nodes[0]
+    holder = next(view.name for view in story.pair.nodes() if view.holds_in_ec2)
+    noted = ("cibadmin", "--query", "--xpath", f"//rsc_location[@id='ec2vip-taker' and @node='{holder}']")
+    eventually(lambda: node.tries(*noted) is not None)
     yield node
     tell(node, spec(0))
-    node.run("/usr/local/sbin/ec2vip-bootstrap")
+    node.run(BOOTSTRAP_PATH)
 
 
 def test_a_setting_that_changes_is_pushed_exactly_once(story: Story, first: Node) -> None:
     holder, before = story.holder, version(first)
-    first.run("/usr/local/sbin/ec2vip-bootstrap")
+    first.run(BOOTSTRAP_PATH)
     assert version(first) == before, "it pushed what the cluster has"
     tell(first, NodeSpec(**{**vars(spec(0)), "services": (FOLLOWER,)}))
-    first.run("/usr/local/sbin/ec2vip-bootstrap")
+    first.run(BOOTSTRAP_PATH)
     changed = version(first)
     assert changed > before
     assert pushes(first) == 1
     assert "follower" in first.run("crm_mon", "--one-shot")
-    first.run("/usr/local/sbin/ec2vip-bootstrap")
+    first.run(BOOTSTRAP_PATH)
     assert version(first) == changed, "it pushed again"
     assert version(story.nodes[1]) == changed
     assert story.holder == holder, "another setting moved the VIP"

@@ -1,16 +1,25 @@
-"""A pair with two VIPs and a service, in a lab of its own: what moves with what, and what the client gets."""
+"""A pair with two VIPs and a service, in a lab of its own: what moves with what, and what the client gets.
+
+It runs Debian 13, and so Pacemaker 3 and pcs 0.12; the rest of the tier runs Debian 12.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from cloudinit.spec import Service
+from cloudinit.userdata import BOOTSTRAP_PATH
 from tests.cluster.story import Node, Story
-from tests.drill.clouds import lab_pair, lab_stack
+from tests.cluster.test_first_boot import spec
+from tests.cluster.test_settings import tell
+from tests.drill.clouds import Choice, lab_pair, lab_stack
 from tests.drill.pair import Pair
+from tests.lab.amis import image_of
 from tests.lab.lab import Lab
 
 NAME = "vips-tests"
@@ -32,7 +41,9 @@ def lab(machine: None) -> Iterator[Lab]:
     lab = Lab(NAME)
     lab.down()
     try:
-        lab.up()
+        choice = Choice(platform="debian13")
+        lab.up(images=[image_of(choice.ami_id)])
+        choice.keep(lab)
         stack = lab_stack(lab)
         stack.configure(SETTINGS)
         stack.up("--skip-preview")
@@ -160,6 +171,23 @@ def test_a_service_that_starts_nowhere_leaves_the_vip_answering_and_is_tried_aga
         for node in story.nodes:
             node.run("rm", "/etc/nginx/conf.d/broken.conf")
     eventually(lambda: serves(story.lab), FORGOTTEN_LIMIT_S, "nginx answers again by itself")
+
+
+def test_a_vip_that_is_not_wanted_any_more_goes_with_one_push(story: Story) -> None:
+    """Though the cluster still has what the agent has noted of it."""
+    first, holder = story.nodes[0], story.holder
+    first.run("cp", "--archive", "/etc/ec2vip", "/root/told")
+    services = (Service(name="nginx", agent="systemd:nginx", packages=("nginx-light",)),)
+    tell(first, dataclasses.replace(spec(0), platform="debian13", services=services))
+    try:
+        first.run(BOOTSTRAP_PATH)
+        eventually(lambda: story.pair.holder(SECOND) is None, 30, "nobody has the second VIP")
+        assert not any(SECOND in (view.in_os or ()) for view in story.pair.nodes())
+        assert story.holder == holder
+        assert serves(story.lab)
+    finally:
+        first.run("sh", "-ec", f"cp --archive /root/told/. /etc/ec2vip; {BOOTSTRAP_PATH}")
+    story.becomes_whole()
 
 
 def name_of(story: Story, node: Node) -> str:

@@ -1,0 +1,113 @@
+"""Debian's own tools that put EC2's addresses on interfaces, installed on both nodes: the VIP is not theirs.
+
+Real are the package, its units and systemd-networkd, which the lab's image otherwise has masked. A stand-in is
+what DHCP would give: a .network file with the node's address, where the tools look for their own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.cluster.hollow import eventually
+from tests.cluster.story import Node, Story
+from tests.drill.probe import Probe
+
+PACKAGE = "amazon-ec2-net-utils"
+LINK = "ens5"
+# The package's timer fires every minute: an hour's worth.
+FIRINGS = 60
+UNITS = (
+    f"refresh-policy-routes@{LINK}.timer refresh-policy-routes@{LINK}.service policy-routes@{LINK}.service"
+)
+NETWORK = f"/run/systemd/network/70-{LINK}.network"
+# The program waits for the interface in /sys, which in a node of the lab shows another network's.
+BY_HAND = f"unshare --mount sh -ec 'mount -t sysfs sysfs /sys; timeout 60 setup-policy-routes {LINK} start'"
+LEASE = f"""\
+[Match]
+Name={LINK}
+[Network]
+Address={{address}}/24
+Gateway=10.0.250.1
+"""
+
+
+def shell(node: Node, script: str) -> str:
+    return node.run("sh", "-ec", script)
+
+
+def addresses(node: Node) -> list[str]:
+    """The interface's addresses with their prefixes, as the node's system has them."""
+    (link,) = json.loads(node.run("ip", "-4", "-json", "address", "show", "dev", LINK))
+    return [f"{entry['local']}/{entry['prefixlen']}" for entry in link["addr_info"]]
+
+
+@contextmanager
+def tools_on(node: Node) -> Iterator[None]:
+    """networkd and the tools at work on a node that does not hold the VIP; then the bootstrap's part."""
+    (own,) = addresses(node)
+    lease = LEASE.format(address=own.split("/")[0])
+    shell(
+        node,
+        f"mkdir -p /run/systemd/network; printf '%s' '{lease}' >{NETWORK};"
+        "systemctl unmask systemd-networkd.service systemd-networkd.socket; systemctl start systemd-networkd;"
+        f"apt-get install --yes --no-install-recommends {PACKAGE} >/dev/null;"
+        "/usr/local/sbin/ec2vip-bootstrap",
+    )
+    try:
+        yield
+    finally:
+        shell(
+            node,
+            "systemctl stop systemd-networkd.socket systemd-networkd.service;"
+            "systemctl mask systemd-networkd.service systemd-networkd.socket;"
+            f"rm -rf {NETWORK}* /etc/systemd/network/70-{LINK}.network.d;"
+            f"apt-get purge --yes {PACKAGE} >/dev/null",
+        )
+
+
+def move(story: Story) -> None:
+    """Have the other node take the VIP."""
+    old = story.holder
+    old.run("crm_standby", "--update", "on")
+    story.client.sees(story.vip, within_s=30)
+    old.run("crm_standby", "--delete")
+    story.becomes_whole()
+    assert story.holder != old
+
+
+def fire(node: Node) -> None:
+    """An hour of the timer, the rules that udev has for a new interface, and what an upgrade does to networkd."""
+    shell(
+        node,
+        f"for i in $(seq {FIRINGS}); do systemctl start {UNITS} || true; done 2>/dev/null;"
+        f"systemctl enable --now {UNITS} 2>/dev/null || true;"
+        "networkctl reload; systemctl restart systemd-networkd; networkctl reload",
+    )
+
+
+def test_an_hour_of_the_tools_leaves_the_vip_with_the_holder_alone(story: Story) -> None:
+    with tools_on(story.other):
+        move(story)
+        with tools_on(story.other):
+            holder, other = story.holder, story.other
+            before = {node.instance_id: addresses(node) for node in story.nodes}
+            assert before[holder.instance_id][1:] == [f"{story.vip}/24"]
+            with Probe(story.lab.in_client(), story.vip) as probe:
+                probe.wait_for_answers(10)
+                fire(holder)
+                fire(other)
+            print(f"an hour's worth of the tools' timers: outage {probe.outage().seconds:.3f} s")
+            assert {node.instance_id: addresses(node) for node in story.nodes} == before
+            assert story.holder == holder
+            # Unmasked they would have: by hand the same program gives the VIP to the holder's system once more,
+            # where it stays when the VIP moves.
+            shell(holder, BY_HAND)
+            eventually(lambda: f"{story.vip}/32" in addresses(holder))
+            shell(
+                holder, f"rm -r {NETWORK}.d; networkctl reload; ip address delete {story.vip}/32 dev {LINK}"
+            )
+            story.becomes_whole()
+            assert story.holder == holder
+        move(story)
