@@ -6,7 +6,7 @@ import time
 
 from tests.drill.acts import both, crash_during, holder, standby, wait_for
 from tests.drill.clouds import lab_pair, lab_stack
-from tests.drill.row import AT_ONCE, BOOTED, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, BOOTED, MAY, NEXT_MONITOR, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.drill.trials import TRIALS, Trial
 from tests.lab.faults.machine import DAEMONS
