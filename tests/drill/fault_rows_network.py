@@ -99,8 +99,8 @@ NETWORK_ROWS = (
     Row(
         name="packet-loss-5",
         does="5 % of the holder's packets get lost for 30 s",
-        reason="Corosync sends again what was lost four times within a token; on a busy machine that is seen not to"
-        " be enough now and then, and costs a move, and the reunion another",
+        reason="Corosync sends again what was lost four times within a token; on a busy machine that is not"
+        " enough now and then, which costs a move, and the reunion another",
         act=holder(lambda scene, node: scene.faults.packet_loss(node, 5)),
         move=MAY,
         moves=2,
