@@ -12,7 +12,17 @@ from tests.cluster.mutants import LAB, MUTANTS, VARIABLE, Mutant
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
 
-QUIET = ("-q", "--tb=line", "--no-header", "-p", "no:cacheprovider", "-p", "tests.cluster.mutants")
+# Plain: under CI pytest writes out how two user data differ, which takes minutes.
+QUIET = (
+    "-q",
+    "--assert=plain",
+    "--tb=line",
+    "--no-header",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "tests.cluster.mutants",
+)
 
 
 @pytest.mark.parametrize("name", MUTANTS)
