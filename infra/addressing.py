@@ -47,12 +47,14 @@ def pair_problems(
     vips: tuple[IPv4Address, ...],
     nodes: tuple[IPv4Address, ...],
     subnet: IPv4Network | None,
-    key: str = "vip",
+    key: str = "",
 ) -> Iterator[str]:
-    """What keeps these addresses from being a pair's in that subnet; `key` is the setting of the VIPs.
+    """What keeps these addresses from being a pair's in that subnet.
 
-    A None stands for a subnet that is not known, so that its rules are left out.
+    `key` is the setting of the VIPs; where it is not known, the one that is usual for so many. A None stands for
+    a subnet that is not known, so that its rules are left out.
     """
+    key = key or ("vip" if len(vips) == 1 else "vips")
     named = [(key, vip) for vip in vips] + [("nodeIps", node) for node in nodes]
     for name, address in named:
         yield from _address_problems(name, address, subnet)
@@ -88,4 +90,4 @@ def check_pair(
     vips: tuple[IPv4Address, ...], nodes: tuple[IPv4Address, IPv4Address], subnet: IPv4Network
 ) -> None:
     """Raise ConfigError unless these addresses can be a pair's in that subnet."""
-    raise_if_any(list(pair_problems(vips, nodes, subnet, "vip" if len(vips) == 1 else "vips")))
+    raise_if_any(list(pair_problems(vips, nodes, subnet)))

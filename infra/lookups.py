@@ -59,7 +59,7 @@ def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
         lambda: aws.ec2.get_subnet(id=subnet_id),
     )
     cidr = IPv4Network(found.cidr_block)
-    problems = list(pair_problems(config.vips, config.node_ips, cidr, "vips" if config.more_vips else "vip"))
+    problems = list(pair_problems(config.vips, config.node_ips, cidr))
     if found.map_public_ip_on_launch != config.public_ips:
         gives = "gives its instances public addresses" if found.map_public_ip_on_launch else "gives none"
         problems.append(

@@ -151,12 +151,17 @@ class Hollow:
                 self.lab.run_in(instance_id, ["ip", "address", "flush", "to", VIP, "dev", "ens5"])
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until it does."""
-    deadline = time.monotonic() + LIMIT_S
+def eventually(
+    holds: Callable[[], bool],
+    within_s: float = LIMIT_S,
+    what: str = "it does not hold",
+    pause_s: float = 0.02,
+) -> None:
+    """Wait until it does; `pause_s` is between two looks."""
+    deadline = time.monotonic() + within_s
     while not holds():
-        assert time.monotonic() < deadline, "not within the limit"
-        time.sleep(0.02)
+        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
+        time.sleep(pause_s)
 
 
 METADATA = """

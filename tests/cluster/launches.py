@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import base64
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from tests.cluster import hollow
 from tests.cluster.story import Client, Node
 from tests.drill.clouds import LabCloud, lab_pair
 from tests.drill.pair import Pair
@@ -26,6 +27,7 @@ from tests.lab.lab import Lab
 from tests.lab.layout import MIRROR
 
 LIMIT_S = 180.0
+eventually = partial(hollow.eventually, within_s=LIMIT_S, pause_s=0.1)
 SECTIONS = ("crm_config", "resources", "rsc_defaults", "op_defaults")
 OWN = re.compile(r'name="(cluster-infrastructure|cluster-name|dc-version|have-watchdog)"')
 """What Pacemaker itself writes beside the settings."""
@@ -157,11 +159,3 @@ class Launches:
         assert self.settings() == self.wanted
         # What the last step of a bootstrap may have set off has come to its end, and still nothing is wrong.
         self.pair.wait_until_whole(LIMIT_S)
-
-
-def eventually(holds: Callable[[], bool]) -> None:
-    """Wait until it does."""
-    deadline = time.monotonic() + LIMIT_S
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {LIMIT_S:g} s"
-        time.sleep(0.1)

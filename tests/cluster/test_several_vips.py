@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
 from cloudinit.spec import Service
 from cloudinit.userdata import BOOTSTRAP_PATH
+from tests.cluster import hollow
+from tests.cluster.conftest import WHOLE_LIMIT_S
 from tests.cluster.story import Node, Story
 from tests.cluster.test_first_boot import spec
 from tests.cluster.test_settings import tell
@@ -24,9 +26,9 @@ from tests.lab.lab import Lab
 
 NAME = "vips-tests"
 FIRST, SECOND = "10.0.250.185", "10.0.250.190"
-WHOLE_LIMIT_S = 180.0
 # A failure counts for a minute, and is forgotten when the cluster next looks, a minute later at most.
 FORGOTTEN_LIMIT_S = 180.0
+eventually = partial(hollow.eventually, pause_s=0.2)
 SETTINGS = {
     "vip": None,
     "vips": [FIRST, SECOND],
@@ -61,13 +63,6 @@ def pair(lab: Lab) -> Pair:
 
 def owners(pair: Pair) -> set[str | None]:
     return {pair.holder(vip) for vip in pair.vips}
-
-
-def eventually(holds: Callable[[], bool], within_s: float, what: str) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
-        time.sleep(0.2)
 
 
 def page(lab: Lab, address: str = FIRST) -> str:

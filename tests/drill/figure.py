@@ -33,16 +33,31 @@ PANELS = (
 )
 
 
-def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
-    """Write the picture as SVG: a panel for each of PANELS and a bar for each subject that was run."""
+def plotting() -> Any:
+    """matplotlib's pyplot, set up for SVG that is the same file for the same figures. Loaded when it is wanted."""
     # Where it remembers the machine's fonts; without this it would make a folder of its own at the user's.
     os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["svg.hashsalt"] = "ec2vip"  # the same figures, the same file
+    mpl.rcParams["svg.hashsalt"] = "ec2vip"
     from matplotlib import pyplot
+
+    return pyplot
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write the figure as SVG, whole or not at all, and without a date, and be done with it."""
+    aside = path.with_suffix(".part")
+    figure.savefig(aside, format="svg", metadata={"Date": None})
+    plotting().close(figure)
+    aside.replace(path)
+
+
+def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
+    """Write the picture as SVG: a panel for each of PANELS and a bar for each subject that was run."""
+    pyplot = plotting()
     from matplotlib.patches import Patch
 
     run = [panel for panel in PANELS if any(figures.failovers[panel[0]] for figures in by_subject.values())]
@@ -55,10 +70,7 @@ def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
     handles = [Patch(color=COLORS[name]) for name in PHASES]
     figure.legend(handles, [LABELS[name] for name in PHASES], loc="outside lower center", ncols=2, fontsize=8)
     figure.suptitle(f"How long a client is without the VIP\n{caption}", fontsize=11)
-    aside = path.with_suffix(".part")
-    figure.savefig(aside, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    aside.replace(path)
+    save_figure(figure, path)
 
 
 def _panel(axis: Any, kind: str, title: str, by_subject: dict[str, Figures]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from rich.table import Table
 
 from cloudinit.corosync import Timing
 from tests.drill.bench import spread
+from tests.drill.figure import plotting, save_figure
 from tests.drill.tokens import FACTORS, LOSSES_PERCENT, STALLS, Case, Results, missed
-from tests.lab.paths import cache_dir
 
 STAYED, MOVED, PING_PONG = "stayed", "moved once", "moved more than once"
 COLORS = {STAYED: "#6aa84f", MOVED: "#e08a3c", PING_PONG: "#c0392b"}
@@ -83,14 +82,7 @@ def _cells(found: dict[str, Any]) -> list[str]:
 
 def draw(results: Results, caption: str, path: Path) -> None:
     """Write the picture as SVG: left what a crash costs, right which stalls moved the VIP."""
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["svg.hashsalt"] = "ec2vip"  # the same figures, the same file
-    from matplotlib import pyplot
-
+    pyplot = plotting()
     tokens = sorted(int(token_ms) for token_ms in results)
     figure, (left, right) = pyplot.subplots(
         1, 2, figsize=(10, 4.2), layout="constrained", width_ratios=[2, 3], sharey=True
@@ -114,10 +106,7 @@ def draw(results: Results, caption: str, path: Path) -> None:
     right.set_title("A stall of the holder", loc="left", fontsize=10)
     _legend(figure)
     figure.suptitle(f"Which token?\n{caption}", fontsize=11)
-    aside = path.with_suffix(".part")
-    figure.savefig(aside, format="svg", metadata={"Date": None})
-    pyplot.close(figure)
-    aside.replace(path)
+    save_figure(figure, path)
 
 
 def _stalls(axis: Any, row: int, token_ms: int, cases: dict[str, Any]) -> None:

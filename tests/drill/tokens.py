@@ -21,6 +21,7 @@ from cloudinit.spec import MAX_TOKEN_MS, MIN_TOKEN_MS
 from tests.drill.failovers import measure
 from tests.drill.pair import Pair
 from tests.drill.probe import Probe
+from tests.drill.scene import places
 from tests.drill.subjects.stage import COROSYNC, revive
 from tests.lab.errors import LabError
 from tests.lab.faults import Fault, Faults
@@ -126,11 +127,8 @@ def moves(events: Sequence[Event], vip: str, before: str) -> int:
 
     Given up and taken again by the same interface is no move.
     """
-    at, count = before, 0
-    for event in events:
-        if event.kind == "route" and event["address"] == vip and event["eni_id"] not in (None, "", at):
-            at, count = event["eni_id"], count + 1
-    return count
+    routes = [event for event in events if event.kind == "route"]
+    return len(places(routes, vip, {}, before)) - 1
 
 
 def tokens_of(text: str) -> list[int]:
