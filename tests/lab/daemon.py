@@ -162,13 +162,14 @@ def serve(name: str, hollow: bool) -> None:
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 
-    from tests.lab import control, fabric, image, layout, names
+    from tests.lab import cache, control, fabric, image, layout, names
     from tests.lab.amis import SUITES
     from tests.lab.emulator import Emulator
     from tests.lab.hypervisor import Hypervisor
     from tests.lab.timeline import Timeline
 
     folder = lab_dir(name)
+    cache.hold(Path(sys.prefix))
     plane = fabric.Fabric()
     plane.build()
 

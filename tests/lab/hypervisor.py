@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import cgroup, image, journal
+from tests.lab import cache, cgroup, image, journal
 from tests.lab.amis import image_of
 from tests.lab.disk import Disk
 from tests.lab.emulator import Emulator, Interface
@@ -202,7 +202,10 @@ class Hypervisor:
         """What the disk of the instance's image consists of, the uppermost first."""
         if not self._hollow:
             assert self.emulator is not None
-            return image.layers(image_of(self.emulator.instance(node.instance_id).image_id))
+            layers = image.layers(image_of(self.emulator.instance(node.instance_id).image_id))
+            for layer in layers:
+                cache.hold(layer.parent)
+            return layers
         # A machine that boots nothing has an image with nothing in it, whatever its AMI.
         for name in ("etc", "var"):
             (node.folder / "image" / name).mkdir(parents=True)

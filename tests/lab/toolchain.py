@@ -22,6 +22,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.lab import cache
 from tests.lab.errors import LabError
 from tests.lab.log import say, step
 from tests.lab.paths import PROJECT, cache_dir
@@ -41,6 +42,8 @@ PACKAGES = {
     "systemd-container": "/usr/bin/systemd-nspawn",
     "util-linux": "/usr/bin/nsenter",
 }
+
+REQUIREMENTS = PROJECT / "requirements.txt"
 
 PULUMI_VERSION = "3.259.0"
 """The engine that is built or installed; a newer or older one on PATH serves from OLDEST_PULUMI on."""
@@ -68,6 +71,7 @@ def ensure(level: str) -> dict[str, str]:
             path.insert(0, str(_pulumi()))
         if level == "lab":
             _packages()
+        cache.prune()
     return {"PATH": ":".join([*path, os.environ["PATH"]]), "VIRTUAL_ENV": str(Path(path[-1]).parent)}
 
 
@@ -105,11 +109,12 @@ def require_room(folder: Path, level: str) -> None:
 
 def _virtual_environment() -> Path:
     """A venv with the project's dependencies, keyed by their declarations and this Python."""
-    wanted = repr((sys.version, (PROJECT / "requirements.txt").read_text(), _requirements()))
+    # What is asked for, not where this checkout is: two of them share one.
+    wanted = repr((sys.version, REQUIREMENTS.read_text(), _test_extra()))
     folder = cache_dir() / f"venv-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
     done = folder / "complete"
     if done.exists():
-        return folder
+        return cache.use(folder)
     require_room(cache_dir(), "python")
     with (
         step("installing Python packages", expected="about 1 min, the first time only"),
@@ -123,7 +128,14 @@ def _virtual_environment() -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             run([sys.executable, "-m", "venv", str(folder)])
         run(
-            [str(folder / "bin/pip"), "install", "--quiet", *_requirements()],
+            [
+                str(folder / "bin/pip"),
+                "install",
+                "--quiet",
+                "--requirement",
+                str(REQUIREMENTS),
+                *_test_extra(),
+            ],
             timeout_s=1800,
             remedy="look at pip's message; a package index must be reachable",
         )
@@ -131,8 +143,8 @@ def _virtual_environment() -> Path:
     return folder
 
 
-def _requirements() -> list[str]:
-    """What pip is asked for: requirements.txt and the `test` extra of pyproject.toml.
+def _test_extra() -> list[str]:
+    """What pip is asked for beside requirements.txt: the `test` extra of pyproject.toml.
 
     The checkout itself isn't installed (its build would leave files there), so the extra is read here; Python
     3.10 has no TOML reader of its own, and pip brings one.
@@ -142,7 +154,7 @@ def _requirements() -> list[str]:
     except ImportError:
         from pip._vendor import tomli as tomllib  # type: ignore[no-redef]
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return ["--requirement", str(PROJECT / "requirements.txt"), *project["optional-dependencies"]["test"]]
+    return list(project["optional-dependencies"]["test"])
 
 
 def _pulumi() -> Path:
@@ -152,7 +164,7 @@ def _pulumi() -> Path:
         return Path(found).parent
     folder = cache_dir() / f"pulumi-{PULUMI_VERSION}"
     if (folder / "pulumi").exists():
-        return folder
+        return cache.use(folder)
     require_room(cache_dir(), "engine")
     aside = cache_dir() / f"pulumi-{PULUMI_VERSION}.part"
     shutil.rmtree(aside, ignore_errors=True)

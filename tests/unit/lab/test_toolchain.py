@@ -6,13 +6,16 @@ import os
 import platform
 import shutil
 from collections import namedtuple
+from collections.abc import Sequence
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from tests.lab import image, toolchain
 from tests.lab.amis import Image
 from tests.lab.errors import LabError
+from tests.lab.paths import PROJECT
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -89,7 +92,27 @@ def test_under_ci_a_lab_that_cannot_be_is_a_failure(monkeypatch: pytest.MonkeyPa
     assert toolchain.main(["test", "--", "true"]) == 1
 
 
-def test_pip_is_asked_for_both_lists_of_dependencies() -> None:
-    asked = toolchain._requirements()
-    assert asked[0] == "--requirement"
-    assert any(word.startswith("moto[") for word in asked)
+def test_two_checkouts_share_one_virtual_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made: list[Sequence[str]] = []
+    for name in ("one", "another"):
+        checkout = tmp_path / name
+        checkout.mkdir()
+        for file in ("requirements.txt", "pyproject.toml"):
+            shutil.copy(PROJECT / file, checkout / file)
+        monkeypatch.setattr(toolchain, "PROJECT", checkout)
+        monkeypatch.setattr(toolchain, "REQUIREMENTS", checkout / "requirements.txt")
+        monkeypatch.setattr(toolchain, "run", lambda words, **_: installed(words, made))
+        (tmp_path / "cache").mkdir(exist_ok=True)
+        toolchain._virtual_environment()
+    assert len(made) == 1
+    assert "--requirement" in made[0]
+    assert any(word.startswith("moto[") for word in made[0])
+
+
+def installed(words: Sequence[str], made: list[Sequence[str]]) -> CompletedProcess[str]:
+    """As Python and pip would: a folder, and what pip was asked for."""
+    if words[1] == "-m":
+        Path(words[3]).mkdir()
+    else:
+        made.append(words)
+    return CompletedProcess(words, 0, "", "")
