@@ -17,26 +17,29 @@ from tests.drill.pair import Pair
 from tests.lab import cgroup
 from tests.lab.lab import Lab
 from tests.lab.layout import CLIENT, FABRIC
-from tests.lab.paths import PROJECT, labs_dir
+from tests.lab.paths import PROJECT, lab_dir, labs_dir
 from tests.lab.process import run
 
 OTHER = "wall-tests"
 
 
 def traces(name: str) -> list[str]:
-    """What of a lab can be found on the machine."""
-    found = [str(path) for path in (labs_dir() / name,) if path.exists()]
+    """What of a lab can be found on the machine; one of the same name in another folder of labs is another."""
+    folder = lab_dir(name)
+    found = [str(folder)] if folder.exists() else []
     found += [str(path) for path in Path("/sys/fs/cgroup").rglob(cgroup.name_of(name))]
-    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}/" in line]
-    for folder in Path("/proc").glob("[0-9]*"):
+    found += [line for line in Path("/proc/mounts").read_text().splitlines() if f"{folder}/" in line]
+    elsewhere = f"EC2VIP_LABS={labs_dir()}".encode() if "EC2VIP_LABS" in os.environ else b""
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes().split(b"\0")
+            words, given = ((process / part).read_bytes().split(b"\0") for part in ("cmdline", "environ"))
         except OSError:
             continue
-        if b"tests.lab.daemon" in words and name.encode() in words:
-            found.append(f"process {folder.name}")
-        if any(f"/{name}/nodes/".encode() in word for word in words):
-            found.append(f"node {folder.name}")
+        labs = next((word for word in given if word.startswith(b"EC2VIP_LABS=")), b"")
+        if b"tests.lab.daemon" in words and name.encode() in words and labs == elsewhere:
+            found.append(f"process {process.name}")
+        if any(f"{folder}/nodes/".encode() in word for word in words):
+            found.append(f"node {process.name}")
     return found
 
 

@@ -67,6 +67,7 @@ def test_what_a_process_holds_stays_until_its_end(kept: Path) -> None:
     ) as holder:
         assert holder.stdout
         holder.stdout.readline()
+        os.utime(folder, (LONG_AGO, LONG_AGO))
         cache.prune()
         assert folder.exists()
         holder.kill()
