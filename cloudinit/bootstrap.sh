@@ -223,12 +223,15 @@ current() {
 merge() {
     local -x CIB_file=$1
     local section old part=$STATE/section.xml kept=$STATE/kept.xml ours="@id='$GROUP' or starts-with(@id,'$GROUP-')"
-    for old in "rsc_location[starts-with(@rsc,'ec2vip-') and @id=concat(@rsc,'-taker')]" "rsc_colocation[$ours]"; do
+    for old in "rsc_location[starts-with(@rsc,'ec2vip-') and @id=concat(@rsc,'-taker')]" \
+        "rsc_colocation[$ours]" "rsc_order[$ours]"; do
         cibadmin --delete-all --force --xpath "//$old" || return
     done
     cibadmin --query --scope constraints >"$kept" &&
-        cibadmin --replace --scope constraints --xml-text '<constraints/>' &&
-        cibadmin --delete-all --force --xpath "//group[$ours]" || return
+        cibadmin --replace --scope constraints --xml-text '<constraints/>' || return
+    for old in "group[$ours]" "primitive[@id='ec2vip' or number(substring-after(@id,'ec2vip-'))>1]"; do
+        cibadmin --delete-all --force --xpath "//$old" || return
+    done
     for section in crm_config resources constraints rsc_defaults op_defaults; do
         CIB_file=$STATE/wanted.xml cibadmin --query --scope "$section" >"$part" &&
             cibadmin --modify --allow-create --scope "$section" --xml-file "$part" || return

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import subprocess
+import time
 from collections.abc import Iterator
 from functools import partial
 
@@ -106,7 +107,8 @@ def test_the_holders_loss_of_power_takes_neither_vip_nor_the_service_from_the_cl
 
 
 def test_a_planned_move_takes_all_along(story: Story) -> None:
-    old, new = story.holder, story.other
+    """The service's turn is in the middle: stopped before EC2 is asked to move its VIP, started after that."""
+    old, new, since = story.holder, story.other, time.monotonic()
     old.run("crm_standby", "--update", "on")
     try:
         eventually(lambda: owners(story.pair) == {new.instance_id}, 60, "both VIPs move")
@@ -116,6 +118,24 @@ def test_a_planned_move_takes_all_along(story: Story) -> None:
     story.becomes_whole()
     assert owners(story.pair) == {new.instance_id}
     assert running(story) == [new]
+    moved = [
+        (event["began"], event.t)
+        for event in story.lab.timeline.read("api", since=since)
+        if event["action"] == "AssignPrivateIpAddresses" and FIRST in event["parameters"].values()
+    ]
+    assert [done(story, old, "stop", since)] < [began for began, _ in moved]
+    assert [ended for _, ended in moved] < [done(story, new, "start", since)]
+
+
+def done(story: Story, node: Node, operation: str, since: float) -> float:
+    """When the node had carried out the operation on nginx (time.monotonic)."""
+    (found,) = (
+        event.t
+        for event in story.lab.timeline.read("action", since=since)
+        if (event["operation"], event["resource"]) == (operation, "nginx")
+        and event["instance_id"] == node.instance_id
+    )
+    return float(found)
 
 
 def test_one_vips_failure_leaves_the_other_where_it_is(story: Story) -> None:

@@ -17,6 +17,11 @@ from tests.drill.probe import answers
 from tests.lab.errors import LabError
 
 
+STATES = ("shutdown", "pending", "unclean", "standby", "maintenance")
+"""What crm_mon says of a node that is not simply online. One that shuts down is `online` until it has left, and may
+have handed the VIP over long before."""
+
+
 @dataclass(frozen=True)
 class Reach:
     """How far the drill gets into an EC2 and its instances, and at which pace; times in seconds."""
@@ -230,9 +235,7 @@ def cluster_states(crm_mon: str) -> dict[str, str]:
     """Node name → state, from the XML of crm_mon (Pacemaker 2.1 and 3)."""
     states = {}
     for node in ElementTree.fromstring(crm_mon).iterfind("nodes/node"):
-        flags = [
-            flag for flag in ("pending", "unclean", "standby", "maintenance") if node.get(flag) == "true"
-        ]
+        flags = [flag for flag in STATES if node.get(flag) == "true"]
         states[node.get("name", "")] = (
             flags[0] if flags else "online" if node.get("online") == "true" else "offline"
         )

@@ -104,7 +104,7 @@ def configuration(cib: str) -> str:
 
 
 def _with_awsvip(cib: str, vip: str) -> str:
-    """The same cluster, with the first of the group's members by awsvip."""
+    """The same cluster, with the EC2 side by awsvip: as its own users have it, before IPaddr2 in the group."""
     root = ElementTree.fromstring(configuration(cib))
     primitive = _find(root, ".//primitive[@id='ec2vip']")
     renamed = ElementTree.tostring(primitive, encoding="unicode").replace('"ec2vip', '"awsvip')
@@ -123,8 +123,11 @@ def _with_awsvip(cib: str, vip: str) -> str:
     for operation in replacement.findall("operations/op"):
         if operation.get("name", "").startswith("migrate"):
             _find(replacement, "operations").remove(operation)
-    group.insert(list(group).index(primitive), replacement)
-    group.remove(primitive)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child is primitive or "ec2vip" in (child.get("rsc"), child.get("with-rsc")):
+                parent.remove(child)
+    group.insert(0, replacement)
     return ElementTree.tostring(root, encoding="unicode")
 
 

@@ -20,12 +20,15 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
         # Not the original's stop, which would keep the VIP from both nodes after a failed start on one.
         "op start timeout=60s on-fail=restart "
         "op monitor interval=10s timeout=60s on-fail=restart "
-        "op stop timeout=60s on-fail=block --no-default-ops",
+        "op stop timeout=60s on-fail=block "
+        "op migrate_to timeout=20s on-fail=restart "
+        "op migrate_from timeout=60s on-fail=restart meta allow-migrate=true --no-default-ops",
         "resource create vip ocf:heartbeat:IPaddr2 ip=10.0.250.185 cidr_netmask=24 arp_count=1 arp_bg=true "
         "op start timeout=20s on-fail=restart "
         "op monitor interval=10s timeout=20s on-fail=restart "
-        "op stop timeout=20s on-fail=block --no-default-ops",
-        "resource group add vip-group ec2vip vip",
+        "op stop timeout=20s on-fail=ignore --no-default-ops",
+        "resource group add vip-group vip",
+        "constraint colocation add vip-group with ec2vip score=INFINITY id=vip-group-with-ec2vip",
     ]
 
 
@@ -83,21 +86,24 @@ def said(spec: NodeSpec, beginning: str) -> list[str]:
 def test_each_vip_has_a_group_of_its_own_that_prefers_the_firsts_node() -> None:
     spec = make_spec(more_vips=(SECOND, IPv4Address("10.0.250.191")))
     assert said(spec, "resource group add") == [
-        "resource group add vip-group ec2vip vip",
-        "resource group add vip-group-2 ec2vip-2 vip-2",
-        "resource group add vip-group-3 ec2vip-3 vip-3",
+        "resource group add vip-group vip",
+        "resource group add vip-group-2 vip-2",
+        "resource group add vip-group-3 vip-3",
     ]
     assert said(spec, "constraint") == [
-        "constraint colocation add vip-group-2 with vip-group score=1000 influence=false "
+        "constraint colocation add vip-group with ec2vip score=INFINITY id=vip-group-with-ec2vip",
+        "constraint colocation add vip-group-2 with ec2vip-2 score=INFINITY id=vip-group-2-with-ec2vip-2",
+        "constraint colocation add vip-group-3 with ec2vip-3 score=INFINITY id=vip-group-3-with-ec2vip-3",
+        "constraint colocation add ec2vip-2 with vip-group score=1000 influence=false "
         "id=vip-group-2-with-vip-group",
-        "constraint colocation add vip-group-3 with vip-group score=1000 influence=false "
+        "constraint colocation add ec2vip-3 with vip-group score=1000 influence=false "
         "id=vip-group-3-with-vip-group",
     ]
     (second,) = said(spec, "resource create ec2vip-2 ")
     assert " ec2_vip=10.0.250.190 " in second
     # Below the preference for the first one's node, or it would never come back to it.
-    assert " meta resource-stickiness=1 " in second
-    assert not [command for command in said(spec, "resource create ec2vip ") if "meta" in command]
+    assert " meta allow-migrate=true resource-stickiness=1 " in second
+    assert not [command for command in said(spec, "resource create ec2vip ") if "stickiness" in command]
 
 
 def test_the_digest_changes_with_a_vip_and_with_a_service() -> None:
@@ -120,9 +126,9 @@ FILES = Service(
 
 def test_services_are_in_the_first_group_after_the_vip() -> None:
     spec = make_spec(more_vips=(SECOND,), services=(FILES, NGINX))
-    assert said(spec, "resource group add vip-group ") == [
-        "resource group add vip-group ec2vip vip files nginx"
-    ]
+    assert said(spec, "resource group add vip-group ") == ["resource group add vip-group vip files nginx"]
+    # The first of them waits for the address in EC2 too, and so do all.
+    assert said(spec, "constraint order") == ["constraint order ec2vip then files id=vip-group-after-ec2vip"]
 
 
 def test_a_unit_gets_times_that_leave_systemd_the_last_word() -> None:

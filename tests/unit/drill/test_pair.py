@@ -228,6 +228,11 @@ def test_a_pending_node_is_not_online_yet() -> None:
     assert cluster_states(CRM_MON.format(online="true", pending="true"))["ec2vip-b"] == "pending"
 
 
+def test_a_node_that_shuts_down_is_not_online_any_more() -> None:
+    leaving = CRM_MON.format(online="true", pending="false").replace('id="2"', 'id="2" shutdown="true"')
+    assert cluster_states(leaving) == {"ec2vip-a": "online", "ec2vip-b": "shutdown"}
+
+
 def test_what_nobody_can_see_is_no_flaw() -> None:
     pair = Pair(Outside(), VIP, ["i-a", "i-b"])
     assert pair.flaws() == []

@@ -13,7 +13,7 @@ CIB = """\
       <nvpair id="p-d" name="transition-delay" value="50ms"/>
     </cluster_property_set></crm_config>
     <nodes><node id="1" uname="a"/><node id="2" uname="b"/></nodes>
-    <resources><group id="vip-group">
+    <resources>
       <primitive id="ec2vip" class="ocf" provider="heartbeat" type="ec2vip">
         <instance_attributes id="ec2vip-instance_attributes">
           <nvpair id="ec2vip-instance_attributes-ec2_vip" name="ec2_vip" value="10.0.0.9"/>
@@ -26,13 +26,16 @@ CIB = """\
           <op id="ec2vip-monitor" name="monitor" interval="10s" timeout="60s" on-fail="restart"/>
         </operations>
       </primitive>
-      <primitive id="vip" class="ocf" provider="heartbeat" type="IPaddr2">
+      <group id="vip-group"><primitive id="vip" class="ocf" provider="heartbeat" type="IPaddr2">
         <instance_attributes id="vip-i">
           <nvpair id="vip-i-n" name="cidr_netmask" value="24"/>
         </instance_attributes>
       </primitive>
     </group></resources>
-    <constraints><rsc_location id="cli-ban-vip-group-on-a" rsc="vip-group"/></constraints>
+    <constraints>
+      <rsc_location id="cli-ban-vip-group-on-a" rsc="vip-group"/>
+      <rsc_colocation id="vip-group-with-ec2vip" rsc="vip-group" with-rsc="ec2vip" score="INFINITY"/>
+    </constraints>
   </configuration>
   <status><node_state id="1"/></status>
 </cib>
@@ -59,7 +62,8 @@ def test_a_configuration_has_no_history_no_state_and_nobody_s_ban() -> None:
         None,
     ]
     assert list(root.iterfind("status/*")) == []
-    assert list(root.iterfind("configuration/constraints/*")) == []
+    kept = [constraint.get("id") for constraint in root.iterfind("configuration/constraints/*")]
+    assert kept == ["vip-group-with-ec2vip"]
 
 
 def test_ours_is_the_cluster_as_it_is(three: dict[str, Subject]) -> None:
@@ -116,7 +120,9 @@ def test_the_original_has_the_settings_of_2015(three: dict[str, Subject]) -> Non
 
 def test_every_subject_moves_the_same_group(three: dict[str, Subject]) -> None:
     for subject in three.values():
-        group = ElementTree.fromstring(subject.cib).find(".//group")
+        root = ElementTree.fromstring(subject.cib)
+        group = root.find(".//group")
         assert group is not None
         assert group.get("id") == "vip-group"
-        assert tuple(member.get("id") for member in group) == subject.resources
+        bound = [colocation.get("with-rsc") for colocation in root.iter("rsc_colocation")]
+        assert (*bound, *(member.get("id") for member in group)) == subject.resources

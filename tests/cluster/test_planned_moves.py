@@ -1,0 +1,167 @@
+"""A move that somebody wants: one call to EC2, and one holder also where it stops half-way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.cluster.story import Node, Story
+from tests.drill.subjects.subject import GROUP
+from tests.lab.faults import Faults
+from tests.lab.lab import Lab
+
+MUTATING = ("AssignPrivateIpAddresses", "UnassignPrivateIpAddresses")
+MOVE_LIMIT_S = 60.0
+IPADDR2 = "/usr/lib/ocf/resource.d/heartbeat/IPaddr2"
+SETTLED = ("crm_resource", "--wait", "--timeout=60s")
+"""Returns when the cluster has nothing left to do."""
+
+
+def changes(lab: Lab, since: float) -> list[tuple[str, str]]:
+    """The calls that change something, and EC2's answers, of the nodes after `since`."""
+    events = lab.timeline.read("api", since=since)
+    return [(event["action"], event["code"]) for event in events if event["action"] in MUTATING]
+
+
+def tell_to_move(node: Node) -> None:
+    node.run("crm_resource", "--move", "--resource", GROUP)
+
+
+def forget_the_move(node: Node) -> None:
+    node.run("crm_resource", "--clear", "--resource", GROUP)
+
+
+def nothing(node: Node) -> None:
+    """It comes back by itself."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A move that somebody wants, and what makes the old holder a member again."""
+
+    name: str
+    begin: Callable[[Node], object]
+    undo: Callable[[Node], object]
+
+
+MOVES = (
+    Wanted("planned move", tell_to_move, forget_the_move),
+    Wanted(
+        "standby",
+        lambda node: node.run("crm_standby", "--update", "on"),
+        lambda node: node.run("crm_standby", "--delete"),
+    ),
+    Wanted(
+        "stop of Pacemaker",
+        lambda node: node.run("systemctl", "stop", "pacemaker"),
+        lambda node: node.run("systemctl", "start", "pacemaker"),
+    ),
+    Wanted(
+        "reboot",
+        lambda node: node.lab.client().reboot_instances(InstanceIds=[node.instance_id]),
+        nothing,
+    ),
+)
+
+
+@pytest.mark.parametrize("move", MOVES, ids=lambda move: move.name)
+def test_a_wanted_move_is_one_call(story: Story, lab: Lab, move: Wanted) -> None:
+    holder, since = story.holder, time.monotonic()
+    move.begin(holder)
+    new = story.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S)
+    Node(new, lab).run(*SETTLED)
+    move.undo(holder)
+    story.becomes_whole()
+    assert changes(lab, since) == [("AssignPrivateIpAddresses", "OK")]
+    assert story.holder == Node(new, lab)
+
+
+def test_a_move_that_the_peer_cannot_make_leaves_the_vip_with_the_old_holder(story: Story, lab: Lab) -> None:
+    """migrate_from fails there; the cluster stops both and starts where no failure counts."""
+    holder, other, since = story.holder, story.other, time.monotonic()
+    with Faults(lab).api(other.instance_id, "denied"):
+        tell_to_move(holder)
+        refused_by(lab, other, since)
+        holder.run(*SETTLED)
+        forget_the_move(holder)
+        story.becomes_whole()
+        assert story.holder == holder
+    other.run("crm_resource", "--cleanup")
+    story.becomes_whole()
+    assert story.holder == holder
+
+
+def refused_by(lab: Lab, node: Node, since: float) -> None:
+    """Wait until EC2 has refused the node a change."""
+    deadline = time.monotonic() + MOVE_LIMIT_S
+    while not any(
+        event["action"] in MUTATING and event.get("instance_id") == node.instance_id
+        for event in lab.timeline.read("api", since=since)
+    ):
+        assert time.monotonic() < deadline, "the node never asked for the VIP"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("who", ["the new holder", "the old holder"])
+def test_a_node_that_dies_in_the_middle_of_a_move_leaves_one_holder(story: Story, lab: Lab, who: str) -> None:
+    """After migrate_to, while the peer's call hangs: EC2 has not moved the VIP yet."""
+    holder, other, since = story.holder, story.other, time.monotonic()
+    victim, survivor = (other, holder) if who == "the new holder" else (holder, other)
+    with Faults(lab).api(other.instance_id, "slow", seconds=3.0):
+        tell_to_move(holder)
+        handed_over(lab, holder, since)
+        loss = victim.power_off()
+    # Until then the old holder is forbidden.
+    forget_the_move(survivor)
+    story.client.sees(story.vip, within_s=MOVE_LIMIT_S)
+    assert story.holder == survivor
+    loss.undo()
+    story.becomes_whole()
+    assert story.holder == survivor
+
+
+def handed_over(lab: Lab, node: Node, since: float) -> None:
+    """Wait until the node's migrate_to is done."""
+    deadline = time.monotonic() + MOVE_LIMIT_S
+    while not any(
+        event["operation"] == "migrate_to" and event["instance_id"] == node.instance_id
+        for event in lab.timeline.read("action", since=since)
+    ):
+        assert time.monotonic() < deadline, "the move never began"
+        time.sleep(0.02)
+
+
+def test_the_address_that_goes_in_the_holders_system_takes_the_vip_along_in_one_call(
+    story: Story, lab: Lab
+) -> None:
+    """The system's half fails where it is; EC2's half is healthy, and so it migrates."""
+    holder, since = story.holder, time.monotonic()
+    with Faults(lab).os_address_deleted(holder.instance_id, story.vip):
+        new = story.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S)
+        Node(new, lab).run(*SETTLED)
+    assert changes(lab, since) == [("AssignPrivateIpAddresses", "OK")]
+    holder.run("crm_resource", "--cleanup")
+    story.becomes_whole()
+    assert story.holder == Node(new, lab)
+
+
+def test_a_system_that_keeps_the_address_does_not_keep_the_vip(story: Story, lab: Lab) -> None:
+    """IPaddr2's stop fails on the old holder: what stays there gets no packet, and goes with the failure's end."""
+    holder = story.holder
+    holder.run("cp", "--preserve", IPADDR2, f"{IPADDR2}.whole")
+    try:
+        holder.run("sed", "--in-place", '2i [ "$1" != stop ] || exit 1', IPADDR2)
+        tell_to_move(holder)
+        new = Node(story.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S), lab)
+        new.run(*SETTLED)
+        forget_the_move(holder)
+        story.client.sees(story.vip, within_s=MOVE_LIMIT_S)
+        assert f" {story.vip}/" in holder.run("ip", "-brief", "-4", "address")
+    finally:
+        holder.run("mv", f"{IPADDR2}.whole", IPADDR2)
+    holder.run("crm_resource", "--cleanup")
+    story.becomes_whole()
+    assert story.holder == new
