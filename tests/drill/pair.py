@@ -16,10 +16,9 @@ from tests.drill.console import failure
 from tests.drill.probe import answers
 from tests.lab.errors import LabError
 
-
 STATES = ("shutdown", "pending", "unclean", "standby", "maintenance")
-"""What crm_mon says of a node that is not simply online. One that shuts down is `online` until it has left, and may
-have handed the VIP over long before."""
+"""What crm_mon says of a node that is not simply online. One that shuts down is `online` until it has left, and
+may have handed the VIP over long before."""
 
 
 @dataclass(frozen=True)
