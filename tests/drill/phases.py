@@ -139,8 +139,9 @@ def _phases(marks: Mapping[str, float]) -> dict[str, float]:
     }
     phases, at = {}, marks["first lost"]
     for name in PHASES:
-        moment = ends[name]
-        if moment is not None and moment > at:
+        # EC2 may deliver, and the client have its answer, before the API's own answer is written.
+        moment = min(ends[name] or at, marks["first reply"])
+        if moment > at:
             phases[name] = round(moment - at, 4)
             at = moment
     return phases

@@ -66,6 +66,13 @@ def test_a_route_that_is_later_than_the_answer_ends_the_api_phase() -> None:
     assert crash([ASSIGN[0], route(101.43)])["API"] == pytest.approx(0.08)
 
 
+def test_a_client_that_is_answered_before_ec2_has_answered_ends_the_outage() -> None:
+    phases = crash([api("AssignPrivateIpAddresses", 101.35, 101.60), route(101.36)])
+    assert sum(phases.values()) == pytest.approx(1.45)
+    assert phases["API"] == pytest.approx(0.12)
+    assert "OS address" not in phases
+
+
 def test_an_address_given_back_is_no_delivery() -> None:
     """A route to nobody is what Unassign leaves."""
     assert crash([*ASSIGN, route(101.44, None)]) == crash(ASSIGN)
