@@ -1,7 +1,7 @@
 #!/bin/bash
-# Brings this node into the cluster. ec2vip-bootstrap.service runs it once on an instance, and again at the
-# next boot if it did not come to its end: every step may be repeated. The console and the journal get one
-# line a step, $LOG what the commands said.
+# Brings this node into the cluster. ec2vip-bootstrap.service runs it at every boot: until it has come to its end
+# once, every step may be repeated; from then on it only says when the node is a member again, for whoever
+# deploys. The console and the journal get one line a step, $LOG what the commands said.
 set -u -o pipefail
 export LC_ALL=C
 
@@ -259,6 +259,12 @@ settings() {
 
 exec 3>&1
 mkdir -p "$STATE" "$(dirname "$LOG")" || exit 1
+if [ -e "$STATE/done" ]; then
+    say "$NODE boots again"
+    step ready ready
+    say "bootstrap done before; in the cluster again ($SECONDS s)"
+    exit
+fi
 say "bootstrap of $NODE begins"
 step interface interface
 step names names

@@ -128,7 +128,6 @@ _UNIT = f"""\
 Description=Bring this node into the cluster of the floating address
 Wants=network-online.target
 After=network-online.target cloud-init.service
-ConditionPathExists=!/var/lib/cloud/instance/ec2vip/done
 
 [Service]
 Type=oneshot

@@ -44,10 +44,14 @@ KEYS = (
     "ssm",
     "tokenMs",
     "encryptionKey",
+    "readyTimeoutMinutes",
     "tags",
 )
 # Below half a second a busy node is taken for a dead one; above half a minute nobody calls it fail-over.
 TOKEN_MS_MIN, TOKEN_MS_MAX = 500, 30_000
+# A node's own bounds (cloudinit/bootstrap.sh: packages, key, joining) add up to some twenty minutes; it says so at
+# once where it gives up, so only a node that says nothing is waited for as long.
+READY_MINUTES, READY_MINUTES_MAX = 20, 120
 # corosync.conf(5), `keyfile`: from 1024 bits on. To 32768, but a standard parameter of the Systems Manager holds
 # 4 KB, and of base64 that is three quarters:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
@@ -61,7 +65,7 @@ class StackConfig:
 
     Exactly one of `vpc_cidr`, `vpc_id` and `subnet_id` is set; `subnet_cidr` is set with the first two.
     `vip` is the first or only floating address, `more_vips` are the others.
-    `token_ms` is in milliseconds.
+    `token_ms` is in milliseconds. `ready_timeout_minutes` is 0 where an `up` does not wait for the nodes.
     """
 
     vip: IPv4Address
@@ -85,6 +89,7 @@ class StackConfig:
     ssm: bool
     token_ms: int
     encryption_key: bytes | None
+    ready_timeout_minutes: int
     tags: Mapping[str, str]
 
     @property
@@ -139,6 +144,13 @@ class StackConfig:
             "ssm": reader.flag("ssm", False),
             "token_ms": reader.integer("tokenMs", 1000, TOKEN_MS_MIN, TOKEN_MS_MAX, "milliseconds"),
             "encryption_key": _encryption_key(reader),
+            "ready_timeout_minutes": reader.integer(
+                "readyTimeoutMinutes",
+                READY_MINUTES,
+                0,
+                READY_MINUTES_MAX,
+                "minutes, 0 for an up that does not wait",
+            ),
             "tags": reader.mapping("tags"),
         }
         reader.problems += tag_problems(read["tags"])

@@ -76,6 +76,8 @@ OWN = (
     "ec2:DeleteTags",
     "ec2:DeleteVpc",
     "ec2:DeleteVpcEndpoints",
+    "ec2:GetConsoleOutput",
+    "ec2:RebootInstances",
     "ec2:StartInstances",
     "ec2:StopInstances",
     "ec2:TerminateInstances",

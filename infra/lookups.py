@@ -36,6 +36,7 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
         ssm=config.ssm,
         token_ms=config.token_ms,
         encryption_key=config.encryption_key,
+        ready_timeout_minutes=config.ready_timeout_minutes,
         tags=config.tags,
     )
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
@@ -18,8 +20,11 @@ from cloudinit.userdata import render
 
 from .errors import ConfigError, looked_up
 from .identity import Key
-from .tags import Scope
+from .roll import CLUSTER_MARK, Roll, Wanted
+from .tags import MADE_FROM, Scope
 
+# In place of a key's digest, where the nodes' traffic is not encrypted.
+NO_KEY = "open"
 NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
@@ -107,6 +112,7 @@ def _image(scope: Scope, machine: Machine) -> pulumi.Input[str]:
 
 def make_nodes(
     scope: Scope,
+    roll: Roll,
     machine: Machine,
     specs: Sequence[NodeSpec],
     *,
@@ -116,7 +122,8 @@ def make_nodes(
     key: Key | None,
     ready: Sequence[pulumi.Resource],
 ) -> list[aws.ec2.Instance]:
-    """One instance for each spec. They wait for `ready`: a node needs its network from the first boot on."""
+    """One instance for each spec. They wait for `ready`, for a node needs its network from the first boot on, and
+    for their turns."""
     apart = aws.ec2.PlacementGroup(
         scope.part("apart"), strategy="spread", tags=scope.tags("apart"), opts=scope.options()
     )
@@ -124,6 +131,7 @@ def make_nodes(
     return [
         _make_node(
             scope,
+            roll,
             spec,
             machine,
             ami=image,
@@ -132,7 +140,8 @@ def make_nodes(
             iam_instance_profile=profile_name,
             placement_group=apart.name,
             user_data_base64=user_data(spec, key),
-            depends_on=list(ready),
+            cluster=key.digest if key else NO_KEY,
+            ready=list(ready),
         )
         for spec in specs
     ]
@@ -154,14 +163,31 @@ def _encoded(spec: NodeSpec) -> str:
 
 
 def _make_node(
-    scope: Scope, spec: NodeSpec, machine: Machine, *, depends_on: list[pulumi.Resource], **properties: object
+    scope: Scope,
+    roll: Roll,
+    spec: NodeSpec,
+    machine: Machine,
+    *,
+    cluster: str,
+    ready: list[pulumi.Resource],
+    vpc_security_group_ids: pulumi.Input[list[pulumi.Input[str]]],
+    iam_instance_profile: pulumi.Input[str],
+    **replacing: pulumi.Input[str],
 ) -> aws.ec2.Instance:
+    """The instance, when its turn has come. A change of any of `replacing` makes another one; nodes that hear each
+    other have the same `cluster`.
+    """
     role = spec.name.removeprefix(f"{scope.name}-")
-    return aws.ec2.Instance(
+    replacing["private_ip"] = str(spec.member.address)
+    if machine.key_name is not None:
+        replacing["key_name"] = machine.key_name
+    digest = _digest({**replacing, "public_ips": str(machine.public_ips)})
+    made_from = pulumi.Output.concat(digest, CLUSTER_MARK, cluster)
+    node = aws.ec2.Instance(
         spec.name,
         instance_type=machine.instance_type,
-        private_ip=str(spec.member.address),
-        key_name=machine.key_name,
+        vpc_security_group_ids=vpc_security_group_ids,
+        iam_instance_profile=iam_instance_profile,
         metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         ),
@@ -169,17 +195,28 @@ def _make_node(
             encrypted=True, volume_type="gp3", tags=scope.tags(f"{role}-root")
         ),
         user_data_replace_on_change=True,
-        tags=scope.tags(role),
+        tags={**scope.tags(role), MADE_FROM: made_from},
         opts=scope.options(
-            depends_on=depends_on,
+            depends_on=roll.turn(spec.name, Wanted(made_from, machine.instance_type), ready),
             # A fixed address can be on one instance at a time.
             delete_before_replace=True,
             # Where the VIP is, is the cluster's to say.
             ignore_changes=["secondaryPrivateIps"],
-            replacement_trigger=machine.public_ips,
+            # So that the tag is always that of what the node was made from.
+            replacement_trigger=made_from,
         ),
-        **properties,
+        **replacing,
     )
+    roll.made(spec.name, node)
+    return node
+
+
+def _digest(values: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
+    """Sixteen hex digits that change when any of the values does."""
+    digest: pulumi.Output[str] = pulumi.Output.all(**values).apply(
+        lambda known: hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+    )
+    return digest
 
 
 def specs(name: str, addresses: tuple[IPv4Address, IPv4Address], **shared: Any) -> list[NodeSpec]:

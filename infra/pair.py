@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from ipaddress import IPv4Address
 
 import pulumi
@@ -11,13 +12,16 @@ import pulumi_aws as aws
 
 from cloudinit.spec import Service
 
+from .account import ec2_client
 from .addressing import check_pair
 from .clients import ClientRule
 from .identity import make_identity
 from .network import endpoint_services, make_endpoints, make_groups, make_subnet, reserve
 from .nodes import Machine, make_nodes, specs
+from .roll import Roll
 from .sites import Site
 from .tags import Scope
+from .watch import Watch
 
 TYPE = "ec2vip:index:FloatingIpPair"
 
@@ -45,7 +49,9 @@ class FloatingIpPairArgs:
     `public_ips` says whether a new subnet hands out public addresses; an existing one does as it does.
     `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the platform's image.
     `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
-    random bytes; without one the nodes' traffic is not encrypted. `tags` go on everything that can have them.
+    random bytes; without one the nodes' traffic is not encrypted. `ready_timeout_minutes` is how long a new node
+    may take to be a working member; an `up` waits for it, unless it is 0. It then looks at EC2 as the default AWS
+    provider's settings say, so use 0 with a provider of your own. `tags` go on everything that can have them.
 
     Raises ConfigError where the addresses cannot be a pair's in the subnet.
     """
@@ -67,6 +73,7 @@ class FloatingIpPairArgs:
     ssm: bool = False
     token_ms: int = 1000
     encryption_key: bytes | None = field(default=None, repr=False)
+    ready_timeout_minutes: int = 20
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,8 +130,12 @@ class FloatingIpPair(pulumi.ComponentResource):
         if args.endpoints:
             services = endpoint_services(ssm=args.ssm, key=args.encryption_key is not None)
             ready += make_endpoints(scope, subnet, groups.nodes, aws.get_region().region, services)
+        limit = timedelta(minutes=args.ready_timeout_minutes)
+        watch = Watch(name, str(args.vip), identity.profile.name, limit, ec2_client) if limit else None
+        roll = Roll((f"{name}-a", f"{name}-b"), watch)
         nodes = make_nodes(
             scope,
+            roll,
             Machine(
                 instance_type=args.instance_type,
                 addresses=1 + len(args.vips),
@@ -151,9 +162,10 @@ class FloatingIpPair(pulumi.ComponentResource):
             key=identity.key,
             ready=ready,
         )
-        self.vip = pulumi.Output.from_input(str(args.vip))
-        self.vips = pulumi.Output.from_input([str(vip) for vip in args.vips])
-        self.vip_cidr = pulumi.Output.from_input(f"{args.vip}/32")
+        works: pulumi.Output[bool] = pulumi.Output.from_input(roll.works())
+        self.vip = works.apply(lambda _: str(args.vip))
+        self.vips = works.apply(lambda _: [str(vip) for vip in args.vips])
+        self.vip_cidr = works.apply(lambda _: f"{args.vip}/32")
         self.vpc_id = pulumi.Output.from_input(subnet.vpc_id)
         self.subnet_id = pulumi.Output.from_input(subnet.subnet_id)
         self.node_ids = pulumi.Output.all(*(node.id for node in nodes))

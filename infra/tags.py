@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import pulumi
 
-# The stack's own tags: a resource's name, and the pair that it belongs to.
-NAME, PAIR = "Name", "ec2vip:pair"
+# The stack's own tags: a resource's name, the pair that it belongs to, and a digest of what replaces a node.
+NAME, PAIR, MADE_FROM = "Name", "ec2vip:pair", "ec2vip:made-from"
+OWN = (NAME, PAIR, MADE_FROM)
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 TAGS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 50, 128, 256
 
@@ -48,7 +49,7 @@ def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:
             yield f"tags {key!r} has {len(key)} characters, and AWS takes 1 to {KEY_LENGTH_MAX}; rename it"
         if key.lower().startswith("aws:"):
             yield f"tags {key} starts with aws:, which AWS keeps for itself; rename it in ec2vip:tags"
-        if key in (NAME, PAIR):
+        if key in OWN:
             yield f"tags {key} is one of the stack's own; remove it from ec2vip:tags"
-    if len(tags) > TAGS_MAX - 2:
-        yield f"tags has {len(tags)} entries, and AWS takes {TAGS_MAX} with the stack's two; remove some"
+    if len(tags) > TAGS_MAX - len(OWN):
+        yield f"tags has {len(tags)} entries, and AWS takes {TAGS_MAX} with the stack's {len(OWN)}; remove some"

@@ -69,8 +69,17 @@ def test_the_second_member_joins_and_pushes_nothing(tmp_path: Path) -> None:
     assert node.done
 
 
+def test_a_later_boot_only_says_when_the_node_is_a_member_again(node: FakeNode) -> None:
+    node.bootstrap()
+    run = node.bootstrap()
+    assert run.returncode == 0
+    assert {call.split()[0] for call in node.calls} == {"crm_mon"}
+    assert node.last_line.startswith("ec2vip: bootstrap done before; in the cluster again")
+
+
 def test_a_second_run_changes_nothing(node: FakeNode) -> None:
     node.bootstrap()
+    (node.root / "var/lib/cloud/instance/ec2vip/done").unlink()
     before = node.cluster
     assert node.bootstrap().returncode == 0
     assert node.calls_of("pcs cluster") == []

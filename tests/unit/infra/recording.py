@@ -96,6 +96,7 @@ def pair_args(**changes: Any) -> FloatingIpPairArgs:
         "site": NewVpc(vpc_cidr=IPv4Network("10.0.0.0/16"), subnet_cidr=IPv4Network("10.0.250.0/24")),
         "clients": (ClientRule(protocol="tcp", from_port=443, to_port=443, cidr=IPv4Network("10.0.0.0/16")),),
         "platform": "debian12",
+        "ready_timeout_minutes": 0,
     }
     return FloatingIpPairArgs(**ordinary | changes)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -56,7 +57,9 @@ def test_everything_that_can_have_tags_has_the_stacks_and_the_users() -> None:
         if resource.type in UNTAGGABLE:
             assert "tags" not in resource.inputs
             continue
-        assert resource.inputs["tags"] == {
+        tags = dict(resource.inputs["tags"])
+        assert (tags.pop("ec2vip:made-from", None) is not None) == resource.type.endswith(":Instance")
+        assert tags == {
             "team": "payments",
             "Name": resource.name,
             "ec2vip:pair": "ec2vip",
@@ -76,6 +79,7 @@ def test_nodes_are_made_as_a_floating_address_needs_them() -> None:
         told = dict(node.inputs)
         user_data = base64.b64decode(told.pop("userDataBase64"))
         assert user_data[:2] == b"\x1f\x8b"
+        assert re.fullmatch(r"[0-9a-f]{16}\.open", told["tags"].pop("ec2vip:made-from"))
         assert told == {
             "ami": IMAGE,
             "instanceType": "t3.micro",
@@ -143,6 +147,19 @@ def test_another_key_is_other_user_data() -> None:
         record_pair(encryption_key=key)[0]["ec2vip-a"].inputs["userDataBase64"] for key in (KEY, KEY[::-1])
     )
     assert first != second
+
+
+def test_the_digest_of_what_a_node_is_made_from_changes_with_what_replaces_it_alone() -> None:
+    def digests(**changes: Any) -> set[str]:
+        made, _ = record_pair(**changes)
+        return {node.inputs["tags"]["ec2vip:made-from"] for node in of_type(made, ":Instance")}
+
+    ordinary = digests()
+    assert len(ordinary) == 2
+    in_place = {"instance_type": "t3.small", "tags": {"team": "payments"}, "ssm": True, "clients": ()}
+    assert digests(**in_place) == ordinary
+    for replacing in ({"ami_id": "ami-1"}, {"key_name": "k"}, {"token_ms": 2000}, {"public_ips": False}):
+        assert not digests(**replacing) & ordinary, replacing
 
 
 def test_the_repository_and_its_key_reach_the_nodes() -> None:

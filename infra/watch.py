@@ -1,0 +1,229 @@
+"""The nodes as EC2 shows them to who deploys: which there are, who has the VIP, and what a node says of itself.
+
+A node has no permission to tell anybody that it works. But its bootstrap writes to the console, which whoever
+deploys may read; and EC2 itself knows which interface has the VIP, and only a working node takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pulumi
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .tags import MADE_FROM, NAME, PAIR
+
+POLL_S = 2.0
+TERMINATED = ("shutting-down", "terminated")
+# What another try does not mend:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+FINAL = ("AccessDenied", "AuthFailure", "ExpiredToken", "InvalidClientTokenId", "UnauthorizedOperation")
+# The latest output exists for instances of the Nitro system alone; of others EC2 has what it last posted.
+NOT_NITRO = ("UnsupportedOperation", "InvalidParameterCombination", "InvalidParameterValue")
+SAID = re.compile(r"ec2vip: [^\x00-\x1f\x7f]*")
+DONE, FAILED = "ec2vip: bootstrap done", "ec2vip: bootstrap failed"
+LAST_WORDS = 5
+OFF = "set ec2vip:readyTimeoutMinutes to 0 for an up that does not look"
+
+
+class PairError(pulumi.RunError):
+    """The pair is not as it must be for the `up` to go on. Pulumi prints the message, with no stack trace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """One node at one moment. `made_from` is the tag of that name; `launched` is the time of the last start."""
+
+    name: str
+    instance_id: str
+    state: str
+    instance_type: str
+    launched: datetime
+    made_from: str
+    holds: bool
+
+    @property
+    def age(self) -> timedelta:
+        """The time since its last start."""
+        return _now() - self.launched
+
+
+@dataclass(frozen=True)
+class Said:
+    """A node's console: the lines of its bootstrap, and the last lines whatever they are."""
+
+    lines: tuple[str, ...] = ()
+    end: tuple[str, ...] = ()
+
+    @property
+    def last(self) -> str:
+        return self.lines[-1] if self.lines else ""
+
+    @property
+    def last_words(self) -> str:
+        return " | ".join(self.end[-LAST_WORDS:]) or "nothing"
+
+
+class Watch:
+    """Looks at the nodes of one pair. `make_client` makes a boto3 client for EC2 when it is first needed.
+
+    `limit` is how long a node may take from its start until it is a working member. `profile` is the name of the
+    pair's instance profile: no other stack's nodes have it.
+    """
+
+    def __init__(
+        self,
+        pair: str,
+        vip: str,
+        profile: pulumi.Output[str],
+        limit: timedelta,
+        make_client: Callable[[], Any],
+    ) -> None:
+        self.pair, self.vip, self.limit = pair, vip, limit
+        self._profile, self._make_client = profile, make_client
+        self._client: Any = None
+        self._making = asyncio.Lock()
+
+    async def call(self, operation: str, **request: Any) -> Any:
+        """One call of the API, off the program's thread. Raises PairError where it is not allowed."""
+        try:
+            async with self._making:
+                if self._client is None:
+                    self._client = await asyncio.to_thread(self._make_client)
+            return await asyncio.to_thread(getattr(self._client, operation), **request)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in FINAL:
+                raise
+            raise PairError(
+                f"the nodes of {self.pair} cannot be watched: {error}; give who deploys the policy that "
+                f"`python -m infra.deployer` prints, or {OFF}"
+            ) from error
+
+    async def look(self) -> dict[str, Node]:
+        """The nodes by name, terminated ones left out. Raises PairError where EC2 cannot be asked."""
+        try:
+            return await self.nodes()
+        except (BotoCoreError, ClientError) as error:
+            raise PairError(
+                f"the nodes of {self.pair} cannot be watched: {error}; give Pulumi's program a Region and "
+                f"credentials by the stack's aws: settings or the environment, or {OFF}"
+            ) from error
+
+    async def nodes(self) -> dict[str, Node]:
+        """The same. Raises botocore's errors, which another try may mend, and PairError where it may not."""
+        profile = await self._profile.future()
+        filters = [{"Name": f"tag:{PAIR}", "Values": [self.pair]}]
+        answer = await self.call("describe_instances", Filters=filters)
+        found = {}
+        for instance in (i for reservation in answer["Reservations"] for i in reservation["Instances"]):
+            arn = instance.get("IamInstanceProfile", {}).get("Arn", "")
+            if instance["State"]["Name"] not in TERMINATED and arn.endswith(f"/{profile}"):
+                node = self._node(instance)
+                found[node.name] = node
+        return found
+
+    def _node(self, instance: dict[str, Any]) -> Node:
+        tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
+        addresses = [
+            address["PrivateIpAddress"]
+            for interface in instance.get("NetworkInterfaces", [])
+            for address in interface.get("PrivateIpAddresses", [])
+        ]
+        return Node(
+            name=tags.get(NAME, ""),
+            instance_id=instance["InstanceId"],
+            state=instance["State"]["Name"],
+            instance_type=instance["InstanceType"],
+            launched=instance["LaunchTime"],
+            made_from=tags.get(MADE_FROM, ""),
+            holds=self.vip in addresses,
+        )
+
+    async def console(self, node: Node) -> Said:
+        """What the node has said since its last start."""
+        try:
+            answer = await self.call("get_console_output", InstanceId=node.instance_id, Latest=True)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in NOT_NITRO:
+                raise
+            answer = await self.call("get_console_output", InstanceId=node.instance_id)
+        written = answer.get("Timestamp")
+        if written is not None and written < node.launched:
+            return Said()  # of before a stop
+        text = answer.get("Output") or ""  # boto3 has decoded it
+        end = [line for line in re.split(r"[\x00-\x1f\x7f]+", text[-4096:]) if line.strip()]
+        return Said(tuple(SAID.findall(text)), tuple(end))
+
+    async def reboot(self, name: str, instance_id: str) -> None:
+        """Have the node shut down as it should, and boot. Raises PairError where EC2 refuses."""
+        try:
+            await self.call("reboot_instances", InstanceIds=[instance_id])
+        except (BotoCoreError, ClientError) as error:
+            raise PairError(
+                f"{name} ({instance_id}) cannot be rebooted: {error}; run `pulumi up` again"
+            ) from error
+
+    async def works(self, name: str, instance_id: str, *, again: bool, resource: pulumi.Resource) -> None:
+        """Return when that instance is a working member of the cluster, at once where it has the VIP.
+
+        Where `again` is set it was there before this `up`: a bootstrap that failed is then given another try, by
+        a reboot. `resource` is what progress is shown beside. Raises PairError with the console's words where the
+        node says that it failed, is not running, is gone, or is no member within the limit.
+        """
+        who = f"{name} ({instance_id})"
+        since = _now()  # until EC2 shows it: that may be a moment after its launch
+        seen = False
+        outlived: tuple[str, ...] = ()  # what the console said before another try
+        said, told, trouble = Said(), "", ""
+        while True:
+            try:
+                node = (await self.nodes()).get(name)
+                if node is not None and node.instance_id == instance_id:
+                    _check_runs(who, node)
+                    since, seen = (since if seen else node.launched), True
+                    if node.holds and node.state == "running":
+                        return
+                    said = await self.console(node)
+                elif seen:
+                    raise PairError(f"{who} is gone; run `pulumi up --refresh` for a new one")
+            except (BotoCoreError, ClientError) as error:
+                trouble = f"; EC2's last answer: {error}"
+            if said.lines != outlived:
+                if said.last.startswith(DONE):
+                    return
+                if said.last != told:
+                    pulumi.log.info(f"{name}: {said.last}", resource)
+                    told = said.last
+                if said.last.startswith(FAILED):
+                    if not again:
+                        raise PairError(
+                            f"{who} is no working member; its console says: {said.last}; mend the cause and run "
+                            "`pulumi up` again, which has it try once more"
+                        )
+                    pulumi.log.info(f"{name} reboots, for its bootstrap to try once more", resource)
+                    again, outlived, since = False, said.lines, _now()
+                    await self.reboot(name, instance_id)
+            if _now() - since > self.limit:
+                raise PairError(
+                    f"{who} is not known to be a working member {self.limit.total_seconds() / 60:g} minutes after "
+                    f"its start (readyTimeoutMinutes){trouble}; its console's last words: {said.last_words}; mend "
+                    "the cause, then reboot it (it says when it is back) or run `pulumi up` again"
+                )
+            await asyncio.sleep(POLL_S)
+
+
+def _check_runs(who: str, node: Node) -> None:
+    if node.state in ("stopping", "stopped"):
+        raise PairError(
+            f"{who} is {node.state} and so no working member; start it, or terminate it and run "
+            "`pulumi up --refresh`"
+        )
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
