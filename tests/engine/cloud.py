@@ -15,6 +15,8 @@ from moto.ssm.models import ssm_backends
 from tests.lab.emulator import Emulator, Settings
 from tests.lab.pulumi_stack import PulumiStack
 
+from .guests import Guests
+
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
 ADMINISTRATOR = ("administrator", "secret")
@@ -24,15 +26,19 @@ GONE = ("shutting-down", "terminated")
 class Cloud:
     """One account: its emulator, clients of its administrator's, and a folder for the state of stacks.
 
-    `calls` are the API calls so far, as `service:Action`, in order.
+    `calls` are the API calls so far, as `service:Action`, in order; `guests` are the nodes' side.
     """
 
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self.settings = Settings.instant()
         self.calls: list[str] = []
-        self._waiting: list[tuple[str, threading.Event]] = []
-        self.emulator = Emulator(region=REGION, settings=self.settings, record=self._note)
+        self._waiting: list[tuple[str, int, threading.Event]] = []
+        self.guests = Guests(self._give)
+        self.emulator = Emulator(
+            region=REGION, settings=self.settings, machines=self.guests, record=self._note
+        )
+        self.guests.emulator = self.emulator
         self.url = self.emulator.serve("127.0.0.1").url
         self.ec2: Any = self.client("ec2", ADMINISTRATOR)
         self.iam: Any = self.client("iam", ADMINISTRATOR)
@@ -88,9 +94,13 @@ class Cloud:
 
     def move(self, vip: str, to: str) -> None:
         """Give the VIP to the instance of that name, as a node's agent would."""
-        interface = self.instances()[to]["NetworkInterfaces"][0]["NetworkInterfaceId"]
+        self._give(vip, self.instances()[to]["InstanceId"])
+
+    def _give(self, vip: str, instance_id: str) -> None:
+        interface = self.emulator.instance(instance_id).interface
+        assert interface is not None
         self.ec2.assign_private_ip_addresses(
-            NetworkInterfaceId=interface, PrivateIpAddresses=[vip], AllowReassignment=True
+            NetworkInterfaceId=interface.eni_id, PrivateIpAddresses=[vip], AllowReassignment=True
         )
 
     def leftovers(self) -> dict[str, set[str]]:
@@ -129,10 +139,10 @@ class Cloud:
             "profiles": _ids(self.iam.list_instance_profiles()["InstanceProfiles"], "InstanceProfileName"),
         }
 
-    def reached(self, action: str) -> threading.Event:
-        """An event that is set at the next API call of that kind, `ec2:CreateSubnet`."""
+    def reached(self, action: str, nth: int = 1) -> threading.Event:
+        """An event that is set at the nth API call of that kind from now on, `ec2:CreateSubnet`."""
         event = threading.Event()
-        self._waiting.append((action, event))
+        self._waiting.append((action, self.calls.count(action) + nth, event))
         return event
 
     def user(self, name: str, policy: str) -> tuple[str, str]:
@@ -172,8 +182,8 @@ class Cloud:
             return
         call = f"{event['service']}:{event['action']}"
         self.calls.append(call)
-        for action, reached in self._waiting:
-            if action == call:
+        for action, count, reached in self._waiting:
+            if action == call and self.calls.count(action) >= count:
                 reached.set()
 
 

@@ -1,0 +1,155 @@
+"""The nodes' side of an emulated account: no guest boots, but each says and does what a pair's nodes would.
+
+A member of the pair says so on its console and takes a VIP that no other member has; one that shuts down gives it
+to the other. `Guests.fate` lets a test have a node fail, or say nothing; without `takes` the test moves the VIP.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tests.lab.emulator import Emulator
+from tests.lab.emulator.model import RUNNING, STOPPED, TERMINATED, Instance
+
+WORKS, SILENT = "works", "silent"
+"""What may become of a node; any other word is why its bootstrap fails."""
+
+VIP = re.compile(r"ec2_vip=(\d+\.\d+\.\d+\.\d+)")
+
+
+@dataclass
+class Guest:
+    """One node: its VIP, whether it is a member now, whether its bootstrap came to its end, its console."""
+
+    instance_id: str
+    name: str
+    vip: str
+    member: bool = False
+    done: bool = False
+    console: list[str] = field(default_factory=list)
+
+
+class Guests:
+    """The emulator's machines. `give(vip, instance_id)` assigns the address as an agent would.
+
+    `fate` says what becomes of a node at its bootstrap, by its instance; `takes` whether any takes the VIP.
+    `events` are what happened, in order: ("launch", name), ("holder", name), …; `lost` are the nodes that went
+    with a VIP that nobody could take.
+    """
+
+    def __init__(self, give: Callable[[str, str], None]) -> None:
+        self.emulator: Emulator
+        self.fate: Callable[[Instance], str] = lambda instance: WORKS
+        self.takes = True
+        self.events: list[tuple[str, str]] = []
+        self.lost: list[str] = []
+        self.guests: dict[str, Guest] = {}
+        self._give = give
+        self._lock = threading.RLock()
+
+    def launch(self, instance_id: str) -> None:
+        instance = self.emulator.instance(instance_id)
+        self.emulator.set_instance_state(instance_id, RUNNING)
+        if (vip := _vip(instance.user_data)) is None:
+            return
+        with self._lock:
+            guest = self.guests[instance_id] = Guest(instance_id, instance.name or "", vip)
+            self.events.append(("launch", guest.name))
+            self._boot(guest)
+
+    def reboot(self, instance_id: str) -> None:
+        self._shut_down("reboot", instance_id)
+        self._start(instance_id)
+
+    def stop(self, instance_id: str, *, force: bool, skip_os_shutdown: bool) -> None:
+        self._shut_down("stop", instance_id)
+        with self._lock:
+            if guest := self.guests.get(instance_id):
+                guest.console.clear()
+        self.emulator.set_instance_state(instance_id, STOPPED)
+
+    def start(self, instance_id: str) -> None:
+        self.emulator.set_instance_state(instance_id, RUNNING)
+        self._start(instance_id)
+
+    def terminate(self, instance_id: str) -> None:
+        self._shut_down("terminate", instance_id)
+        with self._lock:
+            self.guests.pop(instance_id, None)
+        self.emulator.set_instance_state(instance_id, TERMINATED)
+
+    def console_output(self, instance_id: str) -> str:
+        guest = self.guests.get(instance_id)
+        return "\r\n".join(["[    0.000000] Linux", *(guest.console if guest else [])])
+
+    def boot_again(self) -> None:
+        """Let every node whose bootstrap did not come to its end go on with it."""
+        with self._lock:
+            for guest in list(self.guests.values()):
+                if not guest.done:
+                    self._boot(guest)
+
+    def holder(self, vip: str) -> Guest | None:
+        """The guest whose interface has the VIP."""
+        for interface in self.emulator.interfaces():
+            if vip in interface.secondaries:
+                return self.guests.get(interface.instance_id or "")
+        return None
+
+    def _start(self, instance_id: str) -> None:
+        with self._lock:
+            if guest := self.guests.get(instance_id):
+                self._boot(guest)
+
+    def _boot(self, guest: Guest) -> None:
+        instance = self.emulator.instance(guest.instance_id)
+        if guest.done:
+            guest.console.append("ec2vip: bootstrap done before; in the cluster again (5 s)")
+        else:
+            fate = self.fate(instance)
+            if fate == SILENT:
+                return
+            guest.console.append(f"ec2vip: bootstrap of {guest.name} begins")
+            if fate != WORKS:
+                guest.console.append(f"ec2vip: bootstrap failed: {fate}")
+                return
+            guest.done = True
+            guest.console.append("ec2vip: bootstrap done (23 s)")
+        guest.member = True
+        holder = self.holder(guest.vip)
+        if holder is None or not holder.member:
+            self._take(guest)
+
+    def _shut_down(self, how: str, instance_id: str) -> None:
+        with self._lock:
+            guest = self.guests.get(instance_id)
+            if guest is None:
+                return
+            self.events.append((how, guest.name))
+            guest.member = False
+            if self.holder(guest.vip) is guest:
+                other = next(self._members(guest.vip), None)
+                if other is None:
+                    self.lost.append(guest.name)
+                else:
+                    self._take(other)
+
+    def _members(self, vip: str) -> Iterator[Guest]:
+        return (guest for guest in list(self.guests.values()) if guest.vip == vip and guest.member)
+
+    def _take(self, guest: Guest) -> None:
+        if self.takes:
+            self._give(guest.vip, guest.instance_id)
+            self.events.append(("holder", guest.name))
+
+
+def _vip(user_data: bytes) -> str | None:
+    """The VIP that a node is told of; None where this is no node's user data."""
+    if user_data[:2] != b"\x1f\x8b":
+        return None
+    found = VIP.search(gzip.decompress(user_data).decode())
+    return found[1] if found else None
