@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME
 WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
-.PHONY: help up status shell verify faults soak fault bench tokens down env test lint check
+.PHONY: help up status shell verify roll faults soak fault bench tokens down env test lint check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without
 
 bench: ## ours beside awsvip and the settings of 2015 (RUNS=10 KINDS="crash planned" LATENCY=none); build/bench.json and .svg
 	$(call WITH_LAB,bench,exit 1)
+
+roll: ## replace both nodes by one pulumi up while a client pings the VIP, twice; build/roll.json
+	$(call WITH_LAB,roll,exit 1)
 
 tokens: ## what several tokens cost and forgive (TOKENS="300 1000", RUNS=4, AGAIN=1); build/tokens.json and .svg
 	$(call WITH_LAB,tokens,exit 1)

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: `python -m tests up|status|shell|verify|fault|down|env`.
+"""The commands behind the Makefile: `python -m tests up|status|shell|verify|roll|fault|down|env`.
 
 Run them through `make`, which installs what they need first.
 """
@@ -113,7 +113,7 @@ def up(
         lab.set_latency(latency)
     choice.keep(lab)
     stack = lab_stack(lab)
-    with step("pulumi up"):
+    with step("pulumi up", expected="about 1 min: it ends when the pair works"):
         stack.up()
     pair = lab_pair(lab)
     with (
@@ -451,6 +451,30 @@ def tokens(
     for words in (lines := missed(results)):
         say(f"goal missed: {words}")
     raise typer.Exit(1 if lines else 0)
+
+
+@app.command()
+def roll(name: LabOption = DEFAULT_LAB) -> None:
+    """Replace both nodes by one `pulumi up` while a client pings the VIP, twice; write build/roll.json."""
+    from tests.drill import roll as day_two
+
+    lab = Lab(name)
+    started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    rolls: list[day_two.Rolled] = []
+    for (latency, goal_s), token_ms in zip(day_two.GOALS_S.items(), day_two.TOKENS_MS, strict=True):
+        with step(f"rolling both nodes, EC2's latency {latency}", expected="1 to 2 min"):
+            rolls.append(day_two.roll(lab, latency, token_ms, lambda text: say(f"    {text}")))
+        last = rolls[-1]
+        machine = {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
+        save("roll.json", day_two.report(rolls, machine))
+        say(
+            f"    the client was {last.outage_s:.2f} s without the VIP in all (goal {goal_s:g} s), at most "
+            f"{last.longest_s:.2f} s at a time; moves of the VIP: {last.moves}; the up took {last.took_s:.0f} s"
+        )
+        for law in last.broken:
+            say(f"    FAILED: {law}")
+    say("written: build/roll.json")
+    raise typer.Exit(1 if any(each.broken for each in rolls) else 0)
 
 
 @app.command()

@@ -1,0 +1,139 @@
+"""Day two, measured: one `pulumi up` that replaces both nodes, and what a client sees of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+from tests.drill.clouds import lab_pair, lab_stack
+from tests.drill.pair import Pair
+from tests.drill.probe import INTERVAL_S, Probe
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.timeline import Event
+
+MOVES_MOST = 2
+GAP_S = 0.05
+"""Shorter gaps between two answers are a busy machine's, not an outage."""
+GOALS_S = {"none": 0.5, "0.5": 1.5}
+"""The client's total outage to aim at, by EC2's latency; it is reported, and decides nothing."""
+TOKENS_MS = (1500, 1000)
+"""Settings that replace both nodes, one after the other; the last is what the stack's file says."""
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """One roll; times in seconds. `gaps` are the client's outages, each with when it began (wall clock); `broken`
+    are the laws that the roll broke.
+    """
+
+    latency: str
+    outage_s: float
+    longest_s: float
+    lost_pings: int
+    moves: int
+    took_s: float
+    goal_s: float
+    holders: tuple[str, ...]
+    gaps: tuple[tuple[float, float], ...]
+    broken: tuple[str, ...]
+
+
+def gaps(replies: Sequence[tuple[float, int]], longer_than_s: float = GAP_S) -> list[tuple[float, float]]:
+    """When there was no answer for longer than that: since when, and for how long (s), the interval left out."""
+    found = [(before[0], after[0] - before[0] - INTERVAL_S) for before, after in pairwise(replies)]
+    return [(round(since, 3), round(gap, 3)) for since, gap in found if gap > longer_than_s]
+
+
+def holders(events: Sequence[Event], vip: str, before: str) -> tuple[str, ...]:
+    """The interfaces that EC2 delivered the VIP to, in order, from `before` on."""
+    found = [before]
+    for event in events:
+        if event.kind == "route" and event["address"] == vip and event.get("eni_id") not in (None, found[-1]):
+            found.append(str(event["eni_id"]))
+    return tuple(found)
+
+
+def both_out(events: Sequence[Event], nodes: Sequence[str]) -> bool:
+    """Whether there was a moment without a running instance; `nodes` run at first."""
+    running = set(nodes)
+    for event in events:
+        if event.kind != "instance":
+            continue
+        running.discard(event["instance_id"])
+        if event["state"] == "running":
+            running.add(event["instance_id"])
+        if not running:
+            return True
+    return False
+
+
+def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> Rolled:
+    """Replace both nodes by one `up`, with EC2 as slow as `latency` says. Raises LabError where the `up` fails."""
+    pair = lab_pair(lab)
+    pair.wait_until_whole(pair.cloud.reach.whole_limit_s, say)
+    old, before = pair.node_ids, _interface(pair)
+    lab.set_latency(latency)
+    stack = lab_stack(lab)
+    stack.configure({"tokenMs": token_ms})
+    began = time.monotonic()
+    try:
+        with Probe(lab.in_client(), pair.vip) as probe:
+            probe.wait_for_answers(10)
+            stack.up("--skip-preview")
+            took = time.monotonic() - began
+            broken = _at_the_end(lab_pair(lab), old, say)
+    finally:
+        lab.set_latency("none")
+    events = lab.timeline.read("route", "instance", since=began)
+    moved = holders(events, pair.vip, before)
+    if len(moved) - 1 > MOVES_MOST:
+        broken.append(f"the VIP moved {len(moved) - 1} times, and {MOVES_MOST} is the most")
+    if both_out(events, old):
+        broken.append("both nodes were out at once")
+    lost = gaps(probe.replies)
+    return Rolled(
+        latency=latency,
+        outage_s=round(sum(gap for _, gap in lost), 3),
+        longest_s=max((gap for _, gap in lost), default=0.0),
+        lost_pings=probe.outage().lost,
+        moves=len(moved) - 1,
+        took_s=round(took, 1),
+        goal_s=GOALS_S[latency],
+        holders=moved,
+        gaps=tuple(lost),
+        broken=tuple(broken),
+    )
+
+
+def _interface(pair: Pair) -> str:
+    cards = pair.cloud.ec2().describe_network_interfaces(
+        Filters=[{"Name": "attachment.instance-id", "Values": [pair.holder() or ""]}]
+    )["NetworkInterfaces"]
+    if not cards:
+        raise LabError(f"nobody has the VIP {pair.vip}", "see `make status`")
+    return str(cards[0]["NetworkInterfaceId"])
+
+
+def _at_the_end(pair: Pair, old: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """What is wrong when the `up` has ended, which it does when the pair works."""
+    broken = [f"{kept} was not replaced" for kept in sorted(set(old) & set(pair.node_ids))]
+    if not pair.answers():
+        broken.append("the VIP does not answer when the up has ended")
+    try:
+        pair.wait_until_whole(10, say)
+    except LabError as error:
+        broken.append(f"the pair is not whole when the up has ended: {error}")
+    return broken
+
+
+def report(rolls: Sequence[Rolled], machine: dict[str, Any]) -> dict[str, Any]:
+    """The rolls as JSON."""
+    return {
+        "machine": machine,
+        "passed": not any(each.broken for each in rolls),
+        "rolls": [asdict(each) for each in rolls],
+    }

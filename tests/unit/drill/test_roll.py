@@ -1,0 +1,43 @@
+"""What is made of a roll's pings and events."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.drill import roll
+from tests.drill.roll import both_out, gaps, holders
+from tests.lab.timeline import Event
+
+
+def _events(*events: tuple[str, dict[str, str]]) -> list[Event]:
+    return [Event(float(t), float(t), kind, fields) for t, (kind, fields) in enumerate(events)]
+
+
+def test_gaps_leave_out_the_interval_and_what_a_busy_machine_does() -> None:
+    times = [0.0, 0.01, 0.05, 0.46, 0.47, 0.67]
+    assert gaps([(t, n) for n, t in enumerate(times)]) == [(0.05, 0.4), (0.47, 0.19)]
+
+
+def test_a_move_is_another_interface_for_the_vip() -> None:
+    events = _events(
+        ("route", {"address": "10.0.0.9", "eni_id": "eni-b"}),
+        ("route", {"address": "10.0.0.5", "eni_id": "eni-c"}),
+        ("route", {"address": "10.0.0.9", "eni_id": "eni-b"}),
+        ("route", {"address": "10.0.0.9", "eni_id": "eni-a"}),
+    )
+    assert holders(events, "10.0.0.9", "eni-a") == ("eni-a", "eni-b", "eni-a")
+
+
+@pytest.mark.parametrize(("second", "out"), [("running", False), ("stopped", True)])
+def test_both_are_out_where_none_runs(second: str, out: bool) -> None:
+    events = _events(
+        ("instance", {"instance_id": "b", "state": "shutting-down"}),
+        ("instance", {"instance_id": "c", "state": second}),
+        ("instance", {"instance_id": "a", "state": "stopping"}),
+    )
+    assert both_out(events, ["a", "b"]) == out
+
+
+def test_every_latency_has_a_goal_and_the_last_settings_are_the_files() -> None:
+    assert len(roll.GOALS_S) == len(roll.TOKENS_MS)
+    assert roll.TOKENS_MS[-1] == 1000
