@@ -1,6 +1,7 @@
 """Whichever node comes first, however late, interrupted or often: one whole pair, its settings, one holder.
 
-The pair is made once by the program, both nodes at once; the tests launch its instances again by hand.
+The pair is made once by the program, both nodes at once, and rolled once; the other tests launch its instances
+again by hand.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.launches import Launches, eventually
-from tests.drill.clouds import Choice, lab_stack
+from tests.drill.clouds import Choice, lab_pair, lab_stack
+from tests.drill.roll import roll
 from tests.lab.amis import Image, ami_id
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab
+from tests.lab.log import say
 from tests.lab.prober import probing
 
 NAME = "order-tests"
@@ -23,7 +26,7 @@ PEER_LIMIT_S = 6
 
 
 @pytest.fixture(scope="module")
-def made(machine: None) -> Iterator[Launches]:
+def lab(machine: None) -> Iterator[Lab]:
     """Both at once: the pair as `pulumi up` launches it, from an image that has the packages."""
     lab = Lab(NAME)
     lab.down()
@@ -31,15 +34,15 @@ def made(machine: None) -> Iterator[Launches]:
         lab.up(images=[Image("debian12"), Image("debian12", baked=True)])
         Choice(ami="baked").keep(lab)
         lab_stack(lab).up("--skip-preview")
-        yield Launches(lab)
+        yield lab
     finally:
         lab.down()
 
 
-@pytest.fixture
-def lab(made: Launches) -> Lab:
-    """For the report of a test that fails."""
-    return made.lab
+@pytest.fixture(scope="module")
+def made(lab: Lab) -> Launches:
+    """That pair, or the one that took its place."""
+    return Launches(lab)
 
 
 @pytest.fixture
@@ -55,6 +58,12 @@ def whole(made: Launches, lab: Lab) -> Launches:
     made.launch(*sorted({"a", "b"} - made.ids.keys()))
     made.become_whole()
     return made
+
+
+def test_an_up_ends_when_the_pair_works_and_replaces_one_node_after_the_other(lab: Lab) -> None:
+    """The drill of `make roll`: no moment without a node, two moves at most, whole when the `up` has ended."""
+    assert lab_pair(lab).holder(), "the first up has ended, and nobody has the VIP"
+    assert roll(lab, "none", 1500, say).broken == ()
 
 
 def test_both_at_once(whole: Launches) -> None:
