@@ -1,7 +1,8 @@
 """The nodes' side of an emulated account: no guest boots, but each says and does what a pair's nodes would.
 
-A member of the pair says so on its console and takes a VIP that no other member has; one that shuts down gives it
-to the other. `Guests.fate` lets a test have a node fail, or say nothing; without `takes` the test moves the VIP.
+A member of the pair says so on its console and takes a VIP that no member has which it hears: those with another
+key it does not. One that shuts down gives the VIP to the other. `Guests.fate` lets a test have a node fail, or say
+nothing; without `takes` the test moves the VIP.
 """
 
 from __future__ import annotations
@@ -19,15 +20,17 @@ WORKS, SILENT = "works", "silent"
 """What may become of a node; any other word is why its bootstrap fails."""
 
 VIP = re.compile(r"ec2_vip=(\d+\.\d+\.\d+\.\d+)")
+KEY = re.compile(r"KEY_DIGEST=(\w*)")
 
 
 @dataclass
 class Guest:
-    """One node: its VIP, whether it is a member now, whether its bootstrap came to its end, its console."""
+    """One node: its VIP and key, whether it is a member now, if its bootstrap came to its end, its console."""
 
     instance_id: str
     name: str
     vip: str
+    key: str
     member: bool = False
     done: bool = False
     console: list[str] = field(default_factory=list)
@@ -54,10 +57,10 @@ class Guests:
     def launch(self, instance_id: str) -> None:
         instance = self.emulator.instance(instance_id)
         self.emulator.set_instance_state(instance_id, RUNNING)
-        if (vip := _vip(instance.user_data)) is None:
+        if (told := _told(instance.user_data)) is None:
             return
         with self._lock:
-            guest = self.guests[instance_id] = Guest(instance_id, instance.name or "", vip)
+            guest = self.guests[instance_id] = Guest(instance_id, instance.name or "", *told)
             self.events.append(("launch", guest.name))
             self._boot(guest)
 
@@ -121,7 +124,7 @@ class Guests:
             guest.console.append("ec2vip: bootstrap done (23 s)")
         guest.member = True
         holder = self.holder(guest.vip)
-        if holder is None or not holder.member:
+        if holder is None or not holder.member or holder.key != guest.key:
             self._take(guest)
 
     def _shut_down(self, how: str, instance_id: str) -> None:
@@ -132,14 +135,15 @@ class Guests:
             self.events.append((how, guest.name))
             guest.member = False
             if self.holder(guest.vip) is guest:
-                other = next(self._members(guest.vip), None)
+                other = next(self._heard_by(guest), None)
                 if other is None:
                     self.lost.append(guest.name)
                 else:
                     self._take(other)
 
-    def _members(self, vip: str) -> Iterator[Guest]:
-        return (guest for guest in list(self.guests.values()) if guest.vip == vip and guest.member)
+    def _heard_by(self, guest: Guest) -> Iterator[Guest]:
+        told = (guest.vip, guest.key)
+        return (each for each in list(self.guests.values()) if each.member and (each.vip, each.key) == told)
 
     def _take(self, guest: Guest) -> None:
         if self.takes:
@@ -147,9 +151,10 @@ class Guests:
             self.events.append(("holder", guest.name))
 
 
-def _vip(user_data: bytes) -> str | None:
-    """The VIP that a node is told of; None where this is no node's user data."""
+def _told(user_data: bytes) -> tuple[str, str] | None:
+    """The VIP and the digest of the key that a node is told of; None where this is no node's user data."""
     if user_data[:2] != b"\x1f\x8b":
         return None
-    found = VIP.search(gzip.decompress(user_data).decode())
-    return found[1] if found else None
+    text = gzip.decompress(user_data).decode()
+    vip, key = VIP.search(text), KEY.search(text)
+    return (vip[1], key[1]) if vip and key else None

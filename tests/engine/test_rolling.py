@@ -39,7 +39,7 @@ def stack(cloud: Cloud) -> PulumiStack:
 
 @pytest.fixture
 def pair(cloud: Cloud, stack: PulumiStack, request: pytest.FixtureRequest) -> Iterator[PulumiStack]:
-    """A whole pair, as each test leaves it, with the VIP on its first node; it was never with nobody in the end."""
+    """A whole pair, as each test leaves it, with the VIP on its first node; in the end it was never lost."""
     cloud.guests.fate = lambda instance: WORKS
     if request.session.testsfailed:
         stack.up("--skip-preview", "--refresh")

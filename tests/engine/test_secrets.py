@@ -74,6 +74,8 @@ def test_another_key_replaces_the_nodes_and_changes_the_parameter(fresh_cloud: C
     assert ("update", "ec2vip-corosync-key") in steps
     assert {("replace", "ec2vip-a"), ("replace", "ec2vip-b")} <= steps
     stack.up("--skip-preview")
+    # A node with another key makes a cluster of its own, and takes the VIP unasked.
+    assert (fresh_cloud.holder("10.0.250.185"), fresh_cloud.guests.lost) == ("ec2vip-a", [])
     (after,) = parameters(fresh_cloud)
     assert after["Name"] == before["Name"]
     read = fresh_cloud.ssm.get_parameter(Name=after["Name"], WithDecryption=True)
