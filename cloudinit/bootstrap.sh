@@ -19,6 +19,7 @@ INTERFACE_LIMIT=60
 PACKAGES_LIMIT=${EC2VIP_PACKAGES_LIMIT:-900}
 KEY_LIMIT=${EC2VIP_KEY_LIMIT:-120}
 READY_LIMIT=${EC2VIP_READY_LIMIT:-300}
+SETTLE_LIMIT=60
 PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6}
 PUSH_TRIES=5
 STARTED=0
@@ -209,6 +210,12 @@ ready() {
     await "$READY_LIMIT" "$NODE to join the cluster" joined
 }
 
+# A member that has not yet been asked what it runs makes a move to it wait. What never settles is the services'
+# affair, and no reason to say that this node failed.
+settled() {
+    crm_resource --wait --timeout="${SETTLE_LIMIT}s" || echo "going on while the cluster is busy"
+}
+
 peer_seen() {
     corosync-quorumtool -l | grep -q " $PEER\$"
 }
@@ -262,6 +269,7 @@ mkdir -p "$STATE" "$(dirname "$LOG")" || exit 1
 if [ -e "$STATE/done" ]; then
     say "$NODE boots again"
     step ready ready
+    step settled settled
     say "bootstrap done before; in the cluster again ($SECONDS s)"
     exit
 fi
@@ -280,5 +288,6 @@ step seed seed
 step start start
 step ready ready
 if [ "$BOOTSTRAPS" = yes ]; then step settings settings; fi
+step settled settled
 touch "$STATE/done"
 say "bootstrap done ($SECONDS s)"

@@ -12,7 +12,7 @@ from pathlib import Path
 from cloudinit import userdata
 from cloudinit.spec import NodeSpec
 
-CLUSTER_TOOLS = ("corosync", "pacemakerd", "crm_mon", "cibadmin", "pcs")
+CLUSTER_TOOLS = ("corosync", "pacemakerd", "crm_mon", "crm_resource", "cibadmin", "pcs")
 
 #: Each tool's answer, after it has noted its words in calls.log. $FAKE is the folder of the fakes.
 TOOLS = {
@@ -33,6 +33,7 @@ case "$*" in
     *) [ -e "$FAKE/bin/pcs" ] || { echo "No module named 'botocore'"; exit 1; } ;;
 esac""",
     "crm_mon": 'cat "$FAKE/view.xml"',
+    "crm_resource": 'countdown unsettled || { echo "Pending actions"; exit 124; }',
     # Hearing the peer, a node gets to know the cluster's CIB.
     "corosync-quorumtool": 'cat "$FAKE/members"; [ ! -s "$FAKE/late" ] || cp "$FAKE/late" "$FAKE/cluster.xml"',
     "corosync": "",
@@ -108,6 +109,7 @@ class FakeNode:
         self.say("install-failures", "0")
         self.say("key-failures", "0")
         self.say("push-failures", "0")
+        self.say("unsettled", "0")
         for name in ("broken-unit", "networkctl", "late", "calls.log", "crash-at"):
             self.say(name, "")
         if baked:
