@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 import threading
 import types
 from collections.abc import Iterator, Mapping
@@ -189,3 +190,12 @@ class Cloud:
 
 def _ids(found: list[dict[str, Any]], key: str) -> set[str]:
     return {str(one[key]) for one in found}
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a `pulumi` that still runs, and close its output."""
+    if process.poll() is None:
+        process.kill()
+        process.wait(10)
+    if process.stdout:
+        process.stdout.close()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 
 import pytest
 
 from tests.lab.pulumi_stack import CommandError
 
-from .cloud import Cloud
+from .cloud import Cloud, end
 
 ONE_OF_EACH = ("vpcs", "subnets", "gateways", "roles", "profiles", "placement groups")
 
@@ -25,7 +24,7 @@ def test_an_up_that_is_interrupted_can_be_repeated(fresh_cloud: Cloud) -> None:
         running.send_signal(signal.SIGINT)
         said, _ = running.communicate(timeout=60)
     finally:
-        _end(running)
+        end(running)
     assert running.returncode != 0
     assert "cancel" in said.lower()
     assert cloud.instances() == {}
@@ -72,11 +71,3 @@ def test_an_address_that_is_taken_fails_the_up_which_then_can_be_repeated(fresh_
     stack.up("--skip-preview")
     assert set(cloud.instances()) == {"ec2vip-a", "ec2vip-b"}
     assert len(cloud.leftovers()["instances"]) == 2
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.wait(10)
-    if process.stdout:
-        process.stdout.close()

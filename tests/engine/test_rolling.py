@@ -12,7 +12,7 @@ import pytest
 from tests.lab.process import ProcessId
 from tests.lab.pulumi_stack import CommandError, PulumiStack
 
-from .cloud import Cloud
+from .cloud import Cloud, end
 from .guests import SILENT, WORKS
 
 VIP = "10.0.250.185"
@@ -95,7 +95,7 @@ def test_a_first_up_makes_both_nodes_side_by_side_and_ends_when_the_pair_works(f
         cloud.guests.boot_again()
         said, _ = running.communicate(timeout=60)
     finally:
-        _end(running)
+        end(running)
     assert running.returncode == 0, said
     assert cloud.holder(VIP) in (A, B)
 
@@ -172,7 +172,7 @@ def test_ctrl_c_ends_the_wait(cloud: Cloud, pair: PulumiStack, change: None) -> 
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=30)
     finally:
-        _end(running)
+        end(running)
     assert running.returncode != 0
     assert cloud.holder(VIP) == A
     cloud.guests.fate = lambda instance: WORKS
@@ -218,12 +218,4 @@ def _kill(process: subprocess.Popen[str]) -> None:
             ids += [ProcessId.of(int(child)) for child in task.read_text().split()]
     for each in ids:
         each.end(grace_s=0)
-    _end(process)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    if process.poll() is None:
-        process.kill()
-        process.wait(10)
-    if process.stdout:
-        process.stdout.close()
+    end(process)
