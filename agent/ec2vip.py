@@ -6,7 +6,8 @@ address to one interface at a time and moves it in one step: EC2 is the arbiter.
 
 start assigns with AllowReassignment: one call, nothing asked before or after it. IMDS follows in a second
 to a minute (aws/amazon-vpc-cni-k8s#1872, #1975). After a refusal the API is asked who has the VIP: if this
-interface has, all is well.
+interface has, all is well. Where the API does not answer, the peer may have better luck, and start fails in good
+time for that; the only node that is left goes on for ALONE_TIME.
 
 monitor reads IMDS alone while the VIP is there. "Absent" may be lag, so the API must confirm it before
 NOT_RUNNING. "Present" is confirmed too in a probe and where no record says that the VIP is held, for the
@@ -76,6 +77,7 @@ BOUND = {
     "validate-all": 5.0,
     "migrate_to": 5.0,
 }
+ALONE_TIME = 30.0  # more, for a start on the only node that is left: failing would only ban it for a while
 LOAD_TIME = 2.0  # the interpreter and its imports on a busy node
 IMDS_SHARE = 4.0  # of a bound, at most
 IMDS_TIMEOUT = 1.0  # one exchange; a healthy IMDS takes milliseconds
@@ -84,7 +86,7 @@ API_TIMEOUT = 5  # one exchange with EC2; seen: 0.3 to 0.6 s
 API_PAUSE, API_PAUSE_MAX = 0.2, 3.0  # doubling, jittered
 API_PAGES = 20
 TRY_TIME = 0.3  # with less than that left another try would only hide why the last one failed
-RING_TIMEOUT = 2.0
+QUORUM_TIMEOUT = 2.0
 SETTLE_TIME = 15.0  # so long after a start EC2's own "absent" may be "eventual consistency"
 # Monitors in a row: at an interval of 10 s a minute, twice the longest IMDS outage on record
 # (30 s, amazonlinux/amazon-ec2-net-utils#52).
@@ -544,15 +546,15 @@ class Record:
         return time.monotonic() + seconds < self.expiry
 
 
-def ring_id() -> str:
-    """Corosync's ring id, a new one for each change of membership; "" if it is not to be had."""
+def quorum(item: str) -> str:
+    """What Corosync says of its membership, as `Ring ID`, a new one for each change; "" if it says nothing."""
     import subprocess
 
     try:
-        done = subprocess.run([QUORUMTOOL, "-s"], capture_output=True, text=True, timeout=RING_TIMEOUT)
+        done = subprocess.run([QUORUMTOOL, "-s"], capture_output=True, text=True, timeout=QUORUM_TIMEOUT)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return "".join(done.stdout.partition("\nRing ID:")[2].split()[:1])
+    return "".join(done.stdout.partition(f"\n{item}:")[2].split()[:1])
 
 
 class Agent:
@@ -564,11 +566,11 @@ class Agent:
         imds: Metadata,
         connect: Callable[[Record], Ec2],
         record: Record,
-        ring: Callable[[], str] = ring_id,
+        quorum: Callable[[str], str] = quorum,
         probe: bool = False,
     ) -> None:
         self.vip, self.imds, self.connect = vip, imds, connect
-        self.record, self.ring, self.probe = record, ring, probe
+        self.record, self.quorum, self.probe = record, quorum, probe
 
     def act(self, action: str) -> int:
         """Carry out an action, and keep what is known after it."""
@@ -580,8 +582,25 @@ class Agent:
 
     def start(self, planned: bool = False) -> int:
         """Have EC2 deliver the VIP here; if not planned, not by taking it back."""
+        try:
+            eni = self._take(planned)
+        except UnansweredError as error:
+            if self.quorum("Nodes") != "1":
+                raise
+            log("WARNING", f"{error}; no other node is there to try, so this one goes on")
+            eni = self._take(planned, Deadline(ALONE_TIME))
+        self.record.held, self.record.since = True, time.monotonic()
+        self.record.unknown, self.record.lost = 0, ["", ""]
+        log("INFO", f"{self.vip} assigned to {eni}")
+        return SUCCESS
+
+    def _take(self, planned: bool, until: Deadline | None = None) -> str:
         self.record.handed = 0.0
+        if until:
+            self.imds.deadline = until
         ec2, eni = self._ec2()
+        if until:
+            ec2.deadline = until
         self.check(self.record.identity)
         if not planned:
             self._check_not_lost(ec2)
@@ -591,10 +610,7 @@ class Agent:
             # EC2 may refuse what is done already.
             if refusal.code == ERR_PERM or self._owner(ec2, refusal) != (eni, False):
                 raise
-        self.record.held, self.record.since = True, time.monotonic()
-        self.record.unknown, self.record.lost = 0, ["", ""]
-        log("INFO", f"{self.vip} assigned to {eni}")
-        return SUCCESS
+        return eni
 
     def hand_over(self) -> int:
         """Leave the VIP to the peer, whose migrate_from is next; the stop after that has nothing to give back."""
@@ -645,7 +661,7 @@ class Agent:
             record.lost = ["", ""]
         elif record.held:
             log("WARNING", f"{self.vip} has gone from {eni} to {owner or 'nobody'}")
-            record.lost, record.lost_at = [owner, self.ring() if owner else ""], time.monotonic()
+            record.lost, record.lost_at = [owner, self.quorum("Ring ID") if owner else ""], time.monotonic()
         record.held, record.unknown = False, 0
         return NOT_RUNNING
 
@@ -694,7 +710,7 @@ class Agent:
 
     def _check_not_lost(self, ec2: Ec2) -> None:
         taker, ring = self.record.lost
-        if not ring or time.monotonic() - self.record.lost_at > LOST_HOLD or ring != self.ring():
+        if not ring or time.monotonic() - self.record.lost_at > LOST_HOLD or ring != self.quorum("Ring ID"):
             return
         if ec2.owner(self.vip)[0] == taker:
             reason = f"{taker} took {self.vip} and has it, and the cluster's membership is the same since"

@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 
 from tests.drill.acts import Act, crash_during, holder, standby, wait_for
-from tests.drill.row import FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.faults.addresses import delete_address, has_address
 
 KNOWING = "not knowing is not 'not running'"
+PATIENT = "the only node that is left goes on asking for the better part of a minute"
+AGAIN = "given back, the start that failed is tried again when its failure has expired"
 SIX_MONITORS = 300.0
 """Six monitors in a row without an answer: every 10 s, and each waits up to 12 s for one."""
 
 _API = {
-    "down": ("is down", "nobody can move the VIP without it"),
-    "hang": ("does not answer", "nobody can move the VIP without it"),
-    "throttled": ("throttles", "EC2 refuses every call while the account is over its limit"),
-    "denied": (
-        "denies its calls",
-        "a permission that is taken away is not survived; given back, the next try counts",
-    ),
-    "expired": ("takes its clock for wrong", "EC2 refuses every call that is minutes off"),
+    "down": ("is down", f"nobody can move the VIP without it; {PATIENT}"),
+    "hang": ("does not answer", f"nobody can move the VIP without it; {PATIENT}"),
+    "throttled": ("throttles", f"EC2 refuses every call while the account is over its limit; {PATIENT}"),
+    "denied": ("denies its calls", f"a permission that is taken away is not survived; {AGAIN}"),
+    "expired": ("takes its clock for wrong", f"EC2 refuses every call that is minutes off; {AGAIN}"),
 }
 
 
@@ -30,10 +29,10 @@ def _api_at_crash(kind: str) -> Row:
     return Row(
         name=f"api-{kind}-at-crash",
         does=f"the holder loses power while the EC2 API {how} for the other, for {ROUND:.0f} s",
-        reason=f"{why}; the start that failed is tried again when its failure has expired",
+        reason=why,
         act=crash_during(lambda scene, node: scene.faults.api(node, kind)),
         lasts_s=ROUND,
-        within_s=FORGOTTEN,
+        within_s=AT_ONCE if why.endswith(PATIENT) else FORGOTTEN,
         survived=False,
     )
 
@@ -83,18 +82,15 @@ SERVICE_ROWS = (
     Row(
         name="imds-down-at-crash",
         does=f"the holder loses power while the metadata service is down for the other, for {ROUND:.0f} s",
-        reason="a node that never held the VIP has its credentials from there alone; the start that failed is"
-        " tried again when its failure has expired",
+        reason=f"a node that never held the VIP has its credentials from there alone; {PATIENT}",
         act=crash_during(lambda scene, node: scene.faults.imds(node, "down")),
         lasts_s=ROUND,
-        within_s=FORGOTTEN,
         survived=False,
     ),
     Row(
         name="role-detached-at-crash",
         does=f"the holder loses power while the other has no role; after {ROUND:.0f} s it is given back",
-        reason="without a role EC2 listens to nobody; the start that failed is tried again when its failure has"
-        " expired",
+        reason=f"without a role EC2 listens to nobody; {AGAIN}",
         act=crash_during(lambda scene, node: scene.faults.role_detached(node)),
         lasts_s=ROUND,
         within_s=FORGOTTEN,

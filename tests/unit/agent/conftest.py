@@ -35,6 +35,11 @@ class Node:
     capture: pytest.CaptureFixture[str]
     address: tuple[str, int] = ("127.0.0.1", 1)
     ring: str = "1.a"
+    members: str = "2"
+
+    def quorum(self, item: str) -> str:
+        """What Corosync says of the membership."""
+        return {"Ring ID": self.ring, "Nodes": self.members}[item]
 
     @property
     def eni(self) -> Eni:
@@ -60,7 +65,7 @@ class Node:
         self.imds.asked.clear()
         self.capture.readouterr()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ec2vip.Agent.__init__, "__defaults__", (lambda: self.ring, False))
+            patch.setattr(ec2vip.Agent.__init__, "__defaults__", (self.quorum, False))
             code = ec2vip.main([action], environ, self.address)
         stderr = self.capture.readouterr().err
         reasons = re.findall("^ocf-exit-reason:(.*)$", stderr, re.MULTILINE)
@@ -77,6 +82,7 @@ def _short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes its whole bound need not take long here; test_bounds.py looks at the real ones."""
     for action in ec2vip.BOUND:
         monkeypatch.setitem(ec2vip.BOUND, action, 2.0)
+    monkeypatch.setattr(ec2vip, "ALONE_TIME", 2.0)
     monkeypatch.setattr(ec2vip, "IMDS_SHARE", 0.6)
     monkeypatch.setattr(ec2vip, "IMDS_TIMEOUT", 0.3)
     monkeypatch.setattr(ec2vip, "IMDS_PAUSE", 0.01)

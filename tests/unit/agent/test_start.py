@@ -258,3 +258,28 @@ def test_a_start_succeeds_though_the_cluster_cannot_be_told(a: Node, monkeypatch
 
     monkeypatch.setattr("os.posix_spawn", fail)
     assert a.act("start", CRM_meta_on_node="ec2vip-a").code == ec2vip.SUCCESS
+
+
+@pytest.mark.parametrize(
+    ("members", "code"), [("1", ec2vip.SUCCESS), ("2", ec2vip.ERR_GENERIC), ("", ec2vip.ERR_GENERIC)]
+)
+@pytest.mark.parametrize("late", ["EC2", "IMDS"])
+def test_only_the_last_node_goes_on_where_nothing_answers_in_time(
+    a: Node, monkeypatch: pytest.MonkeyPatch, late: str, members: str, code: int
+) -> None:
+    """A peer may have better luck. It all answers from the moment on that Corosync is asked who else is there."""
+    if late == "EC2":
+        a.api.faults["AssignPrivateIpAddresses"] = [THROTTLED]
+    else:
+        a.imds.statuses["api/token"] = [503]
+
+    def tell(item: str) -> str:
+        assert item == "Nodes"
+        a.api.faults.clear()
+        a.imds.statuses.clear()
+        return members
+
+    monkeypatch.setitem(ec2vip.BOUND, "start", 0.7)
+    monkeypatch.setattr(a, "quorum", tell)
+    assert a.act("start").code == code
+    assert a.api.owners() == (["eni-a"] if code == ec2vip.SUCCESS else [])

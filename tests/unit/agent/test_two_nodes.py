@@ -101,6 +101,9 @@ class Peer:
     def __post_init__(self) -> None:
         self.imds = Service(self.world, self.eni, self.primary)
 
+    def quorum(self, item: str) -> str:
+        return {"Ring ID": self.ring, "Nodes": "2"}[item]
+
     @property
     def path(self) -> Path:
         return self.folder / f"{self.eni}.json"
@@ -111,7 +114,7 @@ class Peer:
     def agent(self, probe: bool = False) -> ec2vip.Agent:
         client = cast("ec2vip.Ec2", Client(self.world, self.eni))
         imds = cast("ec2vip.Metadata", self.imds)
-        return ec2vip.Agent(VIP, imds, lambda *_: client, self.record(), lambda: self.ring, probe)
+        return ec2vip.Agent(VIP, imds, lambda *_: client, self.record(), self.quorum, probe)
 
     def act(self, action: str) -> int:
         """An action as a process of its own: nothing is left of it but the record."""
@@ -424,14 +427,20 @@ def test_without_corosync_nothing_is_held_back(tmp_path: Path, clock: Clock) -> 
 
 
 @pytest.mark.parametrize(
-    ("shown", "ring"),
+    ("shown", "ring", "members"),
     [
-        ("Quorum information\n------------------\nNode ID:          1\nRing ID:          1.1a4\n", "1.1a4"),
-        ("Cannot initialize QUORUM service\n", ""),
-        (None, ""),
+        (
+            "Quorum information\n------------------\nNodes:            2\nNode ID:          1\nRing ID:          1.1a4\n",
+            "1.1a4",
+            "2",
+        ),
+        ("Cannot initialize QUORUM service\n", "", ""),
+        (None, "", ""),
     ],
 )
-def test_the_ring_id_is_corosyncs_own(monkeypatch: pytest.MonkeyPatch, shown: str | None, ring: str) -> None:
+def test_what_is_known_of_the_membership_is_corosyncs_own(
+    monkeypatch: pytest.MonkeyPatch, shown: str | None, ring: str, members: str
+) -> None:
     import subprocess
 
     def run(words: list[str], **_: object) -> object:
@@ -441,4 +450,4 @@ def test_the_ring_id_is_corosyncs_own(monkeypatch: pytest.MonkeyPatch, shown: st
         return subprocess.CompletedProcess(words, 1, shown, "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert ec2vip.ring_id() == ring
+    assert (ec2vip.quorum("Ring ID"), ec2vip.quorum("Nodes")) == (ring, members)
