@@ -119,7 +119,7 @@ def up(
     with (
         step(
             f"waiting for the VIP {pair.vip}",
-            expected="about 1 min: the nodes install and form their cluster",
+            expected="a moment: until the client's first answer",
         ),
         probing(lab, pair.vip, answering=False),
     ):

@@ -114,6 +114,7 @@ CHANGES = {
     ),
     "an endpoint": Change({"endpoints": True}, create=("endpoint-group", "from-nodes-https", "endpoint")),
     "Session Manager": Change({"ssm": True}, create=("policy-ssm",)),
+    "how long an up waits": Change({"readyTimeoutMinutes": 5}),
     "an SSH key": Change({"keyName": "operators"}, replace=NODES),
 }
 
