@@ -17,7 +17,7 @@ from tests.lab.timeline import Event
 
 MOVES_MOST = 2
 GAP_S = 0.05
-"""Shorter gaps between two answers are a busy machine's, not an outage."""
+"""Shorter gaps between two answers are a busy machine's, not an outage; so are those in which no ping was lost."""
 GOALS_S = {"none": 0.5, "0.5": 1.5}
 """The client's total outage to aim at, by EC2's latency; it is reported, and decides nothing."""
 TOKENS_MS = (1500, 1000)
@@ -43,8 +43,14 @@ class Rolled:
 
 
 def gaps(replies: Sequence[tuple[float, int]], longer_than_s: float = GAP_S) -> list[tuple[float, float]]:
-    """When there was no answer for longer than that: since when, and for how long (s), the interval left out."""
-    found = [(before[0], after[0] - before[0] - INTERVAL_S) for before, after in pairwise(replies)]
+    """When pings were lost and none was answered for longer than that: since when, and for how long (s), the
+    interval between two pings left out.
+    """
+    found = [
+        (before[0], after[0] - before[0] - INTERVAL_S)
+        for before, after in pairwise(replies)
+        if after[1] - before[1] > 1
+    ]
     return [(round(since, 3), round(gap, 3)) for since, gap in found if gap > longer_than_s]
 
 
