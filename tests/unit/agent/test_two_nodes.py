@@ -430,7 +430,7 @@ def test_without_corosync_nothing_is_held_back(tmp_path: Path, clock: Clock) -> 
     ("shown", "ring", "members"),
     [
         (
-            "Quorum information\n------------------\nNodes:            2\nNode ID:          1\nRing ID:          1.1a4\n",
+            "Quorum information\n------\nNodes:            2\nNode ID:          1\nRing ID:          1.1a4\n",
             "1.1a4",
             "2",
         ),
