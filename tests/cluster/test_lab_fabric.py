@@ -5,6 +5,7 @@ No guest boots; see tests/lab/README.md for the behaviours of EC2 that each test
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -210,6 +211,21 @@ def test_the_interface_comes_up_with_its_primary_address_and_the_way_out(hollow:
     assert shown.split()[1:] == ["UP", f"{A}/24"]
     route = hollow.lab.run_in(hollow.a, ["ip", "route", "show", "default"]).stdout
     assert route.split()[:5] == ["default", "via", "10.0.250.1", "dev", "ens5"]
+
+
+def test_a_boot_begins_without_the_network_of_the_one_before(hollow: Hollow) -> None:
+    """Addresses, links and packet filters are a kernel's, and it is another one."""
+    hollow.lab.run_in(hollow.a, ["ip", "link", "add", "behind0", "type", "veth", "peer", "name", "behind1"])
+    hollow.lab.run_in(hollow.a, ["nft", "add table inet litter"])
+    for address, link in ((VIP, "ens5"), ("192.0.2.1", "lo")):
+        hollow.lab.run_in(hollow.a, ["ip", "address", "add", f"{address}/32", "dev", link])
+    hollow.lab.ask("power-loss", instance_id=hollow.a)
+    hollow.lab.ask("power-on", instance_id=hollow.a)
+    hollow.wait_for_power(hollow.a)
+    shown = hollow.lab.run_in(hollow.a, ["ip", "-4", "-brief", "address"]).stdout
+    assert re.findall(r"[\d.]+/\d+", shown) == ["127.0.0.1/8", f"{A}/24"]
+    assert "behind" not in hollow.lab.run_in(hollow.a, ["ip", "link"]).stdout
+    assert hollow.lab.run_in(hollow.a, ["nft", "list", "tables"]).stdout == ""
 
 
 def test_the_order_after_a_move_is_answer_then_route_then_metadata(hollow: Hollow) -> None:

@@ -130,14 +130,24 @@ class Fabric:
         prefix = IPv4Network(interface.subnet_cidr).prefixlen
         _ip(
             namespace_of(interface),
+            "link set lo up",
             f"link set {GUEST_LINK} up",
             f"addr add {interface.primary}/{prefix} brd + dev {GUEST_LINK}",
             f"route add default via {gateway(interface.subnet_cidr)} dev {GUEST_LINK}",
         )
 
     def unlease(self, interface: Interface) -> None:
-        """Take every address from the guest's end: a machine without power answers nothing."""
-        _ip(namespace_of(interface), f"link set {GUEST_LINK} down", f"addr flush dev {GUEST_LINK}")
+        """Take every address from the guest, and the links and rules that it made: a machine without power answers
+        nothing, and boots without them."""
+        name = namespace_of(interface)
+        shown = run(["ip", "-n", name, "-o", "link"]).stdout.splitlines()
+        made = {line.split(": ")[1].split("@")[0] for line in shown}
+        # One end of a pair takes the other along, and the kernel's own can't be deleted: -force goes on.
+        gone = "".join(f"link delete {link}\n" for link in sorted(made - {GUEST_LINK, "lo"}))
+        run(["ip", "-n", name, "-force", "-batch", "-"], input=gone, check=False)
+        run(["ip", "netns", "exec", name, "nft", "flush", "ruleset"])
+        for link in (GUEST_LINK, "lo"):
+            _ip(name, f"link set {link} down", f"addr flush dev {link}")
 
     def unplug(self, interface: Interface) -> None:
         """Remove the interface's namespace, and with it both ends of its pair."""
