@@ -196,6 +196,8 @@ def resolves(hollow: Hollow, node: str) -> bool:
         ("slow", "TimeoutError"),
         ("hang", "TimeoutError"),
         ("401", "401"),
+        ("404", "404"),
+        ("503", "503"),
     ],
 )
 def test_the_metadata_service_fails_one_node(hollow: Hollow, faults: Faults, kind: str, answer: str) -> None:

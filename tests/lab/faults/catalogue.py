@@ -69,7 +69,7 @@ CATALOGUE: dict[str, Entry] = {
         _imds("down", "closes the node's connections"),
         _imds("slow", "takes 3 s for each answer to the node"),
         _imds("hang", "never answers the node"),
-        _imds("401", "answers the node with 401"),
+        *(_imds(status, f"answers the node with {status}") for status in ("401", "404", "503")),
         _api("down", "closes the node's connections"),
         _api("slow", "takes 3 s for each answer to the node"),
         _api("hang", "never answers the node"),

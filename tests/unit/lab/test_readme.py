@@ -26,6 +26,22 @@ def named() -> list[tuple[Path, str]]:
     return found
 
 
+def rows() -> list[list[str]]:
+    """The cells of every row of the tables, headings left out."""
+    table = [
+        row for row in README.read_text().partition("## Fidelity")[2].splitlines() if row.startswith("|")
+    ]
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in table]
+    return [row for row in cells if row[0] not in ("behaviour", "fault") and not row[0].startswith("---")]
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row[0])
+def test_a_row_is_complete_and_has_a_test_or_is_not_emulated(row: list[str]) -> None:
+    assert all(row)
+    assert len(row) in (3, 4)
+    assert "test" in row[-1] or row[-1] == "the same" or "not emulated" in row[-2]
+
+
 def test_the_tables_name_many_tests() -> None:
     assert len(named()) > 70
 
