@@ -1,7 +1,7 @@
 """One lab with one pair for the whole tier, made by the very command that a user runs.
 
-Every test finds a whole pair and leaves one. Where a test fails, the nodes' journals and the lab's timeline are
-attached to its report.
+Every test finds the pair as it was formed (see `formed.py`) and leaves a whole one. Where a test fails, the nodes'
+journals and the lab's timeline are attached to its report.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.formed import WHOLE_LIMIT_S, Formed
 from tests.cluster.hollow import Hollow
 from tests.cluster.story import Story
-from tests.drill.clouds import lab_pair
 from tests.drill.evidence import evidence
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
@@ -26,7 +26,6 @@ from tests.lab.toolchain import require_lab_machine
 
 NAME = "cluster-tests"
 HOLLOW = "hollow-tests"
-WHOLE_LIMIT_S = 180.0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -99,28 +98,16 @@ def hollow(hollow_lab: Hollow) -> Hollow:
     return hollow_lab
 
 
-@pytest.fixture
-def pair(lab: Lab, request: pytest.FixtureRequest) -> Pair:
-    """The pair, whole."""
-    pair = lab_pair(lab)
-    pair.wait_until_whole(WHOLE_LIMIT_S)
-    return pair
-
-
 @pytest.fixture(scope="session")
-def snapshot(lab: Lab) -> None:
-    """Keep the pair as it is now, whole; `fresh` comes back to it."""
-    lab_pair(lab).wait_until_whole(WHOLE_LIMIT_S)
-    lab.snapshot()
+def formed(lab: Lab) -> Formed:
+    """The lab's pair, kept as it was formed."""
+    return Formed(lab)
 
 
 @pytest.fixture
-def fresh(lab: Lab, snapshot: None) -> Pair:
-    """The pair as it was when it was formed: files, cluster and addresses, whatever tests have done since."""
-    lab.restore()
-    pair = lab_pair(lab)
-    pair.wait_until_whole(WHOLE_LIMIT_S)
-    return pair
+def pair(formed: Formed) -> Pair:
+    """The pair, whole and as it was formed, whatever tests have done since."""
+    return formed.pair()
 
 
 @pytest.fixture

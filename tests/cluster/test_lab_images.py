@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.conftest import WHOLE_LIMIT_S, command
+from tests.cluster.conftest import command
+from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.hollow import eventually
 from tests.drill import console
 from tests.drill.clouds import lab_pair

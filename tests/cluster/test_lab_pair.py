@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 
 from tests.cluster.conftest import NAME, command
+from tests.cluster.formed import Formed
 from tests.cluster.hollow import eventually
 from tests.cluster.story import Story
 from tests.drill.evidence import evidence
-from tests.drill.pair import Pair
 from tests.lab.faults import Faults
-from tests.lab.lab import Lab
+from tests.lab.faults.machine import DAEMONS
 from tests.lab.paths import PROJECT
 from tests.lab.prober import probing
 from tests.lab.timeline import silences
@@ -66,14 +67,26 @@ def test_a_node_reboots_though_somebody_has_a_shell_in_it(story: Story) -> None:
     assert shell.wait(20) != 0
 
 
-@pytest.mark.parametrize("daemon", ["corosync", "pacemakerd", "pacemaker-controld"])
+@pytest.mark.parametrize("daemon", ["corosync", "pacemakerd"])
 def test_a_killed_daemon_is_another_process_afterwards(story: Story, daemon: str) -> None:
+    killed_and_back(story, daemon)
+    story.becomes_whole()
+
+
+def test_every_daemon_that_pacemaker_starts_is_another_process_after_its_kill(story: Story) -> None:
+    for daemon in DAEMONS:
+        if daemon.startswith("pacemaker-"):
+            killed_and_back(story, daemon)
+    story.becomes_whole()
+
+
+def killed_and_back(story: Story, daemon: str) -> None:
+    """Kill it on the standby, and wait until another has taken its place."""
     node = story.other
     before = node.run("pidof", daemon)
     with Faults(story.lab).kill(node.instance_id, daemon):
         assert (node.tries("pidof", daemon) or "") != before
-    story.becomes_whole()
-    eventually(lambda: node.tries("pidof", daemon) not in (None, before))
+    eventually(lambda: node.tries("pidof", daemon) not in (None, before), what=daemon)
 
 
 def test_a_guest_on_a_full_disk_cannot_write_and_can_again(story: Story) -> None:
@@ -134,17 +147,59 @@ def test_a_failed_tests_report_has_timeline_journals_and_corosyncs_log(story: St
         assert "[QUORUM] Members" in found[f"corosync.log of {node.instance_id}"]
 
 
-def test_a_restored_pair_is_as_it_was_whatever_happened_to_it(fresh: Pair, lab: Lab) -> None:
-    story = Story(lab, fresh)
-    holder, other = story.holder, story.other
+def test_a_restored_pair_is_as_it_was_whatever_happened_to_it(story: Story, formed: Formed) -> None:
+    holder, other, lab = story.holder, story.other, story.lab
     holder.run("touch", "/var/lib/pacemaker/litter")
     holder.run("rm", "/etc/corosync/corosync.conf")
     other.run("systemctl", "disable", "--now", "pacemaker")
     Faults(lab).isolate(other.instance_id)
     Faults(lab).vip_stolen(story.vip)
+    began = time.monotonic()
     lab.restore()
     story.becomes_whole()
-    assert story.holder == holder
+    print(f"restored and whole after {time.monotonic() - began:.1f} s")
     assert holder.tries("ls", "/var/lib/pacemaker/litter") is None
     holder.run("test", "-s", "/etc/corosync/corosync.conf")
     assert other.run("systemctl", "is-enabled", "pacemaker").strip() == "enabled"
+    assert formed.litter() == {}
+
+
+LITTER = {
+    "a file": ("touch /etc/cron.d/litter", "etc/cron.d/litter"),
+    "an agent": (
+        "sed -i s/monitor/monitors/ /usr/lib/ocf/resource.d/heartbeat/ec2vip",
+        "resource.d/heartbeat",
+    ),
+    "a file's mode": ("chmod 777 /etc/corosync/corosync.conf", "etc/corosync/corosync.conf"),
+    "a lost file": ("rm /etc/ec2vip/settings", "etc/ec2vip/settings"),
+    "a constraint": ("crm_resource --ban --resource ec2vip --lifetime PT1H", "the cluster's configuration"),
+    "a failure": ("crm_resource --fail --resource vip --node $(uname -n)", "failures"),
+    "a unit that is off": ("systemctl stop logd", "units"),
+    "an address": ("ip address add 192.0.2.1/32 dev lo", "network"),
+    "a process": ("setsid sleep 600 >/dev/null 2>&1 </dev/null &", "processes"),
+}
+
+
+def test_what_a_test_leaves_is_found_by_kind_and_gone_for_the_next(story: Story, formed: Formed) -> None:
+    assert formed.litter() == {}
+    holder = story.holder
+    for what, (command_line, found_as) in LITTER.items():
+        holder.run("sh", "-c", command_line)
+        eventually(partial(names, formed, holder.instance_id, found_as), what=what)
+    began = time.monotonic()
+    formed.pair()
+    print(f"litter found, restored and whole after {time.monotonic() - began:.1f} s")
+    assert formed.litter() == {}
+
+
+def names(formed: Formed, node: str, what: str) -> bool:
+    return any(what in item for item in formed.litter().get(node, ()))
+
+
+def test_a_test_that_leaves_nothing_costs_the_next_no_boot(story: Story, formed: Formed) -> None:
+    """Though the VIP moved, and a file was written and put back."""
+    story.other.run("sh", "-c", "cp -p /etc/hosts /run/kept; echo >>/etc/hosts; cp -p /run/kept /etc/hosts")
+    before, began = [story.lab.leader(node.instance_id) for node in story.nodes], time.monotonic()
+    formed.pair()
+    print(f"found clean after {time.monotonic() - began:.1f} s")
+    assert [story.lab.leader(node.instance_id) for node in story.nodes] == before

@@ -16,7 +16,7 @@ import pytest
 from cloudinit.spec import Service
 from cloudinit.userdata import BOOTSTRAP_PATH
 from tests.cluster import hollow
-from tests.cluster.conftest import WHOLE_LIMIT_S
+from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.story import Node, Story
 from tests.cluster.test_first_boot import spec
 from tests.cluster.test_settings import tell

@@ -155,9 +155,10 @@ class Lab:
         """Keep the nodes as they are, to come back to by `restore`; cuts their power and boots them."""
         snapshot.take(self)
 
-    def restore(self) -> None:
-        """Bring the nodes back to the snapshot, end every fault, and boot; returns when they have power."""
-        snapshot.restore(self)
+    def restore(self, only: Iterable[str] = ()) -> None:
+        """Bring the nodes (or some) back to the snapshot, end their faults, and boot; returns when they have
+        power."""
+        snapshot.restore(self, only)
 
     # --- the cloud -----------------------------------------------------------------------------------------
 

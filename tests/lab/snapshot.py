@@ -8,10 +8,12 @@ anybody else made in EC2 since then stays: of the API's state only the nodes' se
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+from tests.lab import changed as changes
 from tests.lab.cgroup import Cgroup
 from tests.lab.errors import LabError
 from tests.lab.process import run
@@ -34,8 +36,9 @@ def take(lab: Lab) -> None:
     _each(nodes, lambda node: lab.ask("power-on", instance_id=node))
 
 
-def restore(lab: Lab) -> None:
-    """Bring the nodes back to the snapshot and boot them; returns when they have power.
+def restore(lab: Lab, only: Iterable[str] = ()) -> None:
+    """Bring the nodes back to the snapshot and boot them; returns when they have power. With `only`, those nodes
+    alone, and no address moves: they join the others again, as after a crash.
 
     Raises LabError where there is none, or where a node has been terminated since.
     """
@@ -43,7 +46,7 @@ def restore(lab: Lab) -> None:
     if not path.exists():
         raise LabError(f"lab {lab.name!r} has no snapshot", "take one of a whole pair first")
     kept: dict[str, Any] = json.loads(path.read_text())
-    nodes = kept["nodes"]
+    nodes = [node for node in kept["nodes"] if not only or node in only]
     states = _states(lab, nodes)
     if gone := [node for node in nodes if states.get(node) not in ("running", "stopped")]:
         raise LabError(
@@ -52,10 +55,18 @@ def restore(lab: Lab) -> None:
     end_faults(lab, nodes)
     _each(nodes, lambda node: lab.ask("power-loss", instance_id=node))
     _each(nodes, lambda node: lab.ask("reset-disk", instance_id=node))
-    _put_back(lab, kept["addresses"], _interfaces(lab, nodes))
+    if len(nodes) == len(kept["nodes"]):
+        _put_back(lab, kept["addresses"], _interfaces(lab, nodes))
     if stopped := [node for node in nodes if states[node] == "stopped"]:
         lab.client().start_instances(InstanceIds=stopped)
     _each([n for n in nodes if n not in stopped], lambda node: lab.ask("power-on", instance_id=node))
+
+
+def changed(lab: Lab, node: str) -> list[str]:
+    """The paths of what is on the node's disk otherwise than in the snapshot (see tests.lab.changed)."""
+    root = lab.folder / "nodes" / node / "disk/root"
+    # The machine's own name for the file: whoever enters the lab leaves the working directory.
+    return run([*lab.enter(), sys.executable, changes.__file__, str(root)]).stdout.splitlines()
 
 
 def end_faults(lab: Lab, nodes: Iterable[str]) -> None:

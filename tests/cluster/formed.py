@@ -1,0 +1,141 @@
+"""The pair as it was formed, which every test finds: what one has left behind does not reach the next.
+
+Restoring it takes some 7 s, most of it Pacemaker's own start and election, and few tests need it: so it is looked
+first whether anything is otherwise than it was.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from tests.cluster.hollow import eventually
+from tests.drill.clouds import lab_pair
+from tests.drill.pair import Pair, cluster_states
+from tests.lab import snapshot
+from tests.lab.lab import Lab
+from tests.lab.log import say
+
+WHOLE_LIMIT_S = 180.0
+
+LOOK = """
+cibadmin --query --scope configuration
+echo ===; crm_mon --one-shot --output-as=xml --include=failures,failcounts --exclude=times
+echo ===; systemctl list-units --type=service --plain --no-legend --state=active,failed |
+  awk '$3 == "failed" || !/^(cloud|systemd)-/ {print $1, $3}'
+find /run/systemd/system /run/systemd/*.control -type f -o -type l | sort
+echo ===; ip -o -4 address; ip -4 route; ip rule; ip -o link
+echo ===; for process in /proc/[0-9]*; do
+  grep -qE ':/(system|user)\\.slice|:/init\\.scope' $process/cgroup || cat $process/comm
+done 2>/dev/null | sort"""
+"""Configuration, failures, units, network, and what systemd has not started: it is in none of its groups.
+
+A pair is whole before a boot is through (`cloud-final`), so its services count only where they failed."""
+PARTS = ("the cluster's configuration", "failures", "units", "network", "processes")
+PASSING = {"ec2vip-taker", "cib-bootstrap-options-last-lrm-refresh"}
+"""Of the configuration: what the agent and crm_resource note there on their own."""
+OF_THE_LAB = {"journalctl", "sh", "sort", "grep", "cat"}
+"""The timeline's, and LOOK's own."""
+
+
+class Formed:
+    """A pair that was whole, kept to come back to."""
+
+    def __init__(self, lab: Lab) -> None:
+        """Keep it: this cuts the nodes' power, and waits until they are a pair again."""
+        self.lab = lab
+        self._keep(lab_pair(lab))
+
+    def _keep(self, pair: Pair) -> None:
+        self._pair = pair
+        pair.wait_until_whole(WHOLE_LIMIT_S)
+        self.lab.snapshot()
+        pair.wait_until_whole(WHOLE_LIMIT_S)
+        self._states = self._look()
+
+    def pair(self) -> Pair:
+        """The pair, whole and as it was formed. Nodes with litter are restored, and what it was is said.
+
+        Raises LabError where it does not become whole.
+        """
+        pair = lab_pair(self.lab)
+        if pair.node_ids != self._pair.node_ids:
+            self._keep(pair)
+            return pair
+        snapshot.end_faults(self.lab, pair.node_ids)
+        if litter := self.litter():
+            for node, what in litter.items():
+                say(f"{node} is restored, for otherwise than it was are: {', '.join(what)}")
+            self.lab.restore(litter)
+            # Its peer may not have noticed yet that it was gone, and go on calling it online.
+            for node in litter:
+                eventually(partial(self._has_joined, node), WHOLE_LIMIT_S, f"{node} is not back", 0.1)
+        pair.wait_until_whole(WHOLE_LIMIT_S)
+        return pair
+
+    def _has_joined(self, node: str) -> bool:
+        """Whether the node itself says that it and its peer are online."""
+        said = self.lab.try_in(node, ["crm_mon", "--one-shot", "--output-as=xml"])
+        return said is not None and set(cluster_states(said).values()) == {"online"}
+
+    def litter(self) -> dict[str, list[str]]:
+        """Node → what is otherwise than it was: files, parts of the state; nodes without any are left out."""
+        now = self._look()
+        found = {
+            node: [
+                *(part for part in PARTS if now[node].get(part) != self._states[node].get(part)),
+                *snapshot.changed(self.lab, node),
+            ]
+            for node in self._pair.node_ids
+        }
+        return {node: what for node, what in found.items() if what}
+
+    def _look(self) -> dict[str, dict[str, str]]:
+        """Node → part → what it is now."""
+        nodes = self._pair.node_ids
+        with ThreadPoolExecutor() as pool:
+            said = pool.map(lambda node: self.lab.try_in(node, ["sh", "-c", LOOK]), nodes)
+        return {node: parts(text or "", self._pair.vips) for node, text in zip(nodes, said, strict=True)}
+
+
+def parts(said: str, vips: list[str]) -> dict[str, str]:
+    """What LOOK says, by part, without what differs between any two moments: who has the VIP, who is looking."""
+    try:
+        configuration, failures, units, network, processes = said.split("===\n")
+        configuration, failures = settled(configuration), failed(failures)
+    except (ValueError, ElementTree.ParseError):
+        return dict.fromkeys(PARTS, "no answer")
+    return dict(
+        zip(
+            PARTS,
+            (
+                configuration,
+                failures,
+                units,
+                "\n".join(line for line in network.splitlines() if not any(vip in line for vip in vips)),
+                " ".join(word for word in processes.split() if word not in OF_THE_LAB),
+            ),
+            strict=True,
+        )
+    )
+
+
+def settled(configuration: str) -> str:
+    """The configuration without PASSING."""
+    root = ElementTree.fromstring(configuration)
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.get("id") in PASSING]:
+            parent.remove(child)
+    return ElementTree.canonicalize(ElementTree.tostring(root), strip_text=True)
+
+
+def failed(crm_mon: str) -> str:
+    """The failures that the cluster remembers: resource and count, and failed actions."""
+    root = ElementTree.fromstring(crm_mon)
+    found = [
+        f"{item.get('id')} {item.get('fail-count')}"
+        for item in root.iter("resource_history")
+        if item.get("fail-count", "0") != "0"
+    ]
+    return " ".join(found + [str(item.get("op_key")) for item in root.iter("failure")])
