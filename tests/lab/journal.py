@@ -67,6 +67,9 @@ def _follow(enter: Sequence[str], instance_id: str, append: Callable[..., None],
     words += [f"--after-cursor={cursor[0]}"] if cursor else ["--lines=all"]
     words += ["--output-fields=MESSAGE,SYSLOG_IDENTIFIER"]
     words += ["_TRANSPORT=syslog", "+", "SYSLOG_IDENTIFIER=ec2vip-bootstrap"]
+    # Left by its parent it is a child of the node's process 1, which otherwise is not told of its end, and waits
+    # ten seconds for it at each shutdown.
+    words = ["sh", "-c", '"$@" &', "sh", *words]
     with subprocess.Popen(
         [*enter, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as reader:
