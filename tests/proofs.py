@@ -39,7 +39,7 @@ def faults(
     only: Annotated[list[str] | None, typer.Option("--only", help="Run only the rows named.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="Show the rows and what is expected.")] = False,
 ) -> None:
-    """Break the pair in every way of the catalogue, judge what came of it, and write build/faults.json."""
+    """Break the pair in every way of the catalogue, judge what came of it; write build/faults.json and .md."""
     rows = chosen(only or [])
     if listing:
         for row in rows:
@@ -61,6 +61,7 @@ def faults(
         outcomes.append(outcome)
         # Written after each, so that an interruption loses nothing.
         save("faults.json", report(STACK, pair.cloud.name, started, outcomes))
+        (BUILD / "faults.md").write_text("".join(f"{line(each)}\n" for each in outcomes))
         say(f"    {verdict(outcome)}: {told(outcome)}")
         if not outcome.passed:
             keep(
@@ -124,6 +125,18 @@ def told(outcome: Outcome) -> str:
     return f"{moved}, out for {seconds(outcome.outage_s)} s" + (
         f"; {outcome.detail}" if outcome.detail else ""
     )
+
+
+def line(outcome: Outcome) -> str:
+    """An outcome as a row of the README's table."""
+    row, moves = ROWS[outcome.name], "-" if outcome.moves is None else str(outcome.moves)
+    measured = f"{seconds(outcome.outage_s)} s, {moves}" if outcome.passed else "FAILED"
+    return f"{promise(row)} {measured} |"
+
+
+def promise(row: Row) -> str:
+    """What the README's table says of a row before it ran."""
+    return f"| `{row.name}`: {row.does} | {row.expected} | {row.reason} |"
 
 
 def make_whole(lab: Lab, pair: Pair) -> None:
