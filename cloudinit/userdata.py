@@ -105,7 +105,8 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
     return [
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
         ("/etc/logrotate.d/corosync", False, corosync.logrotate()),
-        ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, _RESTARTED),
+        ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, _COROSYNC),
+        ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
         ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
         ("/etc/ec2vip/install.sh", False, _script(INSTALL_SOURCES[platform(spec.platform).installer])),
@@ -120,7 +121,11 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
 # As packages have it, a Corosync that died stays dead, and the node out of the cluster, with Pacemaker waiting and
 # the address still in its system, until somebody comes. The pause lets the peer decide first, and is too long
 # for systemd's limit of five starts in ten seconds to end it.
-_RESTARTED = "[Service]\nRestart=on-failure\nRestartSec=3\n"
+_COROSYNC = "[Service]\nRestart=on-failure\nRestartSec=3\n"
+
+# Pacemaker that gives itself up stays down too: its package takes status 100 for a success, so that a node that
+# cannot be fenced keeps away from the others. Here EC2 keeps two holders apart, and a pair has nobody to spare.
+_PACEMAKER = "[Service]\nRestartForceExitStatus=100\nRestartSec=3\n"
 
 # A oneshot unit has no time-out of its own; the script bounds each of its waits itself.
 _UNIT = f"""\

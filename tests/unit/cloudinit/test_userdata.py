@@ -170,6 +170,13 @@ def test_a_corosync_that_died_is_started_again_more_slowly_than_systemd_gives_up
     assert pause * 5 > 10, "five starts in ten seconds, and systemd leaves it down (systemd-system.conf(5))"
 
 
+def test_a_pacemaker_that_gave_itself_up_is_started_again(spec: NodeSpec) -> None:
+    """Its unit has SuccessExitStatus=100, and so Restart=on-failure is not enough (systemd.service(5))."""
+    unit = written(spec)["/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf"]["content"]
+    assert "RestartForceExitStatus=100\n" in unit
+    assert int(unit.partition("RestartSec=")[2]) * 5 > 10
+
+
 def test_the_pcs_commands_survive_the_way_to_the_node(spec: NodeSpec) -> None:
     content = written(spec)["/etc/ec2vip/settings"]["content"]
     calls = [shlex.split(line) for line in content.splitlines()]
