@@ -80,8 +80,8 @@ NETWORK_ROWS = (
     Row(
         name="isolated-standby",
         does="no packet reaches or leaves the standby for 40 s, metadata and API included",
-        reason="a node that can't call EC2 takes nothing from one that serves; it goes on trying for the better part"
-        " of a minute, for it seems to be alone, and may get the VIP just before the two meet again",
+        reason="a node that can't call EC2 takes nothing from one that serves; alone as it seems, it goes on"
+        " trying for the better part of a minute, and may get the VIP just before the two meet again",
         act=standby(lambda scene, node: scene.faults.isolate(node)),
         move=STAYS,
         moves=1,
