@@ -30,7 +30,7 @@ FAILURE_TIMEOUT = "60s"
 #: controld_schedulerd.c). An update goes to the node itself by way of Corosync, 4 ms as a rule; the delay must be
 #: longer than Corosync is ever late. Power losses in the lab that paid the second, the DC now on the one node and
 #: now on the other: 4 of 6 with 0, 2 of 6 with 10 ms, none of 6 with 20 ms and none of 5 with 50 ms, which
-#: took 1.22 to 1.31 s. A starved Corosync is later than that: on a busy machine 1 of 4 paid it with 50 ms.
+#: took 1.22 to 1.31 s. A starved Corosync is later than that: with 50 ms and other labs beside it, 2 of 40.
 TRANSITION_DELAY = "50ms"
 
 #: What the CIB says before the cluster's very first start: with the rest all of it would be too late. The delay
@@ -158,7 +158,7 @@ def _vip(
 
     They are on one node, and nothing orders one after the other: EC2 alone decides who gets the VIP's packets, so
     the system's half may come first or go first, and its time passes while EC2 is asked. As two members of one
-    group they cost a planned move 0.54 s in the lab, EC2 answering at once, and in this way 0.12 s. Services wait
+    group they cost a planned move 0.54 s in the lab, EC2 answering at once, and in this way 0.22 s. Services wait
     for both. allow-migrate makes a planned move, and a node's shutdown, one call to EC2: the agent's docstring
     has how.
 
