@@ -14,12 +14,11 @@ from functools import partial
 import pytest
 
 from cloudinit.spec import Service
-from cloudinit.userdata import BOOTSTRAP_PATH
 from tests.cluster import hollow
 from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.story import Node, Story
 from tests.cluster.test_first_boot import spec
-from tests.cluster.test_settings import tell
+from tests.cluster.test_settings import bootstrap, tell
 from tests.drill.clouds import Choice, lab_pair, lab_stack
 from tests.drill.pair import Pair
 from tests.lab.amis import image_of
@@ -128,14 +127,19 @@ def test_a_planned_move_takes_all_along(story: Story) -> None:
 
 
 def done(story: Story, node: Node, operation: str, since: float) -> float:
-    """When the node had carried out the operation on nginx (time.monotonic)."""
-    (found,) = (
-        event.t
-        for event in story.lab.timeline.read("action", since=since)
-        if (event["operation"], event["resource"]) == (operation, "nginx")
-        and event["instance_id"] == node.instance_id
-    )
-    return float(found)
+    """When the node had carried out the operation on nginx (time.monotonic); Pacemaker asks systemd every 2 s."""
+
+    def moments() -> list[float]:
+        return [
+            event.t
+            for event in story.lab.timeline.read("action", since=since)
+            if (event["operation"], event["resource"]) == (operation, "nginx")
+            and event["instance_id"] == node.instance_id
+        ]
+
+    eventually(lambda: bool(moments()), 30, f"{operation} of nginx is reported")
+    (found,) = moments()
+    return found
 
 
 def test_one_vips_failure_leaves_the_other_where_it_is(story: Story) -> None:
@@ -195,13 +199,14 @@ def test_a_vip_that_is_not_wanted_any_more_goes_with_one_push(story: Story) -> N
     services = (Service(name="nginx", agent="systemd:nginx", packages=("nginx-light",)),)
     tell(first, dataclasses.replace(spec(0), platform="debian13", services=services))
     try:
-        first.run(BOOTSTRAP_PATH)
+        bootstrap(first)
         eventually(lambda: story.pair.holder(SECOND) is None, 30, "nobody has the second VIP")
         assert not any(SECOND in (view.in_os or ()) for view in story.pair.nodes())
         assert story.holder == holder
         assert serves(story.lab)
     finally:
-        first.run("sh", "-ec", f"cp --archive /root/told/. /etc/ec2vip; {BOOTSTRAP_PATH}")
+        first.run("cp", "--archive", "/root/told/.", "/etc/ec2vip")
+        bootstrap(first)
     story.becomes_whole()
 
 
