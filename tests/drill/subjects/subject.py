@@ -100,6 +100,7 @@ def configuration(cib: str) -> str:
     for constraint in root.findall("./configuration/constraints/*"):
         if constraint.get("id", "").startswith("cli-") or constraint.get("id", "").endswith("-taker"):
             root.find("./configuration/constraints").remove(constraint)  # type: ignore[union-attr]
+    ElementTree.indent(root)  # what is left out leaves no gap
     return ElementTree.tostring(root, encoding="unicode")
 
 
