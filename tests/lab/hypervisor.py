@@ -255,7 +255,7 @@ class Hypervisor:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            node.leader = node.process.pid if self._hollow else _leader(node.process)
+            node.leader = (_hollow_leader if self._hollow else _leader)(node.process)
             leader = node.leader
         self._timeline.append("power", instance_id=node.instance_id, on=True)
         if not self._hollow:
@@ -333,6 +333,18 @@ def _leader(machine: subprocess.Popen[bytes]) -> int:
                     return int(child)
         time.sleep(0.02)
     raise LabError("the guest's process 1 did not start", "look at the end of its console.log")
+
+
+def _hollow_leader(machine: subprocess.Popen[bytes]) -> int:
+    """A hollow guest's only process, once it is in its own network: before that it is in this machine's."""
+    own = Path("/proc/self/ns/net").readlink()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and machine.poll() is None:
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{machine.pid}/ns/net").readlink() != own:
+                return machine.pid
+        time.sleep(0.01)
+    raise LabError("the hollow guest did not start", "look at the end of its console.log")
 
 
 def _comm(pid: str) -> str:
