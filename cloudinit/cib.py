@@ -12,7 +12,6 @@ from cloudinit.spec import NodeSpec, Service
 
 #: The first VIP's group; the others' have a number after it, from 2 on.
 GROUP = "vip-group"
-OS_AGENT = "ocf:heartbeat:IPaddr2"
 #: The cluster property that says which settings the CIB holds, so that they are pushed once and no more.
 SETTINGS_PROPERTY = "ec2vip-settings"
 
@@ -121,39 +120,40 @@ class Resource:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Resources that are on one node, started in this order and stopped in the other, where `in_ec2` is."""
+    """A VIP's two halves and the services that follow it, all on one node.
+
+    `in_os` and the services are the cluster's group: started in this order, stopped in the other. `in_ec2` is
+    beside it.
+    """
 
     name: str
     in_ec2: Resource
-    resources: tuple[Resource, ...]
+    in_os: Resource
+    services: tuple[Resource, ...] = ()
 
     @property
-    def services(self) -> tuple[Resource, ...]:
-        """What follows the VIP's own."""
-        return self.resources[1:]
+    def members(self) -> tuple[Resource, ...]:
+        """The group's, in their order."""
+        return (self.in_os, *self.services)
 
 
 def groups(spec: NodeSpec) -> tuple[Group, ...]:
     """A group for each VIP: they start side by side and fail each for itself. Services are in the first one's."""
-    first, *others = spec.vips
-    in_ec2, in_os = _vip(spec, first)
-    made = [Group(name=GROUP, in_ec2=in_ec2, resources=(in_os, *map(_service, spec.services)))]
-    for number, vip in enumerate(others, start=2):
-        in_ec2, in_os = _vip(spec, vip, f"-{number}", OTHERS_META)
-        made.append(Group(name=f"{GROUP}-{number}", in_ec2=in_ec2, resources=(in_os,)))
+    made = []
+    for number, vip in enumerate(spec.vips, start=1):
+        ending, meta = ("", {}) if number == 1 else (f"-{number}", OTHERS_META)
+        in_ec2, in_os = _vip(spec, vip, ending, meta)
+        services = tuple(map(_service, spec.services)) if number == 1 else ()
+        made.append(Group(name=f"{GROUP}{ending}", in_ec2=in_ec2, in_os=in_os, services=services))
     return tuple(made)
 
 
 def os_addresses(spec: NodeSpec) -> list[str]:
     """The names of the resources that give the VIPs to the nodes' systems."""
-    return [
-        resource.name for group in groups(spec) for resource in group.resources if resource.agent == OS_AGENT
-    ]
+    return [group.in_os.name for group in groups(spec)]
 
 
-def _vip(
-    spec: NodeSpec, vip: IPv4Address, ending: str = "", meta: Mapping[str, str] | None = None
-) -> tuple[Resource, Resource]:
+def _vip(spec: NodeSpec, vip: IPv4Address, ending: str, meta: Mapping[str, str]) -> tuple[Resource, Resource]:
     """The two halves of a VIP: the address in EC2, and the address in the node's system, which is the group's.
 
     They are on one node, and nothing orders one after the other: EC2 alone decides who gets the VIP's packets, so
@@ -186,11 +186,11 @@ def _vip(
                 Operation(name="migrate_to", timeout_s=20, on_fail="restart"),
                 Operation(name="migrate_from", timeout_s=60, on_fail="restart"),
             ),
-            meta={"allow-migrate": "true", **(meta or {})},
+            meta={"allow-migrate": "true", **meta},
         ),
         Resource(
             name=f"vip{ending}",
-            agent=OS_AGENT,
+            agent="ocf:heartbeat:IPaddr2",
             parameters={
                 "ip": str(vip),
                 "cidr_netmask": str(spec.prefix_length),
@@ -202,7 +202,7 @@ def _vip(
                 Operation(name="monitor", interval_s=10, timeout_s=20, on_fail="restart"),
                 Operation(name="stop", timeout_s=20, on_fail="ignore"),
             ),
-            meta=meta or {},
+            meta=meta,
         ),
     )
 
@@ -261,18 +261,15 @@ def digest(spec: NodeSpec) -> str:
 
 
 def _after_properties(spec: NodeSpec) -> list[list[str]]:
-    first, *others = groups(spec)
+    made = groups(spec)
     return [
         ["resource", "defaults", "update", *_options(RESOURCE_DEFAULTS)],
         ["resource", "op", "defaults", "update", *_options(OPERATION_DEFAULTS)],
-        *(r.words() for group in (first, *others) for r in (group.in_ec2, *group.resources)),
-        *(
-            ["resource", "group", "add", group.name, *(resource.name for resource in group.resources)]
-            for group in (first, *others)
-        ),
-        *(words for group in (first, *others) for words in _bind(group)),
+        *(resource.words() for group in made for resource in (group.in_ec2, *group.members)),
+        *(["resource", "group", "add", group.name, *(m.name for m in group.members)] for group in made),
+        *(words for group in made for words in _bind(group)),
         # What the group follows has the preference: the group itself has no choice.
-        *(_with(group, group.in_ec2.name, first.name, TOGETHER, "influence=false") for group in others),
+        *(_with(group, group.in_ec2.name, made[0].name, TOGETHER, "influence=false") for group in made[1:]),
     ]
 
 

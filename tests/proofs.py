@@ -129,12 +129,15 @@ def told(outcome: Outcome) -> str:
 
 def line(outcome: Outcome) -> str:
     """An outcome as a row of the README's table."""
-    row, moves = ROWS[outcome.name], "-" if outcome.moves is None else str(outcome.moves)
-    measured = f"{seconds(outcome.outage_s)} s, {moves}" if outcome.passed else "FAILED"
-    return f"{promise(row)} {measured} |"
+    measured = f"{seconds(outcome.outage_s)} s, {_moves(outcome)}" if outcome.passed else "FAILED"
+    return f"{promise(outcome)} {measured} |"
 
 
-def promise(row: Row) -> str:
+def _moves(outcome: Outcome) -> str:
+    return "-" if outcome.moves is None else str(outcome.moves)
+
+
+def promise(row: Row | Outcome) -> str:
     """What the README's table says of a row before it ran."""
     return f"| `{row.name}`: {row.does} | {row.expected} | {row.reason} |"
 
@@ -157,7 +160,6 @@ def table(outcomes: Sequence[Outcome]) -> Table:
     for heading in ("row", "result", "expected", "moves", "out [s]", "other node after [s]", "detail"):
         made.add_column(heading)
     for each in outcomes:
-        moved = "-" if each.moves is None else str(each.moves)
-        times = (moved, seconds(each.outage_s), seconds(each.recovered_s))
+        times = (_moves(each), seconds(each.outage_s), seconds(each.recovered_s))
         made.add_row(each.name, verdict(each), each.expected, *times, each.detail)
     return made

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.cluster.hollow import eventually
 from tests.cluster.story import Node, Story
 from tests.drill.subjects.subject import GROUP
 from tests.lab.faults import Faults
@@ -96,13 +97,15 @@ def test_a_move_that_the_peer_cannot_make_leaves_the_vip_with_the_old_holder(sto
 
 def refused_by(lab: Lab, node: Node, since: float) -> None:
     """Wait until EC2 has refused the node a change."""
-    deadline = time.monotonic() + MOVE_LIMIT_S
-    while not any(
-        event["action"] in MUTATING and event.get("instance_id") == node.instance_id
-        for event in lab.timeline.read("api", since=since)
-    ):
-        assert time.monotonic() < deadline, "the node never asked for the VIP"
-        time.sleep(0.05)
+    eventually(
+        lambda: any(
+            event["action"] in MUTATING and event.get("instance_id") == node.instance_id
+            for event in lab.timeline.read("api", since=since)
+        ),
+        MOVE_LIMIT_S,
+        "the node asks for the VIP",
+        pause_s=0.05,
+    )
 
 
 @pytest.mark.parametrize("who", ["the new holder", "the old holder"])
@@ -125,13 +128,14 @@ def test_a_node_that_dies_in_the_middle_of_a_move_leaves_one_holder(story: Story
 
 def handed_over(lab: Lab, node: Node, since: float) -> None:
     """Wait until the node's migrate_to is done."""
-    deadline = time.monotonic() + MOVE_LIMIT_S
-    while not any(
-        event["operation"] == "migrate_to" and event["instance_id"] == node.instance_id
-        for event in lab.timeline.read("action", since=since)
-    ):
-        assert time.monotonic() < deadline, "the move never began"
-        time.sleep(0.02)
+    eventually(
+        lambda: any(
+            event["operation"] == "migrate_to" and event["instance_id"] == node.instance_id
+            for event in lab.timeline.read("action", since=since)
+        ),
+        MOVE_LIMIT_S,
+        "the move begins",
+    )
 
 
 def test_the_address_that_goes_in_the_holders_system_takes_the_vip_along_in_one_call(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.drill.acts import Act, crash_during, holder, standby
-from tests.drill.row import MAY, ROUND, STAYS, Row
+from tests.drill.row import MAY, PATIENT, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.faults import CLIENT
 
@@ -121,7 +121,7 @@ NETWORK_ROWS = (
         name="dns-down-at-crash",
         does="the holder loses power while no name service answers the other",
         reason="the EC2 API is known by its name, and its addresses change: without names nobody can move the VIP;"
-        " the only node that is left goes on asking for the better part of a minute",
+        f" {PATIENT}",
         act=crash_during(lambda scene, node: scene.faults.dns_down(node)),
         lasts_s=ROUND,
         survived=False,

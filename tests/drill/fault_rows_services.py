@@ -5,34 +5,41 @@ from __future__ import annotations
 import time
 
 from tests.drill.acts import Act, crash_during, holder, standby, wait_for
-from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, PATIENT, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.faults.addresses import delete_address, has_address
 
 KNOWING = "not knowing is not 'not running'"
-PATIENT = "the only node that is left goes on asking for the better part of a minute"
 AGAIN = "given back, the start that failed is tried again when its failure has expired"
 SIX_MONITORS = 300.0
 """Six monitors in a row without an answer: every 10 s, and each waits up to 12 s for one."""
 
-_API = {
-    "down": ("is down", f"nobody can move the VIP without it; {PATIENT}"),
-    "hang": ("does not answer", f"nobody can move the VIP without it; {PATIENT}"),
-    "throttled": ("throttles", f"EC2 refuses every call while the account is over its limit; {PATIENT}"),
-    "denied": ("denies its calls", f"a permission that is taken away is not survived; {AGAIN}"),
-    "expired": ("takes its clock for wrong", f"EC2 refuses every call that is minutes off; {AGAIN}"),
+_API = {  # what EC2 does, why nobody gets the VIP, and the bound from the end of it on
+    "down": ("is down", f"nobody can move the VIP without it; {PATIENT}", AT_ONCE),
+    "hang": ("does not answer", f"nobody can move the VIP without it; {PATIENT}", AT_ONCE),
+    "throttled": (
+        "throttles",
+        f"EC2 refuses every call while the account is over its limit; {PATIENT}",
+        AT_ONCE,
+    ),
+    "denied": ("denies its calls", f"a permission that is taken away is not survived; {AGAIN}", FORGOTTEN),
+    "expired": (
+        "takes its clock for wrong",
+        f"EC2 refuses every call that is minutes off; {AGAIN}",
+        FORGOTTEN,
+    ),
 }
 
 
 def _api_at_crash(kind: str) -> Row:
-    how, why = _API[kind]
+    how, why, within_s = _API[kind]
     return Row(
         name=f"api-{kind}-at-crash",
         does=f"the holder loses power while the EC2 API {how} for the other, for {ROUND:.0f} s",
         reason=why,
         act=crash_during(lambda scene, node: scene.faults.api(node, kind)),
         lasts_s=ROUND,
-        within_s=AT_ONCE if why.endswith(PATIENT) else FORGOTTEN,
+        within_s=within_s,
         survived=False,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 from tests.drill.clouds import lab_pair, lab_stack
 from tests.drill.pair import Pair
 from tests.drill.probe import INTERVAL_S, Probe
+from tests.drill.scene import places
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.timeline import Event
@@ -56,11 +57,7 @@ def gaps(replies: Sequence[tuple[float, int]], longer_than_s: float = GAP_S) -> 
 
 def holders(events: Sequence[Event], vip: str, before: str) -> tuple[str, ...]:
     """The interfaces that EC2 delivered the VIP to, in order, from `before` on."""
-    found = [before]
-    for event in events:
-        if event.kind == "route" and event["address"] == vip and event.get("eni_id") not in (None, found[-1]):
-            found.append(str(event["eni_id"]))
-    return tuple(found)
+    return tuple(places([event for event in events if event.kind == "route"], vip, {}, before))
 
 
 def both_out(events: Sequence[Event], nodes: Sequence[str]) -> bool:

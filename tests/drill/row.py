@@ -29,6 +29,9 @@ BOOTED = 150.0
 ROUND = 25.0
 """Long enough in force for two monitors to see it."""
 
+PATIENT = "the only node that is left goes on asking for the better part of a minute"
+"""Why a fault of EC2 or the metadata at a crash is made up for at its end (the agent's ALONE_TIME)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:

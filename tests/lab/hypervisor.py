@@ -255,7 +255,7 @@ class Hypervisor:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            node.leader = (_hollow_leader if self._hollow else _leader)(node.process)
+            node.leader = _leader(node.process, _in_own_network if self._hollow else _process_1)
             leader = node.leader
         self._timeline.append("power", instance_id=node.instance_id, on=True)
         if not self._hollow:
@@ -321,30 +321,30 @@ class Hypervisor:
         node.group.freeze(False)
 
 
-def _leader(machine: subprocess.Popen[bytes]) -> int:
-    """The guest's process 1 as seen from here: the child of systemd-nspawn that has its own pid namespace."""
-    children = Path(f"/proc/{machine.pid}/task/{machine.pid}/children")
-    own = Path("/proc/self/ns/pid").readlink()
+def _leader(machine: subprocess.Popen[bytes], find: Callable[[int], int | None]) -> int:
+    """The guest's first process as seen from here, as soon as `find` finds it from the machine's program."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and machine.poll() is None:
         with contextlib.suppress(OSError):
-            for child in children.read_text().split():
-                if Path(f"/proc/{child}/ns/pid").readlink() != own and _comm(child) in ("systemd", "init"):
-                    return int(child)
+            if found := find(machine.pid):
+                return found
         time.sleep(0.02)
     raise LabError("the guest's process 1 did not start", "look at the end of its console.log")
 
 
-def _hollow_leader(machine: subprocess.Popen[bytes]) -> int:
+def _process_1(machine: int) -> int | None:
+    """The child of systemd-nspawn that has its own pid namespace."""
+    own = Path("/proc/self/ns/pid").readlink()
+    for child in Path(f"/proc/{machine}/task/{machine}/children").read_text().split():
+        if Path(f"/proc/{child}/ns/pid").readlink() != own and _comm(child) in ("systemd", "init"):
+            return int(child)
+    return None
+
+
+def _in_own_network(machine: int) -> int | None:
     """A hollow guest's only process, once it is in its own network: before that it is in this machine's."""
     own = Path("/proc/self/ns/net").readlink()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and machine.poll() is None:
-        with contextlib.suppress(OSError):
-            if Path(f"/proc/{machine.pid}/ns/net").readlink() != own:
-                return machine.pid
-        time.sleep(0.01)
-    raise LabError("the hollow guest did not start", "look at the end of its console.log")
+    return machine if Path(f"/proc/{machine}/ns/net").readlink() != own else None
 
 
 def _comm(pid: str) -> str:

@@ -67,10 +67,9 @@ def test_the_digest_changes_with_a_default(
 def test_the_digest_changes_with_an_operation(spec: NodeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     before = cib.digest(spec)
     (group,) = cib.groups(spec)
-    first, *rest = group.resources
-    slower = dataclasses.replace(first.operations[0], timeout_s=61)
-    changed = dataclasses.replace(first, operations=(slower, *first.operations[1:]))
-    monkeypatch.setattr(cib, "groups", lambda _: (dataclasses.replace(group, resources=(changed, *rest)),))
+    slower = dataclasses.replace(group.in_os.operations[0], timeout_s=61)
+    changed = dataclasses.replace(group.in_os, operations=(slower, *group.in_os.operations[1:]))
+    monkeypatch.setattr(cib, "groups", lambda _: (dataclasses.replace(group, in_os=changed),))
     assert cib.digest(spec) != before
 
 
