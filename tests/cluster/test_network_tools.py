@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 from tests.cluster.hollow import eventually
 from tests.cluster.story import Node, Story
+from tests.cluster.test_settings import bootstrap
 from tests.drill.probe import Probe
 
 PACKAGE = "amazon-ec2-net-utils"
@@ -52,9 +53,9 @@ def tools_on(node: Node) -> Iterator[None]:
         node,
         f"mkdir -p /run/systemd/network; printf '%s' '{lease}' >{NETWORK};"
         "systemctl unmask systemd-networkd.service systemd-networkd.socket; systemctl start systemd-networkd;"
-        f"apt-get install --yes --no-install-recommends {PACKAGE} >/dev/null;"
-        "/usr/local/sbin/ec2vip-bootstrap",
+        f"apt-get install --yes --no-install-recommends {PACKAGE} >/dev/null",
     )
+    bootstrap(node)
     try:
         yield
     finally:
