@@ -14,7 +14,7 @@ echo "ec2vip report of $NODE ($ADDRESS), VIP ${VIPS[*]}, $(date --utc +%FT%TZ)"
 ask journalctl --no-pager --output short-iso --lines 30 --identifier ec2vip-bootstrap
 ask tail -n 15 /var/log/ec2vip-bootstrap.log
 ask cloud-init status --long
-ask systemctl --no-pager --lines 0 status corosync.service pacemaker.service pcsd.service
+ask systemctl --no-pager --lines 0 status corosync.service pacemaker.service ec2vip-guard.service pcsd.service
 ask crm_mon --one-shot --inactive --failcounts --operations
 ask corosync-quorumtool -s
 ask corosync-cfgtool -s

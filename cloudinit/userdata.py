@@ -21,6 +21,7 @@ AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
 BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
 KEY_PATH = "/usr/local/sbin/ec2vip-key"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
+GUARD_PATH = "/usr/local/sbin/ec2vip-guard"
 BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
 
 #: Units that must not start by themselves. pcsd, pcs's web service, is open to the world on port 2224 and
@@ -33,6 +34,7 @@ AGENT_SOURCE = _HERE.parent / "agent" / "ec2vip.py"
 BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
 KEY_SOURCE = _HERE / "key.py"
 REPORT_SOURCE = _HERE / "report.sh"
+GUARD_SOURCE = _HERE / "guard.sh"
 INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
 
 
@@ -112,6 +114,8 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         ("/etc/ec2vip/install.sh", False, _script(INSTALL_SOURCES[platform(spec.platform).installer])),
         (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
         (REPORT_PATH, True, _script(REPORT_SOURCE)),
+        (GUARD_PATH, True, _script(GUARD_SOURCE)),
+        ("/etc/systemd/system/ec2vip-guard.service", False, _GUARD),
         (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
         (AGENT_PATH, True, _program(AGENT_SOURCE)),
         *([(KEY_PATH, True, _program(KEY_SOURCE))] if spec.key_parameter else []),
@@ -125,7 +129,23 @@ _COROSYNC = "[Service]\nRestart=on-failure\nRestartSec=3\n"
 
 # Pacemaker that gives itself up stays down too: its package takes status 100 for a success, so that a node that
 # cannot be fenced keeps away from the others. Here EC2 keeps two holders apart, and a pair has nobody to spare.
-_PACEMAKER = "[Service]\nRestartForceExitStatus=100\nRestartSec=3\n"
+_PACEMAKER = """\
+[Unit]
+Wants=ec2vip-guard.service
+
+[Service]
+RestartForceExitStatus=100
+RestartSec=3
+"""
+
+_GUARD = f"""\
+[Unit]
+Description=Have all of Pacemaker's daemons run
+
+[Service]
+ExecStart={GUARD_PATH}
+Restart=always
+"""
 
 # A oneshot unit has no time-out of its own; the script bounds each of its waits itself.
 _UNIT = f"""\

@@ -131,7 +131,12 @@ def test_a_script_keeps_its_first_line_and_its_commands() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [userdata.BOOTSTRAP_SOURCE, userdata.REPORT_SOURCE, *userdata.INSTALL_SOURCES.values()],
+    [
+        userdata.BOOTSTRAP_SOURCE,
+        userdata.REPORT_SOURCE,
+        userdata.GUARD_SOURCE,
+        *userdata.INSTALL_SOURCES.values(),
+    ],
     ids=lambda path: path.name,
 )
 def test_the_scripts_have_nothing_that_thinning_would_break(path: Path) -> None:

@@ -74,7 +74,7 @@ def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, 
         ),
         **ENCRYPTED,
     )
-    assert len(userdata.render(spec)) <= 14_000
+    assert len(userdata.render(spec)) <= 14_500
 
 
 def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:
@@ -149,6 +149,7 @@ def test_the_programs_are_executable_and_the_rest_is_not(spec: NodeSpec) -> None
     assert programs == {
         "/usr/local/sbin/ec2vip-bootstrap",
         "/usr/local/sbin/ec2vip-report",
+        "/usr/local/sbin/ec2vip-guard",
         "/usr/lib/ocf/resource.d/heartbeat/ec2vip",
     }
 
@@ -175,6 +176,16 @@ def test_a_pacemaker_that_gave_itself_up_is_started_again(spec: NodeSpec) -> Non
     unit = written(spec)["/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf"]["content"]
     assert "RestartForceExitStatus=100\n" in unit
     assert int(unit.partition("RestartSec=")[2]) * 5 > 10
+
+
+def test_pacemaker_brings_its_guard_along(spec: NodeSpec) -> None:
+    """Enabled by nobody: it comes with every start of Pacemaker, and another script than this one is not run."""
+    files = written(spec)
+    wanted = "ec2vip-guard.service"
+    assert f"Wants={wanted}\n" in files["/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf"]["content"]
+    guard = files[f"/etc/systemd/system/{wanted}"]["content"]
+    assert "ExecStart=/usr/local/sbin/ec2vip-guard\n" in guard
+    assert "Restart=always\n" in guard
 
 
 def test_the_pcs_commands_survive_the_way_to_the_node(spec: NodeSpec) -> None:
