@@ -17,7 +17,7 @@ SETTINGS_PROPERTY = "ec2vip-settings"
 
 #: How long a node that starts looks for a DC before it makes one (Pacemaker's default: 20 s). Corosync has
 #: formed the membership before Pacemaker starts, and a DC on the other node answers in milliseconds.
-DC_DEADTIME = "2s"
+DC_DEADTIME = "1s"
 
 #: How long a failure counts against a node. With migration-threshold=1 and none, one failure on each node
 #: would leave the VIP with nowhere to go until somebody came to clean up.

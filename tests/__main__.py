@@ -114,7 +114,7 @@ def up(
     choice.keep(lab)
     stack = lab_stack(lab)
     with step("pulumi up", expected="about 1 min: it ends when the pair works"):
-        stack.up()
+        stack.up("--skip-preview")
     pair = lab_pair(lab)
     with (
         step(

@@ -170,7 +170,7 @@ def test_the_first_cib_shortens_the_wait_for_a_dc_and_loses_against_any_other(no
     node.bootstrap()
     seed = (node.root / "var/lib/pacemaker/cib/cib.xml").read_text()
     assert 'epoch="0" num_updates="0" admin_epoch="0"' in seed
-    assert "--name dc-deadtime --update 2s" in seed
+    assert "--name dc-deadtime --update 1s" in seed
     assert "--name stonith-enabled --update false" in seed
     assert "--name transition-delay --update 50ms" in seed
     assert 'crm_feature_set="3"' in seed

@@ -13,7 +13,7 @@ from tests.unit.cloudinit.conftest import make_spec
 def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
     assert [" ".join(command) for command in cib.commands(spec)] == [
         "property set --force no-quorum-policy=ignore cluster-recheck-interval=60s "
-        f"dc-deadtime=2s stonith-enabled=false transition-delay=50ms ec2vip-settings={cib.digest(spec)}",
+        f"dc-deadtime=1s stonith-enabled=false transition-delay=50ms ec2vip-settings={cib.digest(spec)}",
         "resource defaults update resource-stickiness=100000 migration-threshold=1 failure-timeout=60s",
         "resource op defaults update record-pending=true",
         "resource create ec2vip ocf:heartbeat:ec2vip ec2_vip=10.0.250.185 "
