@@ -52,12 +52,14 @@ down: ## pulumi destroy, then the lab's end; nothing stays
 env: ## what a shell needs to use the lab by hand: eval "$$(make -s env)"
 	$(call WITH_LAB,env,exit 1)
 
-test: ## every tier
-	@$(TOOLS) test -- python -m pytest $(PYTEST)
+# A file of tests to each worker. Those of the labs wait most of the time, and two labs do not notice each other.
+test: ## every tier (PYTEST="tests/unit -k bootstrap" for what pytest shall run)
+	@$(TOOLS) test -- $(if $(PYTEST),python -m pytest $(PYTEST),sh -c 'python -m pytest tests/unit tests/engine \
+	-n auto --dist=loadfile; quick=$$?; python -m pytest tests/cluster -n 2 --dist=loadfile && exit $$quick')
 
 lint: ## format, lint, types, shell scripts
 	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
 	shellcheck cloudinit/*.sh tests/drill/subjects/*.sh tests/lab/bake.sh .ci/run'
 
 check: lint ## lint and the unit tier
-	@$(TOOLS) python -- python -m pytest tests/unit -q
+	@$(TOOLS) python -- python -m pytest tests/unit -q -n auto --dist=loadfile

@@ -1,4 +1,4 @@
-"""One lab with one pair for the whole tier, made by the very command that a user runs.
+"""One lab with one pair for the whole tier (for each of its workers), made by the very command that a user runs.
 
 Every test finds the pair as it was formed (see `formed.py`) and leaves a whole one. Where a test fails, the nodes'
 journals and the lab's timeline are attached to its report.
@@ -24,8 +24,10 @@ from tests.lab.log import say
 from tests.lab.paths import PROJECT
 from tests.lab.toolchain import require_lab_machine
 
-NAME = "cluster-tests"
-HOLLOW = "hollow-tests"
+# Each of pytest-xdist's workers has labs of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+NAME = f"cluster-tests{WORKER}"
+HOLLOW = f"hollow-tests{WORKER}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -107,6 +108,8 @@ def record(
     """Run a program; the resources that it made by name, and what it returned, outputs resolved."""
     monitor = RecordingMonitor(recorder := Recorder())
     recorder.answers.update(answers or {})
+    # pulumi.runtime.test wants a current loop, and an asyncio.run in the same process leaves none.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     mocks.set_mocks(recorder, project="ec2vip", stack="test", monitor=monitor)
     returned: list[Any] = []
 
