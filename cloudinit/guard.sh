@@ -20,11 +20,15 @@ missing() {
     return 1
 }
 
-LAST='' SEEN=0
+# A pacemakerd is judged once all of its daemons have run: one that is not through with starting them, or cannot, is
+# not helped by another start.
+WHOLE='' SEEN=0
 while sleep "$PAUSE"; do
     state=$(systemctl show --property ActiveState,MainPID pacemaker.service)
-    if [[ $state != "$LAST" || $state != *=active* ]] || ! missing; then
-        LAST=$state SEEN=0
+    if ! missing; then
+        WHOLE=$state SEEN=0
+    elif [[ $state != "$WHOLE" || $state != *State=active* ]]; then
+        SEEN=0
     elif ((++SEEN == LOOKS)); then
         echo "$DAEMON does not run, and nobody starts it: pacemakerd is ended, for systemd to start it anew"
         kill -KILL "${state//[!0-9]/}"

@@ -113,17 +113,16 @@ def up(
         lab.set_latency(latency)
     choice.keep(lab)
     stack = lab_stack(lab)
-    with step("pulumi up", expected="about 1 min: it ends when the pair works"):
-        stack.up("--skip-preview")
-    pair = lab_pair(lab)
-    with (
-        step(
+    # The client asks from before the nodes are there, so that its first answer is when the VIP could be had.
+    with probing(lab, stack.configured("vip"), answering=False):
+        with step("pulumi up", expected="about 1 min: it ends when the pair works"):
+            stack.up("--skip-preview")
+        pair = lab_pair(lab)
+        with step(
             f"waiting for the VIP {pair.vip}",
             expected="a moment: until the client's first answer",
-        ),
-        probing(lab, pair.vip, answering=False),
-    ):
-        _wait_for_vip(pair)
+        ):
+            _wait_for_vip(pair)
     show(pair, f"lab {name!r}")
     show_stages(lab, pair)
     say(f"up after {time.monotonic() - started:.0f} s")

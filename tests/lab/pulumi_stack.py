@@ -150,6 +150,10 @@ class PulumiStack:
                 config[name] = value
         self.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
+    def configured(self, key: str) -> Any:
+        """The value of a key in the copy of the settings. Raises KeyError where it has none."""
+        return yaml.safe_load(self.settings_file.read_text())["config"][f"{self.project}:{key}"]
+
     def configure_secret(self, key: str, value: str) -> None:
         """Set a value that the settings hold encrypted."""
         self.init()
