@@ -23,6 +23,7 @@ KEY_PATH = "/usr/local/sbin/ec2vip-key"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
 GUARD_PATH = "/usr/local/sbin/ec2vip-guard"
 BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
+GUARD_UNIT = "ec2vip-guard.service"
 
 #: Units that must not start by themselves. pcsd, pcs's web service, is open to the world on port 2224 and
 #: stays masked, with its helper on Debian; the bootstrap unmasks and starts the other two.
@@ -115,7 +116,7 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
         (REPORT_PATH, True, _script(REPORT_SOURCE)),
         (GUARD_PATH, True, _script(GUARD_SOURCE)),
-        ("/etc/systemd/system/ec2vip-guard.service", False, _GUARD),
+        (f"/etc/systemd/system/{GUARD_UNIT}", False, _GUARD),
         (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
         (AGENT_PATH, True, _program(AGENT_SOURCE)),
         *([(KEY_PATH, True, _program(KEY_SOURCE))] if spec.key_parameter else []),
@@ -129,9 +130,9 @@ _COROSYNC = "[Service]\nRestart=on-failure\nRestartSec=3\n"
 
 # Pacemaker that gives itself up stays down too: its package takes status 100 for a success, so that a node that
 # cannot be fenced keeps away from the others. Here EC2 keeps two holders apart, and a pair has nobody to spare.
-_PACEMAKER = """\
+_PACEMAKER = f"""\
 [Unit]
-Wants=ec2vip-guard.service
+Wants={GUARD_UNIT}
 
 [Service]
 RestartForceExitStatus=100

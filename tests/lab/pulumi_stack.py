@@ -144,7 +144,7 @@ class PulumiStack:
         settings = yaml.safe_load(self.settings_file.read_text()) or {}
         config = settings.setdefault("config", {})
         for key, value in values.items():
-            name = key if ":" in key else f"{self.project}:{key}"
+            name = self._in_settings(key)
             config.pop(name, None)
             if value is not None:
                 config[name] = value
@@ -152,7 +152,11 @@ class PulumiStack:
 
     def configured(self, key: str) -> Any:
         """The value of a key in the copy of the settings. Raises KeyError where it has none."""
-        return yaml.safe_load(self.settings_file.read_text())["config"][f"{self.project}:{key}"]
+        return yaml.safe_load(self.settings_file.read_text())["config"][self._in_settings(key)]
+
+    def _in_settings(self, key: str) -> str:
+        """The key as the settings have it; one that names no namespace is in the project's."""
+        return key if ":" in key else f"{self.project}:{key}"
 
     def configure_secret(self, key: str, value: str) -> None:
         """Set a value that the settings hold encrypted."""
