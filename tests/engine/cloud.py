@@ -20,7 +20,6 @@ from .guests import Guests
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "us-east-1"
-ADMINISTRATOR = ("administrator", "secret")
 GONE = ("shutting-down", "terminated")
 
 
@@ -41,9 +40,9 @@ class Cloud:
         )
         self.guests.emulator = self.emulator
         self.url = self.emulator.serve("127.0.0.1").url
-        self.ec2: Any = self.client("ec2", ADMINISTRATOR)
-        self.iam: Any = self.client("iam", ADMINISTRATOR)
-        self.ssm: Any = self.client("ssm", ADMINISTRATOR)
+        self.ec2: Any = self.client("ec2", self.emulator.administrator)
+        self.iam: Any = self.client("iam", self.emulator.administrator)
+        self.ssm: Any = self.client("ssm", self.emulator.administrator)
         self._born_with = self.inventory()
 
     def __enter__(self) -> Cloud:
@@ -60,10 +59,13 @@ class Cloud:
         settings: Mapping[str, Any] | None = None,
         *,
         project: Path = ROOT,
-        key: tuple[str, str] = ADMINISTRATOR,
+        key: tuple[str, str] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> PulumiStack:
-        """A stack of a project, with changes to its settings, run with an access key and more environment."""
+        """A stack of a project, with changes to its settings, run with an access key (the administrator's by
+        default) and more environment.
+        """
+        key = key or self.emulator.administrator
         account = {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": key[0],

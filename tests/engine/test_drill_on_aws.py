@@ -20,7 +20,7 @@ import tests.__main__ as commands
 from tests.drill import aws, reports, trials
 from tests.drill.aws import AwsCloud, drill_policy
 
-from .cloud import ADMINISTRATOR, REGION, Cloud
+from .cloud import REGION, Cloud
 
 VIP = "10.0.250.185"
 NODES = ("ec2vip-a", "ec2vip-b")
@@ -42,7 +42,7 @@ def account(cloud: Cloud) -> Cloud:
 @pytest.fixture
 def pair(account: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
     """The stack's pair, both nodes running and the VIP on the first, with the caller's shell set to it."""
-    use(account, monkeypatch, ADMINISTRATOR)
+    use(account, monkeypatch, account.emulator.administrator)
     monkeypatch.setattr(reports, "BUILD", build := tmp_path / "build")
     monkeypatch.setattr(f"{__name__}.REPORT", build / "verify.json")
     monkeypatch.setattr(aws, "POLL_S", 0.05)

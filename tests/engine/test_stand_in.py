@@ -103,8 +103,8 @@ def context() -> Any:
 def provider(cloud: Cloud) -> Provider:
     with pytest.MonkeyPatch.context() as env:
         env.setenv("AWS_ENDPOINT_URL", cloud.url)
-        env.setenv("AWS_ACCESS_KEY_ID", "administrator")
-        env.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        env.setenv("AWS_ACCESS_KEY_ID", cloud.emulator.administrator[0])
+        env.setenv("AWS_SECRET_ACCESS_KEY", cloud.emulator.administrator[1])
         provider = Provider()
         provider.Configure(pb.ConfigureRequest(args=to_struct({"region": REGION})), context())
         # The clients are made once, while the environment says where to.

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 REGION = "us-east-1"
 API_NAMES = tuple(f"{service}.{REGION}.amazonaws.com" for service in ("ec2", "ssm"))
 MIRROR_NAME = "mirror.lab.internal"
+ADMINISTRATOR = "administrator.json"  # in the lab's folder: the access key, as a program's environment has it
 
 
 def spawn(
@@ -67,16 +68,17 @@ def spawn(
 
 
 class StateFile:
-    """`state.json` in the lab's folder: what the commands need to know, written whole or not at all."""
+    """A file in the lab's folder that the commands read, written whole or not at all; the owner's alone."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "state.json"
+    def __init__(self, folder: Path, name: str) -> None:
+        self._path = folder / name
         self._lock = threading.Lock()
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace the file's content."""
         with self._lock:
             aside = self._path.with_suffix(".part")
+            aside.touch(mode=0o600)
             aside.write_text(json.dumps(state, indent=1))
             aside.replace(self._path)
 
@@ -178,7 +180,7 @@ def serve(name: str, hollow: bool) -> None:
     authority.issue_cert(*API_NAMES).configure_cert(context)
     certificate = authority.cert_pem.bytes()
 
-    state_file = StateFile(folder)
+    state_file = StateFile(folder, "state.json")
     state: dict[str, Any] = {"name": name, "ready": False, "process_1": 1, "region": REGION, "nodes": {}}
 
     def publish() -> None:
@@ -202,6 +204,8 @@ def serve(name: str, hollow: bool) -> None:
     hypervisor = Hypervisor(name, folder / "nodes", certificate, plane, publish, timeline, hollow)
     emulator = Emulator(region=REGION, machines=hypervisor, on_change=follow, record=record)
     hypervisor.emulator = emulator
+    key_id, secret = emulator.administrator
+    StateFile(folder, ADMINISTRATOR).write({"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret})
     control.serve(folder, actions(emulator, hypervisor))
 
     def inside() -> None:

@@ -165,10 +165,10 @@ class Lab:
     def environment(self) -> dict[str, str]:
         """What a program needs in its environment to take the lab for AWS: boto3, the AWS CLI, Pulumi."""
         state = self.state()
+        key: dict[str, str] = json.loads((self.folder / daemon.ADMINISTRATOR).read_text())
         return {
             "AWS_ENDPOINT_URL": state["endpoint"],
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
+            **key,
             "AWS_REGION": state["region"],
             "AWS_DEFAULT_REGION": state["region"],
         }

@@ -202,8 +202,8 @@ def _associated(world: World, association_id: str) -> Iterator[str]:
 
 def _arn(world: World, kind: str, name: str) -> str:
     # Images belong to nobody in particular: their ARN has no account.
-    account = "" if kind == "image" else world.account_id
-    return f"arn:aws:ec2:{world.region}:{account}:{kind}/{name}"
+    account = "" if kind == "image" else world.owner_of(name)
+    return world.arn("ec2", f"{kind}/{name}", account=account)
 
 
 def _placed_in(world: World, params: Params, kind: str) -> dict[str, str | list[str]]:
@@ -268,7 +268,7 @@ def _of_subnet(world: World, subnet: Any) -> dict[str, str | list[str]]:
 
 
 def _iam(world: World, action: str, params: Params) -> Iterator[Need]:
-    account = f"arn:aws:iam::{world.account_id}"
+    account = world.arn("iam", "", region="").removesuffix(":")
     resource = "*"
     path = params.get("Path", "/")
     if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
@@ -294,7 +294,7 @@ def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
         document = params["DocumentName"]
         # Documents of AWS's own belong to no account.
         owner = "" if document.startswith("AWS-") else world.account_id
-        yield Need("ssm:SendCommand", f"arn:aws:ssm:{world.region}:{owner}:document/{document}")
+        yield Need("ssm:SendCommand", world.arn("ssm", f"document/{document}", account=owner))
         for key, value in params.items():
             if key.startswith("InstanceIds."):
                 known = about(world, value)
@@ -302,7 +302,7 @@ def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
                 yield Need("ssm:SendCommand", _arn(world, "instance", value), {**known, **tags})
         return
     if action == "DescribeParameters":
-        yield Need(f"ssm:{action}", f"arn:aws:ssm:{world.region}:{world.account_id}:*")
+        yield Need(f"ssm:{action}", world.arn("ssm", "*"))
         return
     names = [
         value for key, value in params.items() if key in ("Name", "ResourceId") or key.startswith("Names.")
@@ -310,7 +310,7 @@ def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
     for name in names or ["*"]:
         # Parameters under /aws/service are public and belong to no account.
         owner = "" if name.startswith("/aws/service/") else world.account_id
-        resource = f"arn:aws:ssm:{world.region}:{owner}:parameter/{name.lstrip('/')}" if names else "*"
+        resource = world.arn("ssm", f"parameter/{name.lstrip('/')}", account=owner) if names else "*"
         yield Need(f"ssm:{action}", resource)
         if action == "PutParameter" and "Tags.1" in params:
             yield Need("ssm:AddTagsToResource", resource)

@@ -9,19 +9,39 @@ from moto.core.request import Request as MotoRequest
 from moto.core.utils import camelcase_to_underscores
 from moto.ec2.responses import EC2Response
 
+from .endpoints_api import EndpointsApi
+from .groups_api import GroupsApi
 from .instances_api import InstancesApi
 from .interfaces_api import InterfacesApi
 from .network_api import NetworkApi
+from .offerings_api import OfferingsApi
+from .parameters import Given
 from .placement_api import PlacementApi
+from .profiles_api import ProfilesApi
+from .subnets_api import SubnetsApi
+from .tags_api import TagsApi
 from .world import World
 
 
-class Ec2Api(InterfacesApi, InstancesApi, NetworkApi, PlacementApi, EC2Response):  # type: ignore[misc]
-    """One request's worth of EC2, bound to an emulator's world."""
+class Ec2Api(
+    InterfacesApi,
+    InstancesApi,
+    NetworkApi,
+    GroupsApi,
+    SubnetsApi,
+    EndpointsApi,
+    OfferingsApi,
+    PlacementApi,
+    ProfilesApi,
+    TagsApi,
+    EC2Response,  # type: ignore[misc]
+):
+    """One request's worth of EC2, bound to an emulator's world; `given` are its parameters, validated."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, given: Given) -> None:
         super().__init__()
         self.world = world
+        self.given = given
 
     def serve(self, environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
         """Answer a signed request given as a WSGI environ. The world's lock is held."""

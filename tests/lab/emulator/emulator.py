@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import secrets
 import socket
 import ssl
 import time
@@ -29,6 +30,7 @@ class Emulator:
     `wall` (since the epoch) in seconds. Both must be quick and are called from many threads.
     `ssm_agents` are the instances that Run Command reaches, and what each does with a command's lines.
     `clock` gives the time of day in seconds, for credentials and time stamps.
+    `administrator` is the access key (id, secret) of who may do everything; it is another one each time.
     """
 
     def __init__(
@@ -47,7 +49,8 @@ class Emulator:
         self.settings = settings if settings is not None else Settings.instant()
         self._world = World(self.account_id, region, self.settings, machines, on_change, record, clock)
         self.faults = self._world.faults
-        principals = Principals(self._world)
+        self.administrator = (f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
+        principals = Principals(self._world, self.administrator)
         self._front = ApiFront(self._world, principals, self.faults)
         self.ssm_agents = self._front.run_command.agents
         self._metadata = MetadataService(self._world, principals, self.faults)
@@ -65,7 +68,13 @@ class Emulator:
         is one bound already, and is then the server's. May be called several times.
         """
         server = Server(
-            self._front.respond, host, port, sock=sock, ssl_context=ssl_context, refuses=self._front.refuses
+            self._front.respond,
+            host,
+            port,
+            sock=sock,
+            ssl_context=ssl_context,
+            refuses=self._front.refuses,
+            own_names_only=True,
         )
         self._servers.append(server)
         return server
@@ -114,6 +123,18 @@ class Emulator:
         """The rules of all security groups."""
         with self._world.lock:
             return self._world.rules()
+
+    def share_subnet(self, subnet_id: str, owner: str) -> None:
+        """Let a subnet belong to another account that shares it with this one, as Resource Access Manager does.
+
+        Its ARN and owner, and its VPC's, are that account's; what is made in it stays this account's. Only who has
+        the emulator can do that. Raises KeyError for an unknown subnet.
+        """
+        with self._world.lock:
+            found = [zone[subnet_id] for zone in self._world.ec2.subnets.values() if subnet_id in zone]
+            if not found:
+                raise KeyError(f"there is no subnet {subnet_id}")
+            self._world.shared.update({subnet_id: owner, found[0].vpc_id: owner})
 
     def set_instance_state(self, instance_id: str, state: str) -> None:
         """The machine's report: "pending", "running", "stopping", "stopped" or "terminated".

@@ -15,7 +15,7 @@ def matches(eni: Any, filters: Mapping[str, list[str]]) -> bool:
     the interface's; `*` and `?` are wildcards.
     """
     return all(
-        any(_pattern(wanted).fullmatch(value) for wanted in values for value in _values(eni, name))
+        any(pattern(wanted).fullmatch(value) for wanted in values for value in _values(eni, name))
         for name, values in filters.items()
     )
 
@@ -40,7 +40,7 @@ def _text(value: Any) -> str:
 
 
 @functools.lru_cache(maxsize=512)
-def _pattern(wanted: str) -> re.Pattern[str]:
+def pattern(wanted: str) -> re.Pattern[str]:
     """AWS's wildcards: `*` any text, `?` one character, a backslash before either takes it literally."""
     parts = re.split(r"(\\[*?\\]|[*?])", wanted)
     kinds = {"*": ".*", "?": "."}

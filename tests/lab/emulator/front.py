@@ -11,14 +11,14 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.test import run_wsgi_app
 
-from . import authorization, ec2_api, run_command, signing
+from . import authorization, ec2_api, parameters, quotas, run_command, signing, validation
 from .errors import ApiError
 from .faults import Fault, Faults
 from .http import Request, Response, Silence, dated
@@ -44,6 +44,7 @@ class Call:
     params: Mapping[str, str]
     instance_id: str | None
     principal: Principal | None = None
+    given: parameters.Given = field(default_factory=dict)
 
     @property
     def reads(self) -> bool:
@@ -127,6 +128,12 @@ class ApiFront:
         self._delay(call)
         if call.service == "ec2" and not self._granted(call):
             raise ApiError(503, "RequestLimitExceeded", "Request limit exceeded.")
+        if call.service == "ec2" and not ec2_api.knows(call.action):
+            raise ApiError(
+                400, "InvalidAction", f"The action {call.action} is not valid for this web service."
+            )
+        call.given = validation.check(call.service, call.action, call.params, call.request.body)
+        quotas.check(call.action, call.given)
         with world.answering():
             # Policies count at the moment the call takes effect, after the delay.
             authorization.check(world, call.principal, call.service, call.action, call.params)
@@ -182,11 +189,7 @@ class ApiFront:
     def _dispatch(self, call: Call) -> Response:
         environ = self._environ(call.request)
         if call.service == "ec2":
-            if not ec2_api.knows(call.action):
-                raise ApiError(
-                    400, "InvalidAction", f"The action {call.action} is not valid for this web service."
-                )
-            status, headers, body = ec2_api.Ec2Api(self._world).serve(environ)
+            status, headers, body = ec2_api.Ec2Api(self._world, call.given).serve(environ)
             body = body.replace(b"<requestId>request-id<", b"<requestId>%s<" % str(uuid.uuid4()).encode())
             return Response(status, body, "text/xml;charset=UTF-8", _passed_on(headers.items()))
         if (call.service, call.action) == ("sts", "GetCallerIdentity"):

@@ -75,6 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(length) if length else b""
+        if not self.server.is_called(self.headers.get("Host") or ""):
+            self.close_connection = True
+            self.send_error(421)
+            return
         request = Request(
             method=self.command,
             target=self.path,
@@ -123,6 +127,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         self.respond = respond
         self._refuses = refuses
         self._ssl_context = ssl_context
+        self.own_names_only = False
         self._closing = False
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
@@ -140,6 +145,18 @@ class _Listener(socketserver.ThreadingTCPServer):
                 (self.process_request if accepted else self._reset)(request, client_address)
             except (OSError, RuntimeError):  # RuntimeError: no thread to be had
                 self.shutdown_request(request)
+
+    def is_called(self, name: str) -> bool:
+        """Whether a request's Host header means this server.
+
+        A page in a browser can have its own name resolve to loopback ("DNS rebinding") and so reach a port
+        there; its requests carry its own name.
+        """
+        address, port = self.server_address[:2]
+        if not self.own_names_only or not str(address).startswith("127."):
+            return True
+        host, _, given = name.partition(":")
+        return host in (address, "localhost") and given in ("", str(port))
 
     def close(self) -> None:
         """Stop listening, and end the conversations in hand, idle ones included."""
@@ -197,7 +214,9 @@ class Server:
         sock: socket.socket | None = None,
         ssl_context: ssl.SSLContext | None = None,
         refuses: Callable[[str], bool] = lambda client_ip: False,
+        own_names_only: bool = False,
     ) -> None:
+        """With `own_names_only`, a server on loopback answers only requests to its address or "localhost"."""
         # Made here, in the caller's thread: it belongs to the network namespace that thread is in.
         if sock is None:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -205,6 +224,7 @@ class Server:
             sock.bind((host, port))
         sock.listen(_Listener.request_queue_size)
         self._listener = _Listener(sock, respond, refuses, ssl_context)
+        self._listener.own_names_only = own_names_only
         self.host: str = sock.getsockname()[0]
         self.port: int = sock.getsockname()[1]
         self.url = f"{'https' if ssl_context else 'http'}://{self.host}:{self.port}"

@@ -139,7 +139,9 @@ def _iam(world: World, principals: Principals, instance: Instance) -> Tree:
     ahead = world.faults.clock_error(instance.id)
     now = stamp(datetime.fromtimestamp(world.clock(), timezone.utc), ahead)
     role = profile.roles[0] if profile.roles else None
-    trusted = role is None or trusts(json.loads(role.assume_role_policy_document), "ec2.amazonaws.com")
+    trusted = role is None or any(
+        trusts(json.loads(role.assume_role_policy_document), name) for name in world.partition.trusted("ec2")
+    )
     info = {
         "Code": "Success" if trusted else UNTRUSTED,
         "LastUpdated": now,

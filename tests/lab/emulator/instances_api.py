@@ -17,10 +17,12 @@ from moto.ec2.exceptions import (
 )
 from moto.ec2.responses._base_response import EC2BaseResponse
 
+from . import offerings_api, tags
 from .interfaces_api import fail
 from .model import PENDING, RUNNING, SHUTTING_DOWN, STATE_CODES, STOPPED, STOPPING, TERMINATED
 
 if TYPE_CHECKING:
+    from .parameters import Given
     from .world import World
 
 USER_DATA_LIMIT = 16 * 1024  # bytes before base64; EC2 user guide, user-data
@@ -32,6 +34,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
     """Run, start, stop, reboot, terminate and the attributes that depend on the state."""
 
     world: World
+    given: Given
 
     def run_instances(self) -> ActionResult:
         _check_user_data(self._get_param("UserData"))
@@ -45,8 +48,11 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         image_id = self._get_param("ImageId")
         if image_id not in self.ec2_backend.amis:
             raise fail("InvalidAMIID.NotFound", f"The image id '[{image_id}]' does not exist")
+        if self._metadata_tags() == "enabled":
+            tags.check_metadata(tags.of_kind(self.given, "instance"))
         specs = self._launch_interfaces()
         self._check_interfaces(specs)
+        self._check_offered(specs)
         result: ActionResult = super().run_instances()
         if token:
             self.world.launches[token] = result.result
@@ -55,7 +61,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
             found.disable_api_termination = self._get_bool_param("DisableApiTermination", False)
             for index, nic in found.nics.items():
                 self._finish_interface(nic, specs.get(index, {}))
-            self._image_defaults(found)
+            self._metadata_defaults(found)
             self.world.lifecycle.begin(found, PENDING)
         for found in result.result.instances:
             self.world.lifecycle.ask(found.id, partial(self.world.lifecycle.machines.launch, found.id))
@@ -88,6 +94,21 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
                 self.world.free_address(subnet)
             _allocate_by(subnet, self.world)
 
+    def _check_offered(self, specs: dict[int, dict[str, Any]]) -> None:
+        """The zone is the subnet's, or the one asked for; if neither is given, EC2 takes one that has the type."""
+        zones = {self.given.get("Placement", {}).get("AvailabilityZone")}
+        for spec in specs.values():
+            if "SubnetId" in spec:
+                zones.add(self.ec2_backend.get_subnet(spec["SubnetId"]).availability_zone)
+        instance_type = self.given.get("InstanceType")
+        for zone in zones - {None}:
+            if instance_type:
+                offerings_api.check_launch(self.world.region, instance_type, zone)
+
+    def _metadata_tags(self) -> str:
+        given: str | None = self.given.get("MetadataOptions", {}).get("InstanceMetadataTags")
+        return given or self.world.settings.instance_metadata_tags
+
     def _finish_interface(self, nic: Any, spec: dict[str, Any]) -> None:
         """An interface made by the launch goes with its instance unless the launch says otherwise; one that
         was there before stays (EC2 user guide, using-eni, "termination behavior").
@@ -99,7 +120,12 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
                     nic.private_ip_addresses.append(
                         {"Primary": False, "PrivateIpAddress": item["PrivateIpAddress"]}
                     )
+            nic.add_tags(tags.of_kind(self.given, "network-interface"))
         self.world.adopt(nic)
+
+    def _metadata_defaults(self, found: Any) -> None:
+        found.metadata_options.instance_metadata_tags = self._metadata_tags()
+        self._image_defaults(found)
 
     def _image_defaults(self, found: Any) -> None:
         """What an image that supports version 2 alone makes of the metadata options left open.
@@ -219,6 +245,8 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         """What is not named stays as it is (moto would set it back)."""
         (found,) = self._instances([self._get_param("InstanceId")])
         _check_hop_limit(self._get_int_param("HttpPutResponseHopLimit", None))
+        if self.given.get("InstanceMetadataTags") == "enabled":
+            tags.check_metadata(tag["key"] for tag in found.get_tags())
         self.error_on_dryrun()
         options = found.metadata_options
         for name, attribute in _METADATA_OPTIONS.items():

@@ -46,7 +46,7 @@ class PlacementApi(EC2BaseResponse):  # type: ignore[misc]
             "GroupId": group_id,
             "State": "available",
             "Strategy": strategy,
-            "GroupArn": f"arn:aws:ec2:{self.world.region}:{self.world.account_id}:placement-group/{name}",
+            "GroupArn": self.world.arn("ec2", f"placement-group/{name}"),
         }
         if strategy == "spread":
             group["SpreadLevel"] = self._get_param("SpreadLevel", "rack")

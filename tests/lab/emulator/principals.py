@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,8 +30,9 @@ class Principal:
 class Principals:
     """Issues the credentials of roles, and tells from a request's signature who made it."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, administrator: tuple[str, str]) -> None:
         self._world = world
+        self._administrator = administrator
         self._issued: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
@@ -77,6 +77,10 @@ class Principals:
         if signature is None:
             raise ApiError(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
         self._check_time(request, signature, instance_id)
+        key_id, secret = self._administrator
+        if signature.access_key_id == key_id:
+            self._check_signature(request, signature, secret)
+            return Principal(arn=self._world.arn("iam", "root", region=""), policies=None)
         session = self._world.sts.get_assumed_role_from_access_key(signature.access_key_id)
         if session is not None:
             return self._session(session, request, signature)
@@ -87,9 +91,7 @@ class Principals:
                 raise _unknown_key(signature.service)
             self._check_signature(request, signature, key.secret_access_key)
             return Principal(arn=user.arn, policies=tuple(self._user_policies(user)))
-        if re.fullmatch(r"A[KS]IA[A-Z0-9]{16}", signature.access_key_id):
-            raise _unknown_key(signature.service)
-        return Principal(arn=f"arn:aws:iam::{self._world.account_id}:root", policies=None)
+        raise _unknown_key(signature.service)
 
     def _session(self, session: Any, request: Request, signature: signing.Signature) -> Principal:
         if request.headers.get("X-Amz-Security-Token") != session.session_token:
@@ -104,7 +106,7 @@ class Principals:
             raise _unknown_key(signature.service)
         name = session.session_name
         return Principal(
-            arn=f"arn:aws:sts::{self._world.account_id}:assumed-role/{role.name}/{name}",
+            arn=self._world.arn("sts", f"assumed-role/{role.name}/{name}", region=""),
             policies=tuple(self._role_policies(role)),
             role=role.name,
             instance_id=name if name.startswith("i-") else None,

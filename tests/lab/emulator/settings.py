@@ -34,6 +34,9 @@ class Settings:
     clock_skew_s: float = 300
     """Requests with a time stamp further away than this are refused. Source: AWS General Reference on
     Signature Version 4, "a request must reach AWS within five minutes of the time stamp"."""
+    instance_metadata_tags: Literal["enabled", "disabled"] = "disabled"
+    """The account's default for InstanceMetadataTags: what a launch gets that does not say. Source: EC2 user
+    guide, "Where to configure instance metadata options"."""
     delay_administrator: bool = False
     """Whether the delays also hold for the account's own administrator, who builds the stack."""
 

@@ -25,6 +25,7 @@ from .faults import Faults
 from .images import add_images
 from .lifecycle import Lifecycle
 from .model import TERMINATED, GroupRule, Instance, Interface, Machines
+from .partitions import Partition
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,12 @@ class World:
         clock: Callable[[], float],
     ) -> None:
         self.account_id, self.region, self.settings = account_id, region, settings
+        self.partition = Partition.of(region)
         self.clock = clock
         self.lock = threading.RLock()
         self.ec2: Any = ec2_backends[account_id][region]
-        self.iam: Any = iam_backends[account_id]["aws"]
-        self.sts: Any = sts_backends[account_id]["aws"]
+        self.iam: Any = iam_backends[account_id][self.partition.name]
+        self.sts: Any = sts_backends[account_id][self.partition.name]
         add_images(self.ec2, account_id, region)
         self.agenda = Agenda()
         self.faults = Faults(self.note)
@@ -62,6 +64,7 @@ class World:
         self.lifecycle = Lifecycle(self, machines)
         self.placement_groups: dict[str, dict[str, Any]] = {}
         self.launches: dict[str, Any] = {}  # reservations by client token
+        self.shared: dict[str, str] = {}  # owners of what is not this account's own: subnets and their VPCs
 
     def close(self) -> None:
         """End the threads and give the account's memory back: moto keeps accounts for the process's life."""
@@ -70,6 +73,21 @@ class World:
         with self.lock:
             for backends in (ec2_backends, iam_backends, ssm_backends, sts_backends):
                 backends.pop(self.account_id, None)
+
+    def arn(
+        self, service: str, resource: str, *, account: str | None = None, region: str | None = None
+    ) -> str:
+        """An ARN in this partition; of this account and Region unless another (or none, "") is given."""
+        return ":".join(
+            (
+                "arn",
+                self.partition.name,
+                service,
+                self.region if region is None else region,
+                self.account_id if account is None else account,
+                resource,
+            )
+        )
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
@@ -106,6 +124,10 @@ class World:
         All of them run on this machine's clock: where one is to be ahead, the world is behind.
         """
         return self.clock() - self.faults.clock_error(instance_id)
+
+    def owner_of(self, resource_id: str) -> str:
+        """The account that a subnet or its VPC belongs to; this one, unless another has shared it."""
+        return self.shared.get(resource_id, self.account_id)
 
     # Addresses
 

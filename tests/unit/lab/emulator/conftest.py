@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.lab.emulator import Emulator, Instance, Interface, Machines, Settings
+from tests.lab.emulator.partitions import Partition
 
 REGION = "us-east-1"
 DEBIAN_12 = "/aws/service/debian/release/12/latest/amd64"
@@ -80,21 +81,24 @@ class Cloud:
         self.imds = self.emulator.serve_imds("127.0.0.1", 0)
         self.ec2 = self.client("ec2")
         self.vpc_id = self.ec2.create_vpc(CidrBlock="127.0.0.0/16")["Vpc"]["VpcId"]
-        made = self.ec2.create_subnet(VpcId=self.vpc_id, CidrBlock=SUBNET)
+        # Left open, the zone may be one that has not the type to be launched.
+        zone = f"{self.emulator.region}a"
+        made = self.ec2.create_subnet(VpcId=self.vpc_id, CidrBlock=SUBNET, AvailabilityZone=zone)
         self.subnet_id = made["Subnet"]["SubnetId"]
 
     def client(
-        self, service: str, key: str = "test", secret: str | None = None, token: str | None = None
+        self, service: str, key: str | None = None, secret: str | None = None, token: str | None = None
     ) -> Any:
+        """A client with an access key, the administrator's by default."""
         session = botocore.session.get_session()
         session.register_component("data_loader", _loader)
         make: Any = boto3.Session(botocore_session=session).client
         return make(
             service,
-            region_name=REGION,
+            region_name=self.emulator.region,
             endpoint_url=self.api.url,
-            aws_access_key_id=key,
-            aws_secret_access_key=secret or "test",
+            aws_access_key_id=key or self.emulator.administrator[0],
+            aws_secret_access_key=secret or self.emulator.administrator[1],
             aws_session_token=token,
             config=ONCE,
         )
@@ -167,7 +171,8 @@ class Cloud:
         return self.client(service, found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
 
     def arn(self, kind: str, name: str) -> str:
-        return f"arn:aws:ec2:{REGION}:{self.emulator.account_id}:{kind}/{name}"
+        partition = Partition.of(self.emulator.region).name
+        return f"arn:{partition}:ec2:{self.emulator.region}:{self.emulator.account_id}:{kind}/{name}"
 
     def calls(self, action: str) -> list[dict[str, Any]]:
         """The recorded API calls of an action."""

@@ -183,6 +183,26 @@ def test_the_credentials_of_a_deleted_role_are_refused(cloud: Cloud) -> None:
     assert error_of(node.describe_network_interfaces)[0] == "AuthFailure"
 
 
+@pytest.mark.parametrize("key_id", ["administrator", "test", "AKIAABCDEFGHIJKLMNOP"])
+def test_a_key_that_nobody_was_given_is_nobody_in_every_service(cloud: Cloud, key_id: str) -> None:
+    ec2, iam, ssm, sts = (cloud.client(name, key_id, "secret") for name in ("ec2", "iam", "ssm", "sts"))
+    assert error_of(ec2.describe_vpcs)[0] == "AuthFailure"
+    for call in (iam.list_roles, ssm.describe_parameters, sts.get_caller_identity):
+        assert error_of(call)[0] == "InvalidClientTokenId"
+
+
+def test_the_administrators_secret_is_another_one_each_time_and_verified(
+    new_cloud: Callable[..., Cloud],
+) -> None:
+    one, other = new_cloud(), new_cloud()
+    key_id, secret = one.emulator.administrator
+    assert error_of(one.client("ec2", key_id, "wrong").describe_vpcs)[0] == "AuthFailure"
+    assert error_of(one.client("iam", key_id, "wrong").list_roles)[0] == "SignatureDoesNotMatch"
+    assert error_of(other.client("ec2", key_id, secret).describe_vpcs)[0] == "AuthFailure"
+    assert len(secret) >= 40
+    assert secret not in repr(one.events)
+
+
 def test_an_unsigned_request_is_refused(cloud: Cloud) -> None:
     with pytest.raises(urllib.error.HTTPError) as raised:
         urllib.request.urlopen(f"{cloud.api.url}/?Action=DescribeVpcs&Version=2016-11-15", timeout=20)  # noqa: S310

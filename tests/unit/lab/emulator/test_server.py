@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 from collections.abc import Callable
@@ -49,8 +50,8 @@ def test_the_api_speaks_tls_on_a_socket_made_by_the_caller(cloud: Cloud) -> None
             "ec2",
             region_name=REGION,
             endpoint_url=server.url,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            aws_access_key_id=cloud.emulator.administrator[0],
+            aws_secret_access_key=cloud.emulator.administrator[1],
             verify=bundle,
             config=ONCE,
         )
@@ -116,3 +117,14 @@ def test_an_emulator_ends_with_its_block() -> None:
         port = emulator.serve("127.0.0.1").port
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("127.0.0.1", 403), ("localhost", 403), ("rebound.example", 421)]
+)
+def test_the_api_on_loopback_answers_to_its_own_name_only(cloud: Cloud, host: str, status: int) -> None:
+    """403 is the API's: the request is unsigned. A page whose name resolves to loopback does not get that far."""
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.api.port, timeout=20)
+    connection.request("GET", "/?Action=DescribeVpcs", headers={"Host": f"{host}:{cloud.api.port}"})
+    assert connection.getresponse().status == status
+    connection.close()
