@@ -121,6 +121,9 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
                         {"Primary": False, "PrivateIpAddress": item["PrivateIpAddress"]}
                     )
             nic.add_tags(tags.of_kind(self.given, "network-interface"))
+        if nic.device_index == 0:
+            # An instance's groups are its primary interface's, also if the launch gave them to that one.
+            nic.instance.security_groups = list(nic.group_set)
         self.world.adopt(nic)
 
     def _metadata_defaults(self, found: Any) -> None:
@@ -268,6 +271,14 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         if missing or not ids:
             raise InvalidInstanceIdError(missing or [""])
         return found
+
+    def replace_iam_instance_profile_association(self) -> ActionResult:
+        """Let the instance tell the profile that it has then; moto changes the association alone."""
+        result = super().replace_iam_instance_profile_association()
+        association = result.result["IamInstanceProfileAssociation"]
+        profile = {"Arn": association.iam_instance_profile.arn, "Id": association.association_id}
+        association.instance.iam_instance_profile = profile
+        return result
 
 
 _METADATA_OPTIONS = {
