@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
+
 from .cloud import Cloud, absent, tag_map
 from .network import vpc_names
 from .schema import Values
@@ -27,6 +29,14 @@ def _filters(arguments: Values) -> list[dict[str, Any]]:
 def get_region(cloud: Cloud, arguments: Values) -> Values:
     """The Region that the provider is for."""
     return {"id": cloud.region, "region": cloud.region, "endpoint": f"ec2.{cloud.region}.amazonaws.com"}
+
+
+def get_partition(cloud: Cloud, arguments: Values) -> Values:
+    """The partition that the provider's Region is in; botocore knows, as the SDK for Go does."""
+    session = boto3.Session()
+    partition = session.get_partition_for_region(cloud.region)
+    suffix = session._session.get_component("endpoint_resolver").get_partition_dns_suffix(partition)
+    return {"id": partition, "partition": partition, "dnsSuffix": suffix}
 
 
 def get_subnet(cloud: Cloud, arguments: Values) -> Values:
@@ -118,6 +128,7 @@ def get_parameter(cloud: Cloud, arguments: Values) -> Values:
 
 FUNCTIONS = {
     "aws:index/getRegion:getRegion": Function(label="Region", arguments=(), look_up=get_region),
+    "aws:index/getPartition:getPartition": Function(label="Partition", arguments=(), look_up=get_partition),
     "aws:ec2/getSubnet:getSubnet": Function(label="EC2 Subnet", arguments=("id",), look_up=get_subnet),
     "aws:ec2/getVpc:getVpc": Function(label="EC2 VPC", arguments=("id",), look_up=get_vpc),
     "aws:ec2/getInternetGateway:getInternetGateway": Function(

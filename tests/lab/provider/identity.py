@@ -30,12 +30,15 @@ class Role(ResourceType):
         "forceDetachPolicies": Property(default=False, unread=True),
         "maxSessionDuration": Property(default=3600),
         "path": Property(default="/", replaces=True),
+        "permissionsBoundary": Property(),
         "tags": TAGS,
     }
     autoname = True
 
     def create(self, cloud: Cloud, inputs: Values) -> str:
         optional = {"Description": inputs["description"]} if inputs.get("description") else {}
+        if inputs.get("permissionsBoundary"):
+            optional["PermissionsBoundary"] = inputs["permissionsBoundary"]
         if inputs.get("tags"):
             optional["Tags"] = tag_list(inputs["tags"])
         cloud.iam.create_role(
@@ -54,6 +57,11 @@ class Role(ResourceType):
             cloud.iam.update_role_description(RoleName=object_id, Description=new.get("description", ""))
         if old.get("maxSessionDuration") != new["maxSessionDuration"]:
             cloud.iam.update_role(RoleName=object_id, MaxSessionDuration=new["maxSessionDuration"])
+        if old.get("permissionsBoundary") != (boundary := new.get("permissionsBoundary")):
+            if boundary:
+                cloud.iam.put_role_permissions_boundary(RoleName=object_id, PermissionsBoundary=boundary)
+            else:
+                cloud.iam.delete_role_permissions_boundary(RoleName=object_id)
         before, after = old.get("tags", {}), new.get("tags", {})
         if gone := [key for key in before if key not in after]:
             cloud.iam.untag_role(RoleName=object_id, TagKeys=gone)
@@ -70,6 +78,7 @@ class Role(ResourceType):
             "assumeRolePolicy": _document(role["AssumeRolePolicyDocument"]),
             "description": role.get("Description"),
             "maxSessionDuration": role.get("MaxSessionDuration", 3600),
+            "permissionsBoundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
             "tags": tag_map(role.get("Tags")),
         }
 

@@ -90,6 +90,7 @@ class Instance(ResourceType):
         "userData": Property(computed=True, replaces=_replaces_user_data),
         "userDataBase64": Property(computed=True, replaces=_replaces_user_data),
         "userDataReplaceOnChange": Property(default=False, unread=True),
+        "volumeTags": Property(kind="map"),
         "vpcSecurityGroupIds": Property(computed=True, kind="set"),
         "region": REGION,
         "tags": TAGS,
@@ -149,6 +150,9 @@ class Instance(ResourceType):
             )
         if changed("iamInstanceProfile"):
             self._set_profile(cloud, object_id, new["iamInstanceProfile"])
+        if changed("volumeTags"):
+            for volume in self._volumes(cloud, object_id):
+                cloud.retag(volume["VolumeId"], old.get("volumeTags", {}), new["volumeTags"])
         if changed("rootBlockDevice"):
             self._set_root(cloud, old.get("rootBlockDevice", {}), new["rootBlockDevice"])
         cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
@@ -184,6 +188,11 @@ class Instance(ResourceType):
             "subnetId": instance.get("SubnetId"),
             "userData": _text(user_data["UserData"].get("Value")),
             "userDataBase64": user_data["UserData"].get("Value"),
+            "volumeTags": {
+                key: value
+                for volume in self._volumes(cloud, object_id)
+                for key, value in tag_map(volume.get("Tags")).items()
+            },
             "vpcSecurityGroupIds": [group["GroupId"] for group in instance["SecurityGroups"]],
             "tags": tag_map(instance.get("Tags")),
         }
@@ -231,10 +240,16 @@ class Instance(ResourceType):
                 }
             ]
         tagged = tag_specification("instance", inputs.get("tags")).get("TagSpecifications", [])
-        tagged += tag_specification("volume", root.get("tags")).get("TagSpecifications", [])
+        of_volumes = root.get("tags") or inputs.get("volumeTags")
+        tagged += tag_specification("volume", of_volumes).get("TagSpecifications", [])
         if tagged:
             launch["TagSpecifications"] = tagged
         return {name: value for name, value in launch.items() if value is not None}
+
+    def _volumes(self, cloud: Cloud, object_id: str) -> list[Values]:
+        by_instance = {"Name": "attachment.instance-id", "Values": [object_id]}
+        found: list[Values] = cloud.ec2.describe_volumes(Filters=[by_instance])["Volumes"]
+        return found
 
     def _find(self, cloud: Cloud, object_id: str) -> Values | None:
         found = cloud.ec2.describe_instances(InstanceIds=[object_id])["Reservations"]
@@ -274,7 +289,8 @@ class Instance(ResourceType):
     def _set_root(self, cloud: Cloud, old: Values, new: Values) -> None:
         if new.get("volumeType", old.get("volumeType")) != old.get("volumeType"):
             cloud.ec2.modify_volume(VolumeId=old["volumeId"], VolumeType=new["volumeType"])
-        cloud.retag(old["volumeId"], old.get("tags", {}), new.get("tags", {}))
+        if "tags" in new:
+            cloud.retag(old["volumeId"], old.get("tags", {}), new["tags"])
 
     def _set_addresses(self, cloud: Cloud, object_id: str, old: list[str], new: list[str]) -> None:
         instance = self._find(cloud, object_id)

@@ -18,6 +18,7 @@ from .network import (
 )
 from .parameters import Parameter
 from .schema import ResourceType
+from .tags import Tag
 
 TYPES: dict[str, ResourceType] = {
     kind.token: kind
@@ -40,6 +41,7 @@ TYPES: dict[str, ResourceType] = {
         Parameter(),
         PlacementGroup(),
         Instance(),
+        Tag(),
     )
 }
 
