@@ -37,6 +37,7 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
         token_ms=config.token_ms,
         encryption_key=config.encryption_key,
         ready_timeout_minutes=config.ready_timeout_minutes,
+        permissions_boundary=config.permissions_boundary,
         tags=config.tags,
     )
 

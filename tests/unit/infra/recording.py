@@ -19,6 +19,7 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 IMAGE = "ami-0123456789abcdef0"
 ANSWERS: dict[str, dict[str, Any]] = {
     "aws:index/getRegion:getRegion": {"region": REGION},
+    "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
     "aws:ec2/getInstanceType:getInstanceType": {
         "supportedArchitectures": ["x86_64"],
         "maximumIpv4AddressesPerInterface": 2,
@@ -39,6 +40,7 @@ class Resource:
     delete_before_replace: bool
     depends_on: tuple[str, ...]
     has_trigger: bool
+    retain_on_delete: bool
 
 
 @dataclass
@@ -55,7 +57,12 @@ class Recorder(mocks.Mocks):
         if args.typ == "aws:ec2/subnet:Subnet":
             outputs["arn"] = f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{args.name}-id"
         if args.typ == "aws:ssm/parameter:Parameter":
-            outputs["arn"] = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{args.name}"
+            name = outputs.get("name", args.name)
+            outputs["arn"] = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}"
+        if args.typ == "aws:iam/role:Role":
+            outputs["arn"] = f"arn:aws:iam::{ACCOUNT}:role{outputs['path']}{args.name}"
+        if args.typ == "aws:ec2/instance:Instance":
+            outputs["primaryNetworkInterfaceId"] = f"{args.name}-eni"
         outputs.setdefault("arn", f"arn:aws:made-up:::{args.name}")
         outputs.setdefault("name", args.name)
         return f"{args.name}-id", outputs
@@ -85,6 +92,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 delete_before_replace=request.deleteBeforeReplace,
                 depends_on=tuple(urn.rsplit("::", 1)[1] for urn in request.dependencies),
                 has_trigger=request.HasField("replacement_trigger"),
+                retain_on_delete=request.retainOnDelete,
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
@@ -121,9 +129,11 @@ def record(
     return monitor.made, returned[0]
 
 
-def record_pair(name: str = "ec2vip", **changes: Any) -> tuple[dict[str, Resource], dict[str, Any]]:
+def record_pair(
+    name: str = "ec2vip", answers: dict[str, dict[str, Any]] | None = None, **changes: Any
+) -> tuple[dict[str, Resource], dict[str, Any]]:
     """The resources of a pair, and its outputs."""
-    return record(lambda: FloatingIpPair(name, pair_args(**changes)).outputs())
+    return record(lambda: FloatingIpPair(name, pair_args(**changes)).outputs(), answers)
 
 
 def of_type(made: dict[str, Resource], kind: str) -> Iterator[Resource]:
