@@ -11,7 +11,7 @@ import pytest
 from infra.policies import Place, Policy, boundary_policy, create_policy, manage_policy
 from tests.lab.pulumi_stack import CommandError, PulumiStack
 
-from .cloud import ADMINISTRATOR, REGION, Cloud
+from .cloud import REGION, Cloud
 
 EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True}
 # What is allowed and was not called, with the reason. Whatever is called goes from this list by itself.
@@ -171,7 +171,7 @@ def test_without_the_boundary_no_role_is_made_and_awss_words_name_the_action(fre
 
 
 def test_an_administrator_needs_no_boundary(fresh_cloud: Cloud) -> None:
-    stack = fresh_cloud.stack(key=ADMINISTRATOR)
+    stack = fresh_cloud.stack()
     stack.up("--skip-preview")
     (role,) = (r for r in fresh_cloud.iam.list_roles()["Roles"] if r["Path"] == "/ec2vip/local/ec2vip/")
     assert "PermissionsBoundary" not in role
