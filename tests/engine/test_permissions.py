@@ -171,7 +171,7 @@ def test_without_the_boundary_no_role_is_made_and_awss_words_name_the_action(fre
 
 
 def test_an_administrator_needs_no_boundary(fresh_cloud: Cloud) -> None:
-    stack = fresh_cloud.stack(key=fresh_cloud.emulator.administrator)
+    stack = fresh_cloud.stack()
     stack.up("--skip-preview")
     (role,) = (r for r in fresh_cloud.iam.list_roles()["Roles"] if r["Path"] == "/ec2vip/local/ec2vip/")
     assert "PermissionsBoundary" not in role
