@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
 import pulumi_aws as aws
 import pytest
 from pulumi._types import input_type_py_to_pulumi_names
@@ -20,9 +18,9 @@ from tests.lab.provider.schema import UNKNOWN, Property
 from tests.lab.provider.service import Provider
 
 from .cloud import REGION, Cloud
+from .provider_life import URN, RefusedError, context, provider_of
 
 FORCES_NEW = r"forces? (a )?new resource|forces replacement"
-URN = "urn:pulumi:test::ec2vip::{token}::thing"
 
 
 def sdk(token: str) -> Any:
@@ -78,40 +76,9 @@ def test_its_functions_take_what_those_of_pulumi_aws_take(token: str) -> None:
     assert set(FUNCTIONS[token].arguments) <= camel
 
 
-class RefusedError(Exception):
-    """What a call is aborted with."""
-
-
-@dataclass
-class Call:
-    """A gRPC call's context."""
-
-    trailing: list[Any] = field(default_factory=list)
-
-    def abort(self, status: grpc.StatusCode, text: str) -> None:
-        raise RefusedError(f"{status.name}: {text}")
-
-    def set_trailing_metadata(self, metadata: Any) -> None:
-        self.trailing.extend(metadata)
-
-
-def context() -> Any:
-    return Call()
-
-
 @pytest.fixture(scope="module")
 def provider(cloud: Cloud) -> Provider:
-    with pytest.MonkeyPatch.context() as env:
-        env.setenv("AWS_ENDPOINT_URL", cloud.url)
-        env.setenv("AWS_ACCESS_KEY_ID", "administrator")
-        env.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-        provider = Provider()
-        provider.Configure(pb.ConfigureRequest(args=to_struct({"region": REGION})), context())
-        # The clients are made once, while the environment says where to.
-        for client in (provider.cloud.ec2, provider.cloud.iam, provider.cloud.ssm):
-            assert client.meta.endpoint_url == cloud.url
-        assert provider.cloud.account == cloud.emulator.account_id
-    return provider
+    return provider_of(cloud)
 
 
 def check(
@@ -135,8 +102,8 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
     ),
     "an unknown input of a block": (
         "aws:ec2/instance:Instance",
-        {"ami": "ami-1", "instanceType": "t3.micro", "metadataOptions": {"instanceMetadataTags": "enabled"}},
-        {"metadataOptions.instanceMetadataTags": "does not implement the input metadataOptions.instance"},
+        {"ami": "ami-1", "instanceType": "t3.micro", "metadataOptions": {"httpProtocolIpv6": "enabled"}},
+        {"metadataOptions.httpProtocolIpv6": "does not implement the input metadataOptions.httpProtocol"},
     ),
     "a missing input": (
         "aws:ec2/subnet:Subnet",
@@ -155,6 +122,16 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], dict[str, str]]] = {
             "cidrIpv4": "Exactly one of these",
             "referencedSecurityGroupId": "Exactly one of these",
         },
+    ),
+    "tags of the root volume and of all volumes": (
+        "aws:ec2/instance:Instance",
+        {
+            "ami": "ami-1",
+            "instanceType": "t3.micro",
+            "rootBlockDevice": {"tags": {"a": "1"}},
+            "volumeTags": {"a": "1"},
+        },
+        {"rootBlockDevice.tags": "conflicts with volumeTags"},
     ),
     "an impossible reservation": (
         "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
@@ -203,7 +180,8 @@ def test_what_it_reads_are_properties_of_pulumi_aws(token: str, provider: Provid
     known = {_camel(name) for name, member in inspect.getmembers(sdk(token)) if isinstance(member, property)}
     source = inspect.getsource(type(TYPES[token]).read)
     told = set(re.findall(r'^ {12,20}"([a-zA-Z0-9]+)": ', source, re.MULTILINE))
-    nested = {"httpEndpoint", "httpTokens", "httpPutResponseHopLimit"}
+    nested = {"httpEndpoint", "httpTokens", "httpPutResponseHopLimit", "instanceMetadataTags"}
+    nested |= {"policy"} if token == "aws:iam/role:Role" else set()
     assert told - nested <= known
 
 
@@ -277,8 +255,10 @@ def test_reading_what_is_gone_says_that_it_is_gone(provider: Provider) -> None:
         "aws:ec2/route:Route": "rtb-0123456789abcdef0_0.0.0.0/0",
         "aws:ec2/vpcEndpoint:VpcEndpoint": "vpce-0123456789abcdef0",
     }
+    route = {"routeTableId": "rtb-0123456789abcdef0", "destinationCidrBlock": "0.0.0.0/0"}
     for token, object_id in gone.items():
-        request = pb.ReadRequest(id=object_id, urn=URN.format(token=token), type=token)
+        known = to_struct(route if token == "aws:ec2/route:Route" else {})
+        request = pb.ReadRequest(id=object_id, urn=URN.format(token=token), type=token, properties=known)
         assert provider.Read(request, context()).id == "", token
-        deletion = pb.DeleteRequest(id=object_id, urn=URN.format(token=token), type=token)
+        deletion = pb.DeleteRequest(id=object_id, urn=URN.format(token=token), type=token, properties=known)
         provider.Delete(deletion, context())

@@ -99,6 +99,9 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
                     nic.private_ip_addresses.append(
                         {"Primary": False, "PrivateIpAddress": item["PrivateIpAddress"]}
                     )
+        if nic.device_index == 0:
+            # An instance's groups are its primary interface's, also if the launch gave them to that one.
+            nic.instance.security_groups = list(nic.group_set)
         self.world.adopt(nic)
 
     def _image_defaults(self, found: Any) -> None:
@@ -240,6 +243,14 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         if missing or not ids:
             raise InvalidInstanceIdError(missing or [""])
         return found
+
+    def replace_iam_instance_profile_association(self) -> ActionResult:
+        """Let the instance tell the profile that it has then; moto changes the association alone."""
+        result = super().replace_iam_instance_profile_association()
+        association = result.result["IamInstanceProfileAssociation"]
+        profile = {"Arn": association.iam_instance_profile.arn, "Id": association.association_id}
+        association.instance.iam_instance_profile = profile
+        return result
 
 
 _METADATA_OPTIONS = {

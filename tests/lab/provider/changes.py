@@ -46,15 +46,15 @@ def differences(
     for name, prop in inputs.items():
         if name in ignored:
             continue
-        replaces = prop.is_replacing(after)
+        replaces = prop.is_replacing(before, after)
         for path, kind in _property(name, prop, state, before, after):
-            found[path] = _REPLACING[kind] if replaces or _block_replaces(prop, path, after) else kind
+            found[path] = _REPLACING[kind] if replaces or _block_replaces(prop, path, before, after) else kind
     return found
 
 
-def _block_replaces(prop: Property, path: str, after: Mapping[str, Any]) -> bool:
+def _block_replaces(prop: Property, path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     part = path.split(".", 1)[1].split(".")[0] if "." in path else ""
-    return part in prop.block and prop.block[part].is_replacing(after)
+    return part in prop.block and prop.block[part].is_replacing(before, after)
 
 
 def _property(
@@ -97,3 +97,14 @@ def narrowed(given: Any, live: Any) -> Any:
     if isinstance(given, Mapping) and isinstance(live, Mapping):
         return {key: narrowed(value, live[key]) for key, value in given.items() if key in live}
     return live
+
+
+def overlaid(
+    inputs: Mapping[str, Property], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The plan of a change: the old properties under the new inputs, block by block."""
+    plan = {**old, **new}
+    for name, prop in inputs.items():
+        if prop.kind == "block" and isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping):
+            plan[name] = overlaid(prop.block, old[name], new[name])
+    return plan

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 import boto3
@@ -29,6 +30,8 @@ class Cloud:
 
     def __init__(self, region: str) -> None:
         self.region = region
+        # One of its own: boto3's default session keeps the first credentials that it finds.
+        self._session = boto3.Session()
 
     @functools.cached_property
     def ec2(self) -> Any:
@@ -46,31 +49,48 @@ class Cloud:
         return self._client("ssm")
 
     @functools.cached_property
+    def sts(self) -> Any:
+        """The client for the token service."""
+        return self._client("sts")
+
+    @functools.cached_property
     def account(self) -> str:
         """The number of the account that the credentials belong to."""
-        return str(self._client("sts").get_caller_identity()["Account"])
+        return str(self.sts.get_caller_identity()["Account"])
 
-    def arn(self, kind: str, name: str) -> str:
-        """The ARN of one of EC2's objects."""
-        return f"arn:{self.ec2.meta.partition}:ec2:{self.region}:{self.account}:{kind}/{name}"
+    @property
+    def partition(self) -> str:
+        """The partition that the Region is in."""
+        return str(self.ec2.meta.partition)
+
+    def arn(self, kind: str, name: str, owner: str | None = None) -> str:
+        """The ARN of one of EC2's objects, of its owner's account or of one's own."""
+        return f"arn:{self.partition}:ec2:{self.region}:{owner or self.account}:{kind}/{name}"
 
     def retag(self, object_id: str, old: dict[str, str], new: dict[str, str]) -> None:
-        """Change an EC2 object's tags from the old ones to the new."""
-        gone = [{"Key": key} for key in old if key not in new]
+        """Change an EC2 object's tags from the old ones to the new (internal/service/ec2/tags_gen.go, updateTags).
+
+        A tag is deleted with its value: EC2 leaves one alone whose value has changed meanwhile.
+        """
+        gone, changed = tag_changes(old, new)
         if gone:
-            self.ec2.delete_tags(Resources=[object_id], Tags=gone)
-        changed = {key: value for key, value in new.items() if old.get(key) != value}
+            self.ec2.delete_tags(Resources=[object_id], Tags=tag_list(gone))
         if changed:
             self.ec2.create_tags(Resources=[object_id], Tags=tag_list(changed))
 
     def _client(self, service: str) -> Any:
-        return boto3.client(
+        return self._session.client(
             service,  # type: ignore[call-overload]
             region_name=self.region,
             config=Config(
                 retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60
             ),
         )
+
+
+def dns_suffix(partition: str) -> str:
+    """What names of AWS's in the partition end in."""
+    return "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
 
 
 def default_region() -> str | None:
@@ -91,6 +111,27 @@ def tag_map(tags: Iterable[dict[str, str]] | None) -> dict[str, str]:
 def tag_specification(kind: str, tags: dict[str, str] | None) -> dict[str, Any]:
     """The argument that tags a new EC2 object, or nothing."""
     return {"TagSpecifications": [{"ResourceType": kind, "Tags": tag_list(tags)}]} if tags else {}
+
+
+def tag_changes(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The tags to remove, and those to set, on the way from the old ones to the new."""
+    gone = {key: value for key, value in old.items() if key not in new}
+    return gone, {key: value for key, value in new.items() if old.get(key) != value}
+
+
+def by(**names: str) -> list[dict[str, Any]]:
+    """Filters by their names, `_` for `-` and `__` for `.`, each for one value."""
+    return [
+        {"Name": name.replace("__", ".").replace("_", "-"), "Values": [value]}
+        for name, value in names.items()
+    ]
+
+
+@contextlib.contextmanager
+def only_a_warning() -> Iterator[None]:
+    """Go on if a call fails, where terraform-provider-aws only writes the error to its log."""
+    with contextlib.suppress(ClientError):
+        yield
 
 
 def code(error: ClientError) -> str:
@@ -127,11 +168,21 @@ def _service(error: ClientError) -> str:
     return "sts" if operation == "GetCallerIdentity" else "ec2"
 
 
-def wait_until(what: str, check: Callable[[], str], wanted: str, pending: tuple[str, ...]) -> None:
-    """Ask for a state until it is the wanted one. Raises ProviderError for one not on the way there."""
+def wait_until(
+    what: str, check: Callable[[], str], wanted: str, pending: tuple[str, ...], *, times: int = 1
+) -> None:
+    """Ask for a state until it is the wanted one, `times` in a row.
+
+    Raises ProviderError for a state that is not on the way there, and if that takes longer than WAIT_S.
+    """
     deadline = time.monotonic() + WAIT_S
-    while (state := check()) != wanted:
-        if state not in pending:
+    seen = 0
+    while True:
+        state = check()
+        seen = seen + 1 if state == wanted else 0
+        if seen == times:
+            return
+        if state != wanted and state not in pending:
             raise ProviderError(f"waiting for {what}: unexpected state '{state}', wanted target '{wanted}'")
         if time.monotonic() > deadline:
             raise ProviderError(
@@ -140,18 +191,41 @@ def wait_until(what: str, check: Callable[[], str], wanted: str, pending: tuple[
         time.sleep(POLL_S)
 
 
-def retry_while(codes: tuple[str, ...], attempt: Callable[[], object]) -> None:
-    """Repeat an attempt that fails with one of the codes, for an object that others still hold on to."""
+def wait_until_there(what: str, look: Callable[[], object], *, times: int = 1) -> None:
+    """Look for an object until it is there, `times` in a row. Raises ProviderError after WAIT_S."""
+    wait_until(what, lambda: "there" if found(look) else "absent", "there", ("absent",), times=times)
+
+
+def wait_until_gone(what: str, look: Callable[[], object]) -> None:
+    """Look for an object until it is not there. Raises ProviderError after WAIT_S."""
+    wait_until(what, lambda: "there" if found(look) else "absent", "absent", ("there",))
+
+
+def found(look: Callable[[], object]) -> bool:
+    """Whether a look-up finds something: an empty answer and AWS's "not found" are no."""
+    try:
+        return bool(look())
+    except ClientError as e:
+        if is_gone(e):
+            return False
+        raise
+
+
+def retried(codes: tuple[str, ...], attempt: Callable[[], Any], texts: tuple[str, ...] = ("",)) -> Any:
+    """What an attempt returns, repeated while it fails with one of the codes and one of the texts in its message.
+
+    Codes are compared whole, as the SDK does. It gives up after WAIT_S and raises what the last one raised.
+    """
     deadline = time.monotonic() + WAIT_S
     while True:
         try:
-            attempt()
+            return attempt()
         except ClientError as e:
-            if code(e) not in codes or time.monotonic() > deadline:
+            message = e.response["Error"].get("Message", "")
+            passing = code(e) in codes and any(text in message for text in texts)
+            if not passing or time.monotonic() > deadline:
                 raise
             time.sleep(POLL_S)
-        else:
-            return
 
 
 def absent(what: str) -> NoReturn:

@@ -1,10 +1,10 @@
-"""Interface endpoints."""
+"""Interface endpoints: internal/service/ec2/vpc_endpoint.go."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from .cloud import Cloud, tag_map, tag_specification, wait_until
+from .cloud import Cloud, by, tag_map, tag_specification, wait_until, wait_until_gone
 from .network import FIXED, REQUIRED_FIXED
 from .schema import REGION, TAGS, Property, ResourceType, Values
 
@@ -43,45 +43,51 @@ class VpcEndpoint(ResourceType):
         return [("vpcEndpointType", "the lab's provider implements interface endpoints alone")]
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
-        wait_until(
-            f"EC2 VPC Endpoint ({object_id}) create",
-            lambda: str(self._find(cloud, object_id)["State"]).lower(),
-            wanted="available",
-            pending=("pending",),
-        )
+        self._wait(cloud, object_id, "create")
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
         changes: Values = {}
-        for name, argument in (("subnetIds", "SubnetIds"), ("securityGroupIds", "SecurityGroupIds")):
-            before, after = set(old.get(name, [])), set(new.get(name, []))
-            if before != after:
-                changes |= {
-                    f"Add{argument}": sorted(after - before),
-                    f"Remove{argument}": sorted(before - after),
-                }
+        if "privateDnsEnabled" in new and new["privateDnsEnabled"] != old.get("privateDnsEnabled"):
+            changes["PrivateDnsEnabled"] = new["privateDnsEnabled"]
+        for name, argument in (("securityGroupIds", "SecurityGroupIds"), ("subnetIds", "SubnetIds")):
+            before, after = set(old.get(name, [])), set({**old, **new}.get(name, []))
+            changes |= {f"Add{argument}": sorted(after - before), f"Remove{argument}": sorted(before - after)}
+        changes = {name: value for name, value in changes.items() if value != []}
         if changes:
-            cloud.ec2.modify_vpc_endpoint(VpcEndpointId=object_id, **{k: v for k, v in changes.items() if v})
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
+            cloud.ec2.modify_vpc_endpoint(VpcEndpointId=object_id, **changes)
+            self._wait(cloud, object_id, "update")
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = self._find(cloud, object_id)
-        if str(found["State"]).lower() == "deleted":
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        endpoint = self._find(cloud, object_id)
+        if endpoint is None:
             return None
+        # Gateway endpoints have a prefix list; the provider looks for one of any.
+        cloud.ec2.describe_prefix_lists(Filters=by(prefix_list_name=endpoint["ServiceName"]))
+        for interface in endpoint.get("NetworkInterfaceIds", []):
+            cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])
         return {
-            "arn": cloud.arn("vpc-endpoint", object_id),
-            "vpcId": found["VpcId"],
-            "serviceName": found["ServiceName"],
-            "vpcEndpointType": found["VpcEndpointType"],
-            "subnetIds": found.get("SubnetIds", []),
-            "securityGroupIds": [g["GroupId"] for g in found.get("Groups", [])],
-            "privateDnsEnabled": found.get("PrivateDnsEnabled", False),
-            "state": found["State"],
-            "tags": tag_map(found.get("Tags")),
+            "arn": cloud.arn("vpc-endpoint", object_id, endpoint.get("OwnerId")),
+            "vpcId": endpoint["VpcId"],
+            "serviceName": endpoint["ServiceName"],
+            "vpcEndpointType": endpoint["VpcEndpointType"],
+            "subnetIds": endpoint.get("SubnetIds", []),
+            "securityGroupIds": [group["GroupId"] for group in endpoint.get("Groups", [])],
+            "privateDnsEnabled": endpoint.get("PrivateDnsEnabled", False),
+            "state": endpoint["State"],
+            "tags": tag_map(endpoint.get("Tags")),
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
         cloud.ec2.delete_vpc_endpoints(VpcEndpointIds=[object_id])
+        wait_until_gone(f"{self.label} ({object_id}) delete", lambda: self._find(cloud, object_id))
 
-    def _find(self, cloud: Cloud, object_id: str) -> Values:
-        found: Values = cloud.ec2.describe_vpc_endpoints(VpcEndpointIds=[object_id])["VpcEndpoints"][0]
-        return found
+    def _wait(self, cloud: Cloud, object_id: str, doing: str) -> None:
+        def state() -> str:
+            endpoint = self._find(cloud, object_id)
+            return str(endpoint["State"]).lower() if endpoint else "absent"
+
+        wait_until(f"{self.label} ({object_id}) {doing}", state, wanted="available", pending=("pending",))
+
+    def _find(self, cloud: Cloud, object_id: str) -> Values | None:
+        endpoint: Values = cloud.ec2.describe_vpc_endpoints(VpcEndpointIds=[object_id])["VpcEndpoints"][0]
+        return None if str(endpoint["State"]).lower() == "deleted" else endpoint

@@ -1,135 +1,115 @@
-"""What programs look up."""
+"""What programs look up: every function's arguments, and where its calls are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
-from .cloud import Cloud, absent, tag_map
-from .network import vpc_names
+from . import functions_ec2 as ec2
+from . import functions_vpc as vpc
+from .cloud import Cloud, dns_suffix
+from .functions_ec2 import Function
 from .schema import Values
 
 
-@dataclass(frozen=True, kw_only=True)
-class Function:
-    """One look-up: its arguments, and what it does with them."""
-
-    label: str
-    arguments: tuple[str, ...]
-    look_up: Callable[[Cloud, Values], Values]
-
-
-def _filters(arguments: Values) -> list[dict[str, Any]]:
-    return [{"Name": f["name"], "Values": f["values"]} for f in arguments.get("filters", [])]
-
-
 def get_region(cloud: Cloud, arguments: Values) -> Values:
-    """The Region that the provider is for."""
-    return {"id": cloud.region, "region": cloud.region, "endpoint": f"ec2.{cloud.region}.amazonaws.com"}
-
-
-def get_subnet(cloud: Cloud, arguments: Values) -> Values:
-    """A subnet by its id."""
-    subnet = cloud.ec2.describe_subnets(SubnetIds=[arguments["id"]])["Subnets"][0]
+    """The Region that the provider is for; no call (internal/service/meta/region_data_source.go)."""
     return {
-        "id": subnet["SubnetId"],
-        "arn": cloud.arn("subnet", subnet["SubnetId"]),
-        "vpcId": subnet["VpcId"],
-        "cidrBlock": subnet["CidrBlock"],
-        "availabilityZone": subnet["AvailabilityZone"],
-        "mapPublicIpOnLaunch": subnet["MapPublicIpOnLaunch"],
-        "tags": tag_map(subnet.get("Tags")),
+        "id": cloud.region,
+        "name": cloud.region,
+        "region": cloud.region,
+        "endpoint": f"ec2.{cloud.region}.{dns_suffix(cloud.partition)}",
     }
 
 
-def get_vpc(cloud: Cloud, arguments: Values) -> Values:
-    """A VPC by its id."""
-    vpc = cloud.ec2.describe_vpcs(VpcIds=[arguments["id"]])["Vpcs"][0]
-    blocks = vpc.get("CidrBlockAssociationSet") or [{"CidrBlock": vpc["CidrBlock"]}]
+def get_partition(cloud: Cloud, arguments: Values) -> Values:
+    """The partition that the Region is in; no call (internal/service/meta/partition_data_source.go)."""
+    suffix = dns_suffix(cloud.partition)
     return {
-        "id": vpc["VpcId"],
-        "arn": cloud.arn("vpc", vpc["VpcId"]),
-        "cidrBlock": vpc["CidrBlock"],
-        "cidrBlockAssociations": [
-            {
-                "associationId": block.get("AssociationId", ""),
-                "cidrBlock": block["CidrBlock"],
-                "state": block.get("CidrBlockState", {}).get("State", "associated"),
-            }
-            for block in blocks
-        ],
-        **vpc_names(cloud, vpc["VpcId"]),
-        "tags": tag_map(vpc.get("Tags")),
+        "id": cloud.partition,
+        "partition": cloud.partition,
+        "dnsSuffix": suffix,
+        "reverseDnsPrefix": ".".join(reversed(suffix.split("."))),
     }
 
 
-def get_internet_gateway(cloud: Cloud, arguments: Values) -> Values:
-    """An internet gateway by filters."""
-    found = cloud.ec2.describe_internet_gateways(Filters=_filters(arguments))["InternetGateways"]
-    if not found:
-        absent("EC2 Internet Gateway")
-    gateway_id = found[0]["InternetGatewayId"]
-    return {"id": gateway_id, "internetGatewayId": gateway_id, "tags": tag_map(found[0].get("Tags"))}
-
-
-def get_instance_type(cloud: Cloud, arguments: Values) -> Values:
-    """Facts about an instance type."""
-    name = arguments["instanceType"]
-    found = cloud.ec2.describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
-    if not found:
-        absent(f"EC2 Instance Type ({name})")
-    return {
-        "id": name,
-        "instanceType": name,
-        "supportedArchitectures": found[0]["ProcessorInfo"]["SupportedArchitectures"],
-        "maximumIpv4AddressesPerInterface": found[0]["NetworkInfo"]["Ipv4AddressesPerInterface"],
-    }
-
-
-def get_ami(cloud: Cloud, arguments: Values) -> Values:
-    """The newest image that the filters find."""
-    found = cloud.ec2.describe_images(Owners=arguments["owners"], Filters=_filters(arguments))["Images"]
-    if not found:
-        absent("EC2 AMI")
-    newest = max(found, key=lambda image: str(image["CreationDate"]))
-    return {
-        "id": newest["ImageId"],
-        "imageId": newest["ImageId"],
-        "name": newest["Name"],
-        "architecture": newest["Architecture"],
-        "rootDeviceName": newest.get("RootDeviceName"),
-    }
+def get_caller_identity(cloud: Cloud, arguments: Values) -> Values:
+    """Whose the credentials are (internal/service/sts/caller_identity_data_source.go)."""
+    who = cloud.sts.get_caller_identity()
+    return {"id": who["Account"], "accountId": who["Account"], "arn": who["Arn"], "userId": who["UserId"]}
 
 
 def get_parameter(cloud: Cloud, arguments: Values) -> Values:
-    """A parameter of the Systems Manager."""
-    found = cloud.ssm.get_parameter(Name=arguments["name"])["Parameter"]
+    """A parameter of the Systems Manager (internal/service/ssm/parameter_data_source.go)."""
+    decrypted = arguments.get("withDecryption", True)
+    found = cloud.ssm.get_parameter(Name=arguments["name"], WithDecryption=decrypted)["Parameter"]
     return {
         "id": found["Name"],
         "name": found["Name"],
         "arn": found.get("ARN"),
         "type": found["Type"],
         "value": found["Value"],
-        "insecureValue": found["Value"],
+        "insecureValue": None if found["Type"] == "SecureString" else found["Value"],
         "version": found["Version"],
+        "withDecryption": decrypted,
     }
 
 
 FUNCTIONS = {
-    "aws:index/getRegion:getRegion": Function(label="Region", arguments=(), look_up=get_region),
-    "aws:ec2/getSubnet:getSubnet": Function(label="EC2 Subnet", arguments=("id",), look_up=get_subnet),
-    "aws:ec2/getVpc:getVpc": Function(label="EC2 VPC", arguments=("id",), look_up=get_vpc),
-    "aws:ec2/getInternetGateway:getInternetGateway": Function(
-        label="EC2 Internet Gateway", arguments=("filters",), look_up=get_internet_gateway
+    "aws:index/getCallerIdentity:getCallerIdentity": Function(
+        label="STS Caller Identity", look_up=get_caller_identity
     ),
-    "aws:ec2/getInstanceType:getInstanceType": Function(
-        label="EC2 Instance Type", arguments=("instanceType",), look_up=get_instance_type
+    "aws:index/getRegion:getRegion": Function(label="Region", look_up=get_region),
+    "aws:index/getPartition:getPartition": Function(label="Partition", look_up=get_partition),
+    "aws:index/getAvailabilityZones:getAvailabilityZones": Function(
+        label="EC2 Availability Zones", arguments=("filters", "state"), look_up=ec2.get_availability_zones
     ),
     "aws:ec2/getAmi:getAmi": Function(
-        label="EC2 AMI", arguments=("owners", "filters", "mostRecent"), look_up=get_ami
+        label="EC2 AMI", arguments=("owners", "filters", "mostRecent"), look_up=ec2.get_ami
+    ),
+    "aws:ec2/getInstances:getInstances": Function(
+        label="EC2 Instances",
+        arguments=("filters", "instanceTags", "instanceStateNames"),
+        look_up=ec2.get_instances,
+    ),
+    "aws:ec2/getInstanceType:getInstanceType": Function(
+        label="EC2 Instance Type", arguments=("instanceType",), look_up=ec2.get_instance_type
+    ),
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": Function(
+        label="EC2 Instance Type Offerings",
+        arguments=("filters", "locationType"),
+        look_up=ec2.get_instance_type_offerings,
+    ),
+    "aws:ec2/getNetworkInterface:getNetworkInterface": Function(
+        label="EC2 Network Interface", arguments=("id", "filters", "tags"), look_up=vpc.get_network_interface
+    ),
+    "aws:ec2/getNetworkInterfaces:getNetworkInterfaces": Function(
+        label="EC2 Network Interfaces", arguments=("filters", "tags"), look_up=vpc.get_network_interfaces
+    ),
+    "aws:ec2/getSubnet:getSubnet": Function(
+        label="EC2 Subnet", arguments=("id", "filters", "tags", "vpcId"), look_up=vpc.get_subnet
+    ),
+    "aws:ec2/getVpc:getVpc": Function(
+        label="EC2 VPC", arguments=("id", "filters", "tags"), look_up=vpc.get_vpc
+    ),
+    "aws:ec2/getInternetGateway:getInternetGateway": Function(
+        label="EC2 Internet Gateway",
+        arguments=("internetGatewayId", "filters", "tags"),
+        look_up=vpc.get_internet_gateway,
+    ),
+    "aws:ec2/getSecurityGroup:getSecurityGroup": Function(
+        label="EC2 Security Group",
+        arguments=("id", "name", "vpcId", "filters", "tags"),
+        look_up=vpc.get_security_group,
+    ),
+    "aws:ec2/getVpcEndpoint:getVpcEndpoint": Function(
+        label="EC2 VPC Endpoint",
+        arguments=("id", "vpcId", "serviceName", "state", "filters", "tags"),
+        look_up=vpc.get_vpc_endpoint,
+    ),
+    "aws:ec2/getVpcEndpointService:getVpcEndpointService": Function(
+        label="EC2 VPC Endpoint Service",
+        arguments=("service", "serviceName", "serviceType", "filters", "tags"),
+        look_up=vpc.get_vpc_endpoint_service,
     ),
     "aws:ssm/getParameter:getParameter": Function(
-        label="SSM Parameter", arguments=("name",), look_up=get_parameter
+        label="SSM Parameter", arguments=("name", "withDecryption"), look_up=get_parameter
     ),
 }

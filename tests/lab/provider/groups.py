@@ -1,11 +1,15 @@
-"""Security groups and their rules."""
+"""Security groups and their rules: internal/service/ec2/vpc_security_group.go, vpc_security_group_ingress_rule.go,
+vpc_security_group_egress_rule.go."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from .cloud import Cloud, retry_while, tag_map, tag_specification
-from .network import IN_USE, REQUIRED_FIXED
+from botocore.exceptions import ClientError
+
+from .cloud import Cloud, code, retried, tag_map, tag_specification, wait_until_gone, wait_until_there
+from .network import IN_USE, REQUIRED_FIXED, see_lingering_interfaces
 from .schema import REGION, TAGS, Property, ResourceType, Values
 
 
@@ -18,7 +22,6 @@ class SecurityGroup(ResourceType):
         "name": Property(computed=True, replaces=True),
         "description": Property(default="Managed by Pulumi", replaces=True),
         "vpcId": Property(computed=True, replaces=True),
-        "revokeRulesOnDelete": Property(default=False, unread=True),
         "region": REGION,
         "tags": TAGS,
     }
@@ -34,20 +37,30 @@ class SecurityGroup(ResourceType):
         return str(made["GroupId"])
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
+        wait_until_there(f"Security Group ({object_id}) create", lambda: _group(cloud, object_id))
         # AWS gives every new group a rule that lets everything out; the provider takes it away.
-        group = cloud.ec2.describe_security_groups(GroupIds=[object_id])["SecurityGroups"][0]
-        if group["IpPermissionsEgress"]:
+        everything = {"IpProtocol": "-1", "FromPort": 0, "ToPort": 0}
+        cloud.ec2.revoke_security_group_egress(
+            GroupId=object_id, IpPermissions=[{**everything, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+        )
+        try:
             cloud.ec2.revoke_security_group_egress(
-                GroupId=object_id, IpPermissions=group["IpPermissionsEgress"]
+                GroupId=object_id, IpPermissions=[{**everything, "Ipv6Ranges": [{"CidrIpv6": "::/0"}]}]
             )
+        except ClientError as e:
+            # A VPC without IPv6 has no such rule.
+            if code(e) != "InvalidPermission.NotFound" and "remote-ipv6-range" not in str(e):
+                raise
+        self.update(cloud, object_id, {}, inputs)
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
+        """Look at the group, for rules in its own block; there are none here."""
+        _group(cloud, object_id)
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        group = cloud.ec2.describe_security_groups(GroupIds=[object_id])["SecurityGroups"][0]
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        group = _group(cloud, object_id)
         return {
-            "arn": cloud.arn("security-group", object_id),
+            "arn": cloud.arn("security-group", object_id, group["OwnerId"]),
             "name": group["GroupName"],
             "description": group["Description"],
             "vpcId": group["VpcId"],
@@ -56,8 +69,23 @@ class SecurityGroup(ResourceType):
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
+        see_lingering_interfaces(cloud, group_id=object_id)
         # Groups that name this one, and interfaces that wear it, go at the same time.
-        retry_while(IN_USE, lambda: cloud.ec2.delete_security_group(GroupId=object_id))
+        retried((*IN_USE, "InvalidGroup.InUse"), lambda: cloud.ec2.delete_security_group(GroupId=object_id))
+        wait_until_gone(f"Security Group ({object_id}) delete", lambda: _group(cloud, object_id))
+
+
+def _group(cloud: Cloud, group_id: str) -> Values:
+    group: Values = cloud.ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
+    return group
+
+
+SOURCES = ("cidrIpv4", "referencedSecurityGroupId")
+
+
+def _another_kind_of_source(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """A rule cannot change from addresses to a group, or back (ModifyPlan)."""
+    return any((name in before) != (name in after) for name in SOURCES)
 
 
 class _SecurityGroupRule(ResourceType):
@@ -66,17 +94,18 @@ class _SecurityGroupRule(ResourceType):
         "ipProtocol": Property(required=True),
         "fromPort": Property(),
         "toPort": Property(),
-        "cidrIpv4": Property(),
-        "referencedSecurityGroupId": Property(),
+        "cidrIpv4": Property(replaces=_another_kind_of_source),
+        "referencedSecurityGroupId": Property(replaces=_another_kind_of_source),
         # moto forgets it where the source is a group.
         "description": Property(unread=True),
         "region": REGION,
         "tags": TAGS,
     }
     direction: ClassVar[str]
+    framework = True
 
     def invalid(self, inputs: Values) -> list[tuple[str, str]]:
-        sources = [name for name in ("cidrIpv4", "referencedSecurityGroupId") if inputs.get(name)]
+        sources = [name for name in SOURCES if inputs.get(name)]
         if len(sources) == 1:
             return []
         return [
@@ -109,9 +138,11 @@ class _SecurityGroupRule(ResourceType):
                 GroupId=new["securityGroupId"],
                 SecurityGroupRules=[{"SecurityGroupRuleId": object_id, "SecurityGroupRule": rule}],
             )
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
+    def planned(self, cloud: Cloud, object_id: str, inputs: Values) -> Values:
+        return {"arn": cloud.arn("security-group-rule", object_id), "securityGroupRuleId": object_id}
+
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
         found = cloud.ec2.describe_security_group_rules(SecurityGroupRuleIds=[object_id])[
             "SecurityGroupRules"
         ]

@@ -1,14 +1,27 @@
-"""Roles, their policies, and instance profiles."""
+"""Roles, their policies, and instance profiles: internal/service/iam/role.go, role_policy.go,
+role_policy_attachment.go, instance_profile.go."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import ClassVar
 from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
-from .cloud import Cloud, code, tag_list, tag_map
+from .changes import equal
+from .cloud import (
+    Cloud,
+    ProviderError,
+    code,
+    found,
+    retried,
+    tag_changes,
+    tag_list,
+    tag_map,
+    wait_until_there,
+)
 from .network import REQUIRED_FIXED
 from .schema import TAGS, Property, ResourceType, Values
 
@@ -30,6 +43,7 @@ class Role(ResourceType):
         "forceDetachPolicies": Property(default=False, unread=True),
         "maxSessionDuration": Property(default=3600),
         "path": Property(default="/", replaces=True),
+        "permissionsBoundary": Property(),
         "tags": TAGS,
     }
     autoname = True
@@ -38,30 +52,50 @@ class Role(ResourceType):
         optional = {"Description": inputs["description"]} if inputs.get("description") else {}
         if inputs.get("tags"):
             optional["Tags"] = tag_list(inputs["tags"])
-        cloud.iam.create_role(
-            RoleName=inputs["name"],
-            Path=inputs["path"],
-            AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
-            MaxSessionDuration=inputs["maxSessionDuration"],
-            **optional,
+        if inputs.get("permissionsBoundary"):
+            optional["PermissionsBoundary"] = inputs["permissionsBoundary"]
+        _when_the_principal_is_known(
+            lambda: cloud.iam.create_role(
+                RoleName=inputs["name"],
+                Path=inputs["path"],
+                AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
+                MaxSessionDuration=inputs["maxSessionDuration"],
+                **optional,
+            )
         )
         return str(inputs["name"])
 
+    def retag(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
+        gone, changed = tag_changes(old.get("tags", {}), new.get("tags", {}))
+        if gone:
+            cloud.iam.untag_role(RoleName=object_id, TagKeys=list(gone))
+        if changed:
+            cloud.iam.tag_role(RoleName=object_id, Tags=tag_list(changed))
+
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        if old.get("assumeRolePolicy") != new["assumeRolePolicy"]:
-            cloud.iam.update_assume_role_policy(RoleName=object_id, PolicyDocument=new["assumeRolePolicy"])
+        policy, trusted = new["assumeRolePolicy"], Role.inputs["assumeRolePolicy"]
+        if not equal(trusted, old.get("assumeRolePolicy"), policy):
+            _when_the_principal_is_known(
+                lambda: cloud.iam.update_assume_role_policy(RoleName=object_id, PolicyDocument=policy)
+            )
         if old.get("description") != new.get("description"):
             cloud.iam.update_role_description(RoleName=object_id, Description=new.get("description", ""))
         if old.get("maxSessionDuration") != new["maxSessionDuration"]:
             cloud.iam.update_role(RoleName=object_id, MaxSessionDuration=new["maxSessionDuration"])
-        before, after = old.get("tags", {}), new.get("tags", {})
-        if gone := [key for key in before if key not in after]:
-            cloud.iam.untag_role(RoleName=object_id, TagKeys=gone)
-        if after != before:
-            cloud.iam.tag_role(RoleName=object_id, Tags=tag_list(after))
+        boundary = new.get("permissionsBoundary")
+        if old.get("permissionsBoundary") != boundary:
+            if boundary:
+                cloud.iam.put_role_permissions_boundary(RoleName=object_id, PermissionsBoundary=boundary)
+            else:
+                cloud.iam.delete_role_permissions_boundary(RoleName=object_id)
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
         role = cloud.iam.get_role(RoleName=object_id)["Role"]
+        inline = []
+        for name in cloud.iam.list_role_policies(RoleName=object_id)["PolicyNames"]:
+            policy = cloud.iam.get_role_policy(RoleName=object_id, PolicyName=name)
+            inline.append({"name": name, "policy": _document(policy["PolicyDocument"])})
+        attached = cloud.iam.list_attached_role_policies(RoleName=object_id)["AttachedPolicies"]
         return {
             "arn": role["Arn"],
             "name": role["RoleName"],
@@ -69,16 +103,29 @@ class Role(ResourceType):
             "path": role["Path"],
             "assumeRolePolicy": _document(role["AssumeRolePolicyDocument"]),
             "description": role.get("Description"),
+            "inlinePolicies": inline,
+            "managedPolicyArns": [one["PolicyArn"] for one in attached],
             "maxSessionDuration": role.get("MaxSessionDuration", 3600),
+            "permissionsBoundary": role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn"),
             "tags": tag_map(role.get("Tags")),
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
+        """Remove it, after whatever the last refresh has seen on it, and anything if it is to be forced."""
+        forced = state.get("forceDetachPolicies")
         for profile in cloud.iam.list_instance_profiles_for_role(RoleName=object_id)["InstanceProfiles"]:
-            cloud.iam.remove_role_from_instance_profile(
-                InstanceProfileName=profile["InstanceProfileName"], RoleName=object_id
-            )
-        cloud.iam.delete_role(RoleName=object_id)
+            _take_role(cloud, profile["InstanceProfileName"], object_id)
+        if forced or state.get("managedPolicyArns"):
+            for one in cloud.iam.list_attached_role_policies(RoleName=object_id)["AttachedPolicies"]:
+                cloud.iam.detach_role_policy(RoleName=object_id, PolicyArn=one["PolicyArn"])
+        if forced or state.get("inlinePolicies"):
+            for name in cloud.iam.list_role_policies(RoleName=object_id)["PolicyNames"]:
+                cloud.iam.delete_role_policy(RoleName=object_id, PolicyName=name)
+        retried(("DeleteConflict",), lambda: cloud.iam.delete_role(RoleName=object_id))
+
+
+def _when_the_principal_is_known(attempt: Callable[[], object]) -> None:
+    retried(("MalformedPolicyDocument",), attempt, ("Invalid principal in policy",))
 
 
 class RolePolicy(ResourceType):
@@ -99,13 +146,21 @@ class RolePolicy(ResourceType):
         )
         return f"{inputs['role']}:{inputs['name']}"
 
+    def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
+        wait_until_there(f"{self.label} ({object_id}) create", lambda: self._find(cloud, object_id))
+
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
         self.create(cloud, new)
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
         role, name = object_id.split(":", 1)
-        found = cloud.iam.get_role_policy(RoleName=role, PolicyName=name)
-        return {"role": role, "name": name, "policy": _document(found["PolicyDocument"])}
+        policy = self._find(cloud, object_id)["PolicyDocument"]
+        return {"role": role, "name": name, "policy": _document(policy)}
+
+    def _find(self, cloud: Cloud, object_id: str) -> Values:
+        role, name = object_id.split(":", 1)
+        policy: Values = cloud.iam.get_role_policy(RoleName=role, PolicyName=name)
+        return policy
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
         role, name = object_id.split(":", 1)
@@ -123,7 +178,7 @@ class RolePolicyAttachment(ResourceType):
         cloud.iam.attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
         return f"{inputs['role']}/{inputs['policyArn']}"
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
         role, arn = object_id.split("/", 1)
         attached = cloud.iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
         return {"role": role, "policyArn": arn} if any(p["PolicyArn"] == arn for p in attached) else None
@@ -152,39 +207,68 @@ class InstanceProfile(ResourceType):
         return str(inputs["name"])
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
+        wait_until_there(f"{self.label} ({object_id}) create", lambda: self._find(cloud, object_id))
         if inputs.get("role"):
-            cloud.iam.add_role_to_instance_profile(InstanceProfileName=object_id, RoleName=inputs["role"])
+            self._give_role(cloud, object_id, inputs["role"])
+        self._wait(cloud, object_id)
+
+    def retag(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
+        gone, changed = tag_changes(old.get("tags", {}), new.get("tags", {}))
+        if gone:
+            cloud.iam.untag_instance_profile(InstanceProfileName=object_id, TagKeys=list(gone))
+        if changed:
+            cloud.iam.tag_instance_profile(InstanceProfileName=object_id, Tags=tag_list(changed))
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
         if old.get("role") != new.get("role"):
-            self._take_role(cloud, object_id, old)
-            self.finish(cloud, object_id, new)
-        before, after = old.get("tags", {}), new.get("tags", {})
-        if gone := [key for key in before if key not in after]:
-            cloud.iam.untag_instance_profile(InstanceProfileName=object_id, TagKeys=gone)
-        if after != before:
-            cloud.iam.tag_instance_profile(InstanceProfileName=object_id, Tags=tag_list(after))
+            if old.get("role"):
+                _take_role(cloud, object_id, old["role"])
+            if new.get("role"):
+                self._give_role(cloud, object_id, new["role"])
+        self._wait(cloud, object_id)
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = cloud.iam.get_instance_profile(InstanceProfileName=object_id)["InstanceProfile"]
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        profile = self._find(cloud, object_id)
+        role = profile["Roles"][0]["RoleName"] if profile["Roles"] else None
+        if role and not found(lambda: cloud.iam.get_role(RoleName=role)):
+            _take_role(cloud, object_id, role)
+            raise ProviderError(
+                f"reading IAM Role ({role}) attached to IAM Instance Profile ({object_id}): not found"
+            )
         return {
-            "arn": found["Arn"],
-            "name": found["InstanceProfileName"],
-            "uniqueId": found["InstanceProfileId"],
-            "path": found["Path"],
-            "role": found["Roles"][0]["RoleName"] if found["Roles"] else None,
-            "tags": tag_map(found.get("Tags")),
+            "arn": profile["Arn"],
+            "name": profile["InstanceProfileName"],
+            "uniqueId": profile["InstanceProfileId"],
+            "path": profile["Path"],
+            "role": role,
+            "tags": tag_map(profile.get("Tags")),
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        self._take_role(cloud, object_id, state)
+        if state.get("role"):
+            _take_role(cloud, object_id, state["role"])
         cloud.iam.delete_instance_profile(InstanceProfileName=object_id)
 
-    def _take_role(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        if not state.get("role"):
-            return
-        try:
-            cloud.iam.remove_role_from_instance_profile(InstanceProfileName=object_id, RoleName=state["role"])
-        except ClientError as e:
-            if code(e) != "NoSuchEntity":
-                raise
+    def _find(self, cloud: Cloud, object_id: str) -> Values:
+        profile: Values = cloud.iam.get_instance_profile(InstanceProfileName=object_id)["InstanceProfile"]
+        return profile
+
+    def _give_role(self, cloud: Cloud, object_id: str, role: str) -> None:
+        retried(
+            ("InvalidParameterValue", "NoSuchEntity"),
+            lambda: cloud.iam.add_role_to_instance_profile(InstanceProfileName=object_id, RoleName=role),
+            ("Invalid IAM Instance Profile name", "The role with name"),
+        )
+
+    def _wait(self, cloud: Cloud, object_id: str) -> None:
+        wait_until_there(
+            f"{self.label} ({object_id}) to be ready", lambda: self._find(cloud, object_id), times=3
+        )
+
+
+def _take_role(cloud: Cloud, profile: str, role: str) -> None:
+    try:
+        cloud.iam.remove_role_from_instance_profile(InstanceProfileName=profile, RoleName=role)
+    except ClientError as e:
+        if code(e) != "NoSuchEntity":
+            raise

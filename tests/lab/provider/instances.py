@@ -1,57 +1,36 @@
-"""Instances and placement groups."""
+"""Instances: internal/service/ec2/ec2_instance.go."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .cloud import Cloud, ProviderError, tag_map, tag_specification, wait_until
+from botocore.exceptions import ClientError
+
+from .cloud import (
+    Cloud,
+    ProviderError,
+    by,
+    code,
+    is_gone,
+    only_a_warning,
+    retried,
+    tag_map,
+    wait_until,
+)
+from .launches import launch, metadata_options, text, user_data
 from .schema import REGION, TAGS, Property, ResourceType, Values
+from .volumes import root_device, root_tags, root_volume, set_root, volume_ids, volume_tags
 
-GONE_STATES = ("shutting-down", "terminated")
+ON_THE_WAY_OUT = ("pending", "running", "stopping", "stopped", "shutting-down")
+NOT_RUNNING = ("stopped", "stopping", "shutting-down")
+# What EC2 says of a profile, and of its role, that IAM has and EC2 does not know yet; the provider tries again.
+NO_PROFILE_YET = "Invalid IAM Instance Profile"
+NO_ROLE_YET = " has no associated IAM Roles"
 
 
-def _replaces_user_data(inputs: Mapping[str, Any]) -> bool:
-    return bool(inputs.get("userDataReplaceOnChange"))
-
-
-class PlacementGroup(ResourceType):
-    """How far apart, or how close together, instances are put."""
-
-    token = "aws:ec2/placementGroup:PlacementGroup"
-    label = "EC2 Placement Group"
-    inputs: ClassVar = {
-        "name": Property(computed=True, replaces=True),
-        "strategy": Property(required=True, replaces=True),
-        "region": REGION,
-        "tags": TAGS,
-    }
-    autoname = True
-
-    def create(self, cloud: Cloud, inputs: Values) -> str:
-        cloud.ec2.create_placement_group(
-            GroupName=inputs["name"],
-            Strategy=inputs["strategy"],
-            **tag_specification("placement-group", inputs.get("tags")),
-        )
-        return str(inputs["name"])
-
-    def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        cloud.retag(old["placementGroupId"], old.get("tags", {}), new.get("tags", {}))
-
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = cloud.ec2.describe_placement_groups(GroupNames=[object_id])["PlacementGroups"][0]
-        return {
-            "arn": cloud.arn("placement-group", object_id),
-            "name": found["GroupName"],
-            "strategy": found["Strategy"],
-            "placementGroupId": found["GroupId"],
-            "tags": tag_map(found.get("Tags")),
-        }
-
-    def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        cloud.ec2.delete_placement_group(GroupName=object_id)
+def _replaces_user_data(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    return bool(after.get("userDataReplaceOnChange"))
 
 
 class Instance(ResourceType):
@@ -71,6 +50,7 @@ class Instance(ResourceType):
                 "httpEndpoint": Property(computed=True),
                 "httpTokens": Property(computed=True),
                 "httpPutResponseHopLimit": Property(computed=True),
+                "instanceMetadataTags": Property(computed=True),
             },
         ),
         "placementGroup": Property(computed=True, replaces=True),
@@ -90,6 +70,7 @@ class Instance(ResourceType):
         "userData": Property(computed=True, replaces=_replaces_user_data),
         "userDataBase64": Property(computed=True, replaces=_replaces_user_data),
         "userDataReplaceOnChange": Property(default=False, unread=True),
+        "volumeTags": Property(kind="map"),
         "vpcSecurityGroupIds": Property(computed=True, kind="set"),
         "region": REGION,
         "tags": TAGS,
@@ -103,69 +84,97 @@ class Instance(ResourceType):
         ]
         if inputs.get("userData") and inputs.get("userDataBase64"):
             wrong.append(("userData", '"userData": conflicts with userDataBase64'))
+        if inputs.get("volumeTags") and root_tags(inputs):
+            wrong.append(("rootBlockDevice.tags", '"rootBlockDevice.0.tags": conflicts with volumeTags'))
         return wrong
 
     def create(self, cloud: Cloud, inputs: Values) -> str:
-        made = cloud.ec2.run_instances(MinCount=1, MaxCount=1, **self._launch(cloud, inputs))
+        arguments = launch(cloud, inputs)
+        made = retried(
+            ("InvalidParameterValue",),
+            lambda: cloud.ec2.run_instances(MinCount=1, MaxCount=1, **arguments),
+            (NO_PROFILE_YET, NO_ROLE_YET),
+        )
         return str(made["Instances"][0]["InstanceId"])
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
-        self._wait(cloud, object_id, "create", "running", ("pending",))
+        instance = _wait(cloud, object_id, "create", "running", ("pending",))
+        if tags := root_tags(inputs):
+            # After the launch, by a call of its own. Whoever may not make it has an untagged volume and no error.
+            with only_a_warning():
+                cloud.retag(root_volume(instance), {}, tags)
         if not inputs["sourceDestCheck"]:
             cloud.ec2.modify_instance_attribute(InstanceId=object_id, SourceDestCheck={"Value": False})
-        if wanted := inputs.get("secondaryPrivateIps"):
-            self._set_addresses(cloud, object_id, [], wanted)
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
         def changed(name: str) -> bool:
             return name in new and new[name] != old.get(name)
 
-        stopped_for = [name for name in ("instanceType", "userData", "userDataBase64") if changed(name)]
-        if stopped_for:
-            # Both can be changed on a stopped instance alone.
-            cloud.ec2.stop_instances(InstanceIds=[object_id])
-            self._wait(cloud, object_id, "stop", "stopped", ("running", "stopping"))
-            if "instanceType" in stopped_for:
-                cloud.ec2.modify_instance_attribute(
-                    InstanceId=object_id, InstanceType={"Value": new["instanceType"]}
-                )
-            if changed("userData") or changed("userDataBase64"):
-                cloud.ec2.modify_instance_attribute(InstanceId=object_id, UserData={"Value": _user_data(new)})
-            cloud.ec2.start_instances(InstanceIds=[object_id])
-            self._wait(cloud, object_id, "start", "running", ("stopped", "pending"))
-        if changed("vpcSecurityGroupIds"):
-            cloud.ec2.modify_instance_attribute(InstanceId=object_id, Groups=new["vpcSecurityGroupIds"])
+        if new.get("volumeTags", {}) != old.get("volumeTags", {}):
+            for volume in volume_ids(cloud, object_id):
+                cloud.retag(volume, old.get("volumeTags", {}), new.get("volumeTags", {}))
+        if changed("iamInstanceProfile"):
+            _set_profile(cloud, object_id, old, new["iamInstanceProfile"])
         if changed("sourceDestCheck"):
             cloud.ec2.modify_instance_attribute(
                 InstanceId=object_id, SourceDestCheck={"Value": new["sourceDestCheck"]}
             )
-        if changed("secondaryPrivateIps"):
-            self._set_addresses(
-                cloud, object_id, old.get("secondaryPrivateIps", []), new["secondaryPrivateIps"]
+        moved = changed("secondaryPrivateIps")
+        regrouped = "vpcSecurityGroupIds" in new and (
+            set(new["vpcSecurityGroupIds"]) != set(old.get("vpcSecurityGroupIds", []))
+        )
+        if moved or regrouped:
+            interface = _interface(_find(cloud, object_id))["NetworkInterfaceId"]
+            if moved:
+                _set_addresses(
+                    cloud, interface, old.get("secondaryPrivateIps", []), new["secondaryPrivateIps"]
+                )
+            if regrouped:
+                # Of the interface, not of the instance: that would fail if there were several.
+                cloud.ec2.modify_network_interface_attribute(
+                    NetworkInterfaceId=interface, Groups=new["vpcSecurityGroupIds"]
+                )
+        if changed("instanceType"):
+            _stopped_for(cloud, object_id, InstanceType={"Value": new["instanceType"]})
+        if changed("userData") or changed("userDataBase64"):
+            _stopped_for(cloud, object_id, UserData={"Value": user_data(new)})
+        if _differs(old.get("metadataOptions", {}), new.get("metadataOptions")):
+            _set_metadata_options(
+                cloud, object_id, {**old.get("metadataOptions", {}), **new["metadataOptions"]}
             )
-        if changed("metadataOptions"):
-            cloud.ec2.modify_instance_metadata_options(
-                InstanceId=object_id, **_metadata_options(new["metadataOptions"])
-            )
-        if changed("iamInstanceProfile"):
-            self._set_profile(cloud, object_id, new["iamInstanceProfile"])
-        if changed("rootBlockDevice"):
-            self._set_root(cloud, old.get("rootBlockDevice", {}), new["rootBlockDevice"])
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
+        if new.get("rootBlockDevice"):
+            # After volumeTags: tags that go from here to there are set, and then deleted.
+            set_root(cloud, object_id, old["rootBlockDevice"], new["rootBlockDevice"])
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        instance = self._find(cloud, object_id)
-        if instance is None or instance["State"]["Name"] in GONE_STATES:
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        instance = _find(cloud, object_id)
+        # One that is shutting down is still there, and is read (findInstanceByID).
+        if instance["State"]["Name"] == "terminated":
             return None
-        interface = instance["NetworkInterfaces"][0] if instance.get("NetworkInterfaces") else {}
-        options = instance.get("MetadataOptions", {})
-        user_data = cloud.ec2.describe_instance_attribute(InstanceId=object_id, Attribute="userData")
-        addresses = interface.get("PrivateIpAddresses", [])
+        kind = cloud.ec2.describe_instance_types(InstanceTypes=[instance["InstanceType"]])["InstanceTypes"][0]
+        # Was it launched by a template?
+        cloud.ec2.describe_tags(Filters=by(resource_id=object_id, key="aws:ec2launchtemplate:id"))
+        of_volumes = bool(known.get("volumeTags")) and not root_tags(known)
+        tags_of_all = volume_tags(cloud, object_id) if of_volumes else None
+        if instance.get("VpcId"):
+            # Only for the names of groups in a default VPC.
+            with only_a_warning():
+                cloud.ec2.describe_vpcs(VpcIds=[instance["VpcId"]])
+        shutdown = "instanceInitiatedShutdownBehavior"
+        attributes = {shutdown: _attribute(cloud, object_id, shutdown)}
+        root = root_device(cloud, instance, tagged=not known.get("volumeTags"))
+        for name in ("disableApiStop", "disableApiTermination", "userData"):
+            attributes[name] = _attribute(cloud, object_id, name)
+        data = attributes.pop("userData")
+        encoded = bool(known.get("userDataBase64"))
+        if kind.get("BurstablePerformanceSupported"):
+            _credits(cloud, object_id)
+        interface, options = _interface(instance), instance.get("MetadataOptions", {})
         return {
             "arn": cloud.arn("instance", object_id),
             "ami": instance["ImageId"],
             "availabilityZone": instance["Placement"]["AvailabilityZone"],
-            "iamInstanceProfile": instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2],
+            "iamInstanceProfile": _profile(instance),
             "instanceState": instance["State"]["Name"],
             "instanceType": instance["InstanceType"],
             "keyName": instance.get("KeyName"),
@@ -173,144 +182,161 @@ class Instance(ResourceType):
                 "httpEndpoint": options.get("HttpEndpoint"),
                 "httpTokens": options.get("HttpTokens"),
                 "httpPutResponseHopLimit": options.get("HttpPutResponseHopLimit"),
+                "instanceMetadataTags": options.get("InstanceMetadataTags"),
             },
             "placementGroup": instance["Placement"].get("GroupName"),
             "primaryNetworkInterfaceId": interface.get("NetworkInterfaceId"),
             "privateIp": instance.get("PrivateIpAddress"),
             "publicIp": instance.get("PublicIpAddress"),
-            "rootBlockDevice": self._root(cloud, instance),
-            "secondaryPrivateIps": [a["PrivateIpAddress"] for a in addresses if not a["Primary"]],
+            "rootBlockDevice": root,
+            "secondaryPrivateIps": [
+                address["PrivateIpAddress"]
+                for address in interface.get("PrivateIpAddresses", [])
+                if not address["Primary"]
+            ],
             "sourceDestCheck": instance.get("SourceDestCheck", True),
             "subnetId": instance.get("SubnetId"),
-            "userData": _text(user_data["UserData"].get("Value")),
-            "userDataBase64": user_data["UserData"].get("Value"),
+            "userData": None if encoded else text(data),
+            "userDataBase64": data if encoded else None,
+            "volumeTags": tags_of_all,
             "vpcSecurityGroupIds": [group["GroupId"] for group in instance["SecurityGroups"]],
             "tags": tag_map(instance.get("Tags")),
+            **attributes,
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
+        with only_a_warning():
+            cloud.ec2.modify_instance_attribute(InstanceId=object_id, DisableApiTermination={"Value": False})
         cloud.ec2.terminate_instances(InstanceIds=[object_id])
-        self._wait(
-            cloud,
-            object_id,
-            "delete",
-            "terminated",
-            ("pending", "running", "stopping", "stopped", "shutting-down"),
+        _wait(cloud, object_id, "delete", "terminated", ON_THE_WAY_OUT)
+
+
+def _find(cloud: Cloud, object_id: str) -> Values:
+    found: Values = cloud.ec2.describe_instances(InstanceIds=[object_id])["Reservations"][0]["Instances"][0]
+    return found
+
+
+def _interface(instance: Values) -> Values:
+    """The primary interface; an instance that goes may have none any more."""
+    for interface in instance.get("NetworkInterfaces", []):
+        if interface["Attachment"]["DeviceIndex"] == 0:
+            found: Values = interface
+            return found
+    return {}
+
+
+def _profile(instance: Values) -> str | None:
+    arn = instance.get("IamInstanceProfile", {}).get("Arn")
+    return str(arn).rpartition("/")[2] if arn else None
+
+
+def _wait(cloud: Cloud, object_id: str, doing: str, wanted: str, pending: tuple[str, ...]) -> Values:
+    """Wait for a state, and return the instance as it was then; empty if it is not known any more."""
+    seen: Values = {}
+
+    def state() -> str:
+        seen.clear()
+        try:
+            seen.update(_find(cloud, object_id))
+        except ClientError as e:
+            if is_gone(e):
+                return "terminated"
+            raise
+        reason = seen.get("StateReason", {}).get("Message")
+        name = str(seen["State"]["Name"])
+        if name == "terminated" and wanted != "terminated" and reason:
+            raise ProviderError(
+                f"waiting for EC2 Instance ({object_id}) {doing}: unexpected state 'terminated', wanted "
+                f"target '{wanted}'. last error: {reason}"
+            )
+        return name
+
+    wait_until(f"EC2 Instance ({object_id}) {doing}", state, wanted, pending)
+    return seen
+
+
+def _set_profile(cloud: Cloud, object_id: str, old: Values, name: str) -> None:
+    found = cloud.ec2.describe_iam_instance_profile_associations(Filters=by(instance_id=object_id))[
+        "IamInstanceProfileAssociations"
+    ]
+    profile = {"Name": name}
+
+    def associate() -> None:
+        retried(
+            ("InvalidParameterValue",),
+            lambda: cloud.ec2.associate_iam_instance_profile(
+                InstanceId=object_id, IamInstanceProfile=profile
+            ),
+            (NO_PROFILE_YET,),
         )
 
-    def _launch(self, cloud: Cloud, inputs: Values) -> Values:
-        image = cloud.ec2.describe_images(ImageIds=[inputs["ami"]])["Images"][0]
-        root = inputs.get("rootBlockDevice", {})
-        launch: Values = {
-            "ImageId": inputs["ami"],
-            "InstanceType": inputs["instanceType"],
-            "SubnetId": inputs.get("subnetId"),
-            "PrivateIpAddress": inputs.get("privateIp"),
-            "SecurityGroupIds": inputs.get("vpcSecurityGroupIds"),
-            "KeyName": inputs.get("keyName"),
-            "UserData": _user_data(inputs),
-        }
-        if inputs.get("iamInstanceProfile"):
-            launch["IamInstanceProfile"] = {"Name": inputs["iamInstanceProfile"]}
-        if inputs.get("placementGroup"):
-            launch["Placement"] = {"GroupName": inputs["placementGroup"]}
-        if inputs.get("metadataOptions"):
-            launch["MetadataOptions"] = _metadata_options(inputs["metadataOptions"])
-        if root:
-            ebs = {
-                "Encrypted": root.get("encrypted"),
-                "VolumeType": root.get("volumeType"),
-                # EC2 would take it from the image by itself; moto wants to be told.
-                "VolumeSize": image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"],
-                "DeleteOnTermination": True,
-            }
-            launch["BlockDeviceMappings"] = [
-                {
-                    "DeviceName": image["RootDeviceName"],
-                    "Ebs": {k: v for k, v in ebs.items() if v is not None},
-                }
-            ]
-        tagged = tag_specification("instance", inputs.get("tags")).get("TagSpecifications", [])
-        tagged += tag_specification("volume", root.get("tags")).get("TagSpecifications", [])
-        if tagged:
-            launch["TagSpecifications"] = tagged
-        return {name: value for name, value in launch.items() if value is not None}
-
-    def _find(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = cloud.ec2.describe_instances(InstanceIds=[object_id])["Reservations"]
-        return found[0]["Instances"][0] if found else None
-
-    def _wait(self, cloud: Cloud, object_id: str, doing: str, wanted: str, pending: tuple[str, ...]) -> None:
-        def state() -> str:
-            instance = self._find(cloud, object_id)
-            if instance is None:
-                return "terminated"
-            reason = instance.get("StateReason", {}).get("Message")
-            name = str(instance["State"]["Name"])
-            if name == "terminated" and wanted != "terminated" and reason:
-                raise ProviderError(
-                    f"waiting for EC2 Instance ({object_id}) {doing}: unexpected state 'terminated', wanted "
-                    f"target '{wanted}'. last error: {reason}"
-                )
-            return name
-
-        wait_until(f"EC2 Instance ({object_id}) {doing}", state, wanted, pending)
-
-    def _root(self, cloud: Cloud, instance: Values) -> Values | None:
-        name = instance.get("RootDeviceName")
-        for device in instance.get("BlockDeviceMappings", []):
-            if device["DeviceName"] == name:
-                volume = cloud.ec2.describe_volumes(VolumeIds=[device["Ebs"]["VolumeId"]])["Volumes"][0]
-                return {
-                    "deviceName": name,
-                    "volumeId": volume["VolumeId"],
-                    "volumeSize": volume["Size"],
-                    "volumeType": volume["VolumeType"],
-                    "encrypted": volume["Encrypted"],
-                    "tags": tag_map(volume.get("Tags")),
-                }
-        return None
-
-    def _set_root(self, cloud: Cloud, old: Values, new: Values) -> None:
-        if new.get("volumeType", old.get("volumeType")) != old.get("volumeType"):
-            cloud.ec2.modify_volume(VolumeId=old["volumeId"], VolumeType=new["volumeType"])
-        cloud.retag(old["volumeId"], old.get("tags", {}), new.get("tags", {}))
-
-    def _set_addresses(self, cloud: Cloud, object_id: str, old: list[str], new: list[str]) -> None:
-        instance = self._find(cloud, object_id)
-        assert instance is not None
-        interface = instance["NetworkInterfaces"][0]["NetworkInterfaceId"]
-        if gone := sorted(set(old) - set(new)):
-            cloud.ec2.unassign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=gone)
-        if added := sorted(set(new) - set(old)):
-            cloud.ec2.assign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=added)
-
-    def _set_profile(self, cloud: Cloud, object_id: str, name: str) -> None:
-        found = cloud.ec2.describe_iam_instance_profile_associations(
-            Filters=[{"Name": "instance-id", "Values": [object_id]}]
-        )["IamInstanceProfileAssociations"]
-        if found:
-            cloud.ec2.replace_iam_instance_profile_association(
-                AssociationId=found[0]["AssociationId"], IamInstanceProfile={"Name": name}
-            )
-        else:
-            cloud.ec2.associate_iam_instance_profile(InstanceId=object_id, IamInstanceProfile={"Name": name})
+    if found and not name:
+        cloud.ec2.disassociate_iam_instance_profile(AssociationId=found[0]["AssociationId"])
+    elif found and old.get("instanceState") in NOT_RUNNING:
+        cloud.ec2.disassociate_iam_instance_profile(AssociationId=found[0]["AssociationId"])
+        associate()
+    elif found:
+        retried(
+            ("InvalidParameterValue",),
+            lambda: cloud.ec2.replace_iam_instance_profile_association(
+                AssociationId=found[0]["AssociationId"], IamInstanceProfile=profile
+            ),
+            (NO_PROFILE_YET,),
+        )
+    elif name:
+        associate()
+    wait_until(
+        f"EC2 Instance ({object_id}) IAM Instance Profile update",
+        lambda: "updated" if (_profile(_find(cloud, object_id)) or "") == name else "old",
+        wanted="updated",
+        pending=("old",),
+    )
 
 
-def _metadata_options(options: Values) -> Values:
-    return {name[0].upper() + name[1:]: value for name, value in options.items()}
+def _set_addresses(cloud: Cloud, interface: str, old: list[str], new: list[str]) -> None:
+    if gone := sorted(set(old) - set(new)):
+        cloud.ec2.unassign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=gone)
+    if added := sorted(set(new) - set(old)):
+        cloud.ec2.assign_private_ip_addresses(NetworkInterfaceId=interface, PrivateIpAddresses=added)
 
 
-def _user_data(inputs: Values) -> bytes | None:
-    """The user data as bytes, which boto3 encodes."""
-    if inputs.get("userData"):
-        return str(inputs["userData"]).encode()
-    return base64.b64decode(inputs["userDataBase64"]) if inputs.get("userDataBase64") else None
+def _stopped_for(cloud: Cloud, object_id: str, **attribute: Values) -> None:
+    """Change an attribute that a running instance does not let change; once for each."""
+    cloud.ec2.stop_instances(InstanceIds=[object_id], Force=False)
+    _wait(cloud, object_id, "stop", "stopped", ("pending", "running", "shutting-down", "stopping"))
+    cloud.ec2.modify_instance_attribute(InstanceId=object_id, **attribute)
+    retried(
+        ("InvalidParameterValue",),
+        lambda: cloud.ec2.start_instances(InstanceIds=[object_id]),
+        ("LaunchPlan instance type does not match attribute value",),
+    )
+    _wait(cloud, object_id, "start", "running", ("pending", "stopped"))
 
 
-def _text(encoded: str | None) -> str | None:
-    """The user data as a text, where it is one."""
+def _set_metadata_options(cloud: Cloud, object_id: str, options: Values) -> None:
+    cloud.ec2.modify_instance_metadata_options(InstanceId=object_id, **metadata_options(options))
+    wait_until(
+        f"EC2 Instance ({object_id}) metadata options update",
+        lambda: str(_find(cloud, object_id)["MetadataOptions"].get("State", "applied")),
+        wanted="applied",
+        pending=("pending",),
+    )
+
+
+def _differs(live: Values, wanted: Values | None) -> bool:
+    """Whether a block wants something else of what it names."""
+    return wanted is not None and any(live.get(name) != value for name, value in wanted.items())
+
+
+def _attribute(cloud: Cloud, object_id: str, name: str) -> Any:
+    answer = cloud.ec2.describe_instance_attribute(InstanceId=object_id, Attribute=name)
+    return answer.get(name[0].upper() + name[1:], {}).get("Value")
+
+
+def _credits(cloud: Cloud, object_id: str) -> None:
+    """Look at the credits, which the program leaves as they are. China and GovCloud do not have the action."""
     try:
-        return base64.b64decode(encoded or "").decode() or None
-    except UnicodeDecodeError:
-        return None
+        cloud.ec2.describe_instance_credit_specifications(InstanceIds=[object_id])
+    except ClientError as e:
+        if code(e) != "UnsupportedOperation":
+            raise

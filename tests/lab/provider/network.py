@@ -1,12 +1,20 @@
-"""VPCs, subnets, and the ways out of them."""
+"""VPCs, subnets and their reservations: internal/service/ec2/vpc_.go, vpc_subnet.go,
+vpc_subnet_cidr_reservation.go."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from botocore.exceptions import ClientError
-
-from .cloud import Cloud, code, retry_while, tag_map, tag_specification, wait_until
+from .cloud import (
+    Cloud,
+    by,
+    only_a_warning,
+    retried,
+    tag_map,
+    tag_specification,
+    wait_until,
+    wait_until_gone,
+)
 from .schema import REGION, TAGS, Property, ResourceType, Values
 
 REQUIRED_FIXED = Property(required=True, replaces=True)
@@ -34,47 +42,89 @@ class Vpc(ResourceType):
         return str(made["Vpc"]["VpcId"])
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
-        self._set_names(cloud, object_id, {}, inputs)
+        wait_until(
+            f"EC2 VPC ({object_id}) create",
+            lambda: str(_vpc(cloud, object_id)["State"]),
+            wanted="available",
+            pending=("pending",),
+        )
+        # What a new VPC has.
+        self.update(cloud, object_id, {"enableDnsHostnames": False, "enableDnsSupport": True}, inputs)
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        self._set_names(cloud, object_id, old, new)
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
+        for name in ("enableDnsHostnames", "enableDnsSupport"):
+            if name in new and new[name] != old.get(name):
+                _set_attribute(cloud, object_id, name, new[name])
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        vpc = cloud.ec2.describe_vpcs(VpcIds=[object_id])["Vpcs"][0]
-        main = cloud.ec2.describe_route_tables(
-            Filters=[
-                {"Name": "vpc-id", "Values": [object_id]},
-                {"Name": "association.main", "Values": ["true"]},
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        vpc = _vpc(cloud, object_id)
+        attributes = vpc_attributes(cloud, object_id)
+        found: Values = {}
+        with only_a_warning():
+            acls = cloud.ec2.describe_network_acls(Filters=by(default="true", vpc_id=object_id))[
+                "NetworkAcls"
             ]
-        )["RouteTables"]
+            found["defaultNetworkAclId"] = acls[0]["NetworkAclId"]
+        with only_a_warning():
+            found["mainRouteTableId"] = main_route_table(cloud, object_id)
+        with only_a_warning():
+            groups = cloud.ec2.describe_security_groups(Filters=by(group_name="default", vpc_id=object_id))
+            found["defaultSecurityGroupId"] = groups["SecurityGroups"][0]["GroupId"]
         return {
-            "arn": cloud.arn("vpc", object_id),
+            "arn": cloud.arn("vpc", object_id, vpc["OwnerId"]),
             "cidrBlock": vpc["CidrBlock"],
-            **vpc_names(cloud, object_id),
-            "mainRouteTableId": main[0]["RouteTableId"] if main else None,
             "ownerId": vpc["OwnerId"],
             "tags": tag_map(vpc.get("Tags")),
+            **attributes,
+            **found,
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        retry_while(IN_USE, lambda: cloud.ec2.delete_vpc(VpcId=object_id))
-
-    def _set_names(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        for name in ("enableDnsSupport", "enableDnsHostnames"):
-            if name in new and new[name] != old.get(name):
-                # The API takes one attribute at a time.
-                attribute = name[0].upper() + name[1:]
-                cloud.ec2.modify_vpc_attribute(VpcId=object_id, **{attribute: {"Value": new[name]}})
+        retried(IN_USE, lambda: cloud.ec2.delete_vpc(VpcId=object_id))
+        wait_until_gone(f"EC2 VPC ({object_id}) delete", lambda: _vpc(cloud, object_id))
 
 
-def vpc_names(cloud: Cloud, vpc_id: str) -> dict[str, bool]:
-    """Whether the VPC has name service, and names for its instances."""
-    found = {}
-    for name in ("enableDnsSupport", "enableDnsHostnames"):
-        attribute = cloud.ec2.describe_vpc_attribute(VpcId=vpc_id, Attribute=name)
-        found[name] = bool(attribute[name[0].upper() + name[1:]]["Value"])
-    return found
+def _vpc(cloud: Cloud, vpc_id: str) -> Values:
+    vpc: Values = cloud.ec2.describe_vpcs(VpcIds=[vpc_id])["Vpcs"][0]
+    return vpc
+
+
+def _attribute(cloud: Cloud, vpc_id: str, name: str) -> bool:
+    attribute = cloud.ec2.describe_vpc_attribute(VpcId=vpc_id, Attribute=name)
+    return bool(attribute[name[0].upper() + name[1:]]["Value"])
+
+
+def _set_attribute(cloud: Cloud, vpc_id: str, name: str, value: bool) -> None:
+    """The API takes one attribute at a time."""
+    argument = name[0].upper() + name[1:]
+    cloud.ec2.modify_vpc_attribute(VpcId=vpc_id, **{argument: {"Value": value}})
+    wait_until(
+        f"EC2 VPC ({vpc_id}) {argument} update",
+        lambda: str(_attribute(cloud, vpc_id, name)),
+        wanted=str(value),
+        pending=(str(not value),),
+    )
+
+
+def vpc_attributes(cloud: Cloud, vpc_id: str) -> dict[str, bool]:
+    """Names for the VPC's instances, name service, and metrics of its use of addresses."""
+    names = ("enableDnsHostnames", "enableDnsSupport", "enableNetworkAddressUsageMetrics")
+    return {name: _attribute(cloud, vpc_id, name) for name in names}
+
+
+def main_route_table(cloud: Cloud, vpc_id: str) -> str | None:
+    """The id of the route table of the subnets that have none of their own."""
+    filters = by(association__main="true", vpc_id=vpc_id)
+    found = cloud.ec2.describe_route_tables(Filters=filters)["RouteTables"]
+    return str(found[0]["RouteTableId"]) if found else None
+
+
+def see_lingering_interfaces(cloud: Cloud, **owner: str) -> None:
+    """Look for interfaces that Lambda, Comprehend or DMS may have left; there are none of theirs here.
+
+    Source: internal/service/ec2/vpc_network_interface.go, deleteLingeringENIs.
+    """
+    cloud.ec2.describe_network_interfaces(Filters=by(**owner))
 
 
 class Subnet(ResourceType):
@@ -104,22 +154,28 @@ class Subnet(ResourceType):
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
         wait_until(
             f"EC2 Subnet ({object_id}) create",
-            lambda: str(cloud.ec2.describe_subnets(SubnetIds=[object_id])["Subnets"][0]["State"]),
+            lambda: str(_subnet(cloud, object_id)["State"]),
             wanted="available",
             pending=("pending",),
         )
-        if inputs["mapPublicIpOnLaunch"]:
-            self._map_public(cloud, object_id, True)
+        self.update(cloud, object_id, {"mapPublicIpOnLaunch": False}, inputs)
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        if old.get("mapPublicIpOnLaunch") != new["mapPublicIpOnLaunch"]:
-            self._map_public(cloud, object_id, new["mapPublicIpOnLaunch"])
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
+        value = new["mapPublicIpOnLaunch"]
+        if old.get("mapPublicIpOnLaunch") == value:
+            return
+        cloud.ec2.modify_subnet_attribute(SubnetId=object_id, MapPublicIpOnLaunch={"Value": value})
+        wait_until(
+            f"EC2 Subnet ({object_id}) MapPublicIpOnLaunch update",
+            lambda: str(_subnet(cloud, object_id)["MapPublicIpOnLaunch"]),
+            wanted=str(value),
+            pending=(str(not value),),
+        )
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        subnet = cloud.ec2.describe_subnets(SubnetIds=[object_id])["Subnets"][0]
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        subnet = _subnet(cloud, object_id)
         return {
-            "arn": cloud.arn("subnet", object_id),
+            "arn": subnet.get("SubnetArn") or cloud.arn("subnet", object_id, subnet["OwnerId"]),
             "vpcId": subnet["VpcId"],
             "cidrBlock": subnet["CidrBlock"],
             "availabilityZone": subnet["AvailabilityZone"],
@@ -130,15 +186,18 @@ class Subnet(ResourceType):
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
+        see_lingering_interfaces(cloud, subnet_id=object_id)
         # Interfaces of instances that have just ended go some moments after them.
-        retry_while(IN_USE, lambda: cloud.ec2.delete_subnet(SubnetId=object_id))
+        retried(IN_USE, lambda: cloud.ec2.delete_subnet(SubnetId=object_id))
 
-    def _map_public(self, cloud: Cloud, object_id: str, value: bool) -> None:
-        cloud.ec2.modify_subnet_attribute(SubnetId=object_id, MapPublicIpOnLaunch={"Value": value})
+
+def _subnet(cloud: Cloud, subnet_id: str) -> Values:
+    subnet: Values = cloud.ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]
+    return subnet
 
 
 class SubnetCidrReservation(ResourceType):
-    """A part of a subnet that AWS hands out by request alone."""
+    """A part of a subnet that AWS hands out by request alone. To import one, name it SUBNET:RESERVATION."""
 
     token = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
     label = "EC2 Subnet CIDR Reservation"
@@ -152,11 +211,12 @@ class SubnetCidrReservation(ResourceType):
     }
 
     def create(self, cloud: Cloud, inputs: Values) -> str:
+        described = {"Description": inputs["description"]} if inputs.get("description") else {}
         made = cloud.ec2.create_subnet_cidr_reservation(
             SubnetId=inputs["subnetId"],
             Cidr=inputs["cidrBlock"],
             ReservationType=inputs["reservationType"],
-            Description=inputs.get("description", ""),
+            **described,
         )
         return str(made["SubnetCidrReservation"]["SubnetCidrReservationId"])
 
@@ -165,173 +225,19 @@ class SubnetCidrReservation(ResourceType):
             return []
         return [("reservationType", 'expected reservation_type to be one of ["prefix" "explicit"]')]
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        # There is no way to ask for one by its id alone.
-        for subnet in cloud.ec2.describe_subnets()["Subnets"]:
-            found = cloud.ec2.get_subnet_cidr_reservations(SubnetId=subnet["SubnetId"])
-            for one in found["SubnetIpv4CidrReservations"]:
-                if one["SubnetCidrReservationId"] == object_id:
-                    return {
-                        "subnetId": one["SubnetId"],
-                        "cidrBlock": one["Cidr"],
-                        "reservationType": one["ReservationType"],
-                        "description": one.get("Description"),
-                        "ownerId": one["OwnerId"],
-                    }
-        return None
-
-    def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        cloud.ec2.delete_subnet_cidr_reservation(SubnetCidrReservationId=object_id)
-
-
-class InternetGateway(ResourceType):
-    """An internet gateway, attached to a VPC."""
-
-    token = "aws:ec2/internetGateway:InternetGateway"
-    label = "EC2 Internet Gateway"
-    inputs: ClassVar = {"vpcId": Property(computed=True), "region": REGION, "tags": TAGS}
-
-    def create(self, cloud: Cloud, inputs: Values) -> str:
-        made = cloud.ec2.create_internet_gateway(**tag_specification("internet-gateway", inputs.get("tags")))
-        return str(made["InternetGateway"]["InternetGatewayId"])
-
-    def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
-        if inputs.get("vpcId"):
-            cloud.ec2.attach_internet_gateway(InternetGatewayId=object_id, VpcId=inputs["vpcId"])
-
-    def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        if new.get("vpcId") and new["vpcId"] != old.get("vpcId"):
-            self._detach(cloud, object_id, old)
-            self.finish(cloud, object_id, new)
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
-
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = cloud.ec2.describe_internet_gateways(InternetGatewayIds=[object_id])["InternetGateways"][0]
-        attached = found.get("Attachments") or [{}]
-        return {
-            "arn": cloud.arn("internet-gateway", object_id),
-            "vpcId": attached[0].get("VpcId"),
-            "ownerId": cloud.account,
-            "tags": tag_map(found.get("Tags")),
-        }
-
-    def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        self._detach(cloud, object_id, state)
-        retry_while(IN_USE, lambda: cloud.ec2.delete_internet_gateway(InternetGatewayId=object_id))
-
-    def _detach(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        if not state.get("vpcId"):
-            return
-        try:
-            # Public addresses hold on to it.
-            retry_while(
-                IN_USE,
-                lambda: cloud.ec2.detach_internet_gateway(InternetGatewayId=object_id, VpcId=state["vpcId"]),
-            )
-        except ClientError as e:
-            if code(e) != "Gateway.NotAttached":
-                raise
-
-
-class RouteTable(ResourceType):
-    """A route table; its routes are resources of their own."""
-
-    token = "aws:ec2/routeTable:RouteTable"
-    label = "EC2 Route Table"
-    inputs: ClassVar = {"vpcId": REQUIRED_FIXED, "region": REGION, "tags": TAGS}
-
-    def create(self, cloud: Cloud, inputs: Values) -> str:
-        made = cloud.ec2.create_route_table(
-            VpcId=inputs["vpcId"], **tag_specification("route-table", inputs.get("tags"))
-        )
-        return str(made["RouteTable"]["RouteTableId"])
-
-    def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
-
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = cloud.ec2.describe_route_tables(RouteTableIds=[object_id])["RouteTables"][0]
-        return {
-            "arn": cloud.arn("route-table", object_id),
-            "vpcId": found["VpcId"],
-            "ownerId": found["OwnerId"],
-            "tags": tag_map(found.get("Tags")),
-        }
-
-    def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        retry_while(IN_USE, lambda: cloud.ec2.delete_route_table(RouteTableId=object_id))
-
-
-class Route(ResourceType):
-    """One route, to an internet gateway. Its id is made of the table's and the destination."""
-
-    token = "aws:ec2/route:Route"
-    label = "Route in Route Table"
-    inputs: ClassVar = {
-        "routeTableId": REQUIRED_FIXED,
-        "destinationCidrBlock": FIXED,
-        "gatewayId": Property(),
-        "region": REGION,
-    }
-
-    def create(self, cloud: Cloud, inputs: Values) -> str:
-        table, destination = inputs["routeTableId"], inputs["destinationCidrBlock"]
-        cloud.ec2.create_route(
-            RouteTableId=table, DestinationCidrBlock=destination, GatewayId=inputs["gatewayId"]
-        )
-        return f"{table}_{destination}"
-
-    def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        cloud.ec2.replace_route(
-            RouteTableId=new["routeTableId"],
-            DestinationCidrBlock=new["destinationCidrBlock"],
-            GatewayId=new["gatewayId"],
-        )
-
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        table, destination = object_id.split("_", 1)
-        found = cloud.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]
-        for route in found["Routes"]:
-            if route.get("DestinationCidrBlock") == destination:
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
+        subnet, _, imported = object_id.partition(":")
+        found = cloud.ec2.get_subnet_cidr_reservations(SubnetId=subnet if imported else known["subnetId"])
+        for one in found["SubnetIpv4CidrReservations"]:
+            if one["SubnetCidrReservationId"] == (imported or object_id):
                 return {
-                    "routeTableId": table,
-                    "destinationCidrBlock": destination,
-                    "gatewayId": route.get("GatewayId"),
-                    "origin": route["Origin"],
-                    "state": route["State"],
+                    "subnetId": one["SubnetId"],
+                    "cidrBlock": one["Cidr"],
+                    "reservationType": one["ReservationType"],
+                    "description": one.get("Description"),
+                    "ownerId": one["OwnerId"],
                 }
         return None
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        table, destination = object_id.split("_", 1)
-        cloud.ec2.delete_route(RouteTableId=table, DestinationCidrBlock=destination)
-
-
-class RouteTableAssociation(ResourceType):
-    """Which route table a subnet uses."""
-
-    token = "aws:ec2/routeTableAssociation:RouteTableAssociation"
-    label = "Route Table Association"
-    inputs: ClassVar = {"routeTableId": Property(required=True), "subnetId": FIXED, "region": REGION}
-
-    def create(self, cloud: Cloud, inputs: Values) -> str:
-        made = cloud.ec2.associate_route_table(
-            RouteTableId=inputs["routeTableId"], SubnetId=inputs["subnetId"]
-        )
-        return str(made["AssociationId"])
-
-    def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        cloud.ec2.replace_route_table_association(AssociationId=object_id, RouteTableId=new["routeTableId"])
-
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
-        found = cloud.ec2.describe_route_tables(
-            Filters=[{"Name": "association.route-table-association-id", "Values": [object_id]}]
-        )
-        for table in found["RouteTables"]:
-            for one in table["Associations"]:
-                if one["RouteTableAssociationId"] == object_id:
-                    return {"routeTableId": table["RouteTableId"], "subnetId": one.get("SubnetId")}
-        return None
-
-    def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        cloud.ec2.disassociate_route_table(AssociationId=object_id)
+        cloud.ec2.delete_subnet_cidr_reservation(SubnetCidrReservationId=object_id)

@@ -1,10 +1,10 @@
-"""Parameters of the Systems Manager."""
+"""Parameters of the Systems Manager: internal/service/ssm/parameter.go."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from .cloud import Cloud, tag_list, tag_map
+from .cloud import Cloud, tag_changes, tag_list, tag_map
 from .schema import REGION, TAGS, Property, ResourceType, Values
 
 TYPES = ("String", "StringList", "SecureString")
@@ -34,32 +34,33 @@ class Parameter(ResourceType):
 
     def create(self, cloud: Cloud, inputs: Values) -> str:
         optional = {"Tags": tag_list(inputs["tags"])} if inputs.get("tags") else {}
+        if inputs.get("description"):
+            optional["Description"] = inputs["description"]
         cloud.ssm.put_parameter(
-            Name=inputs["name"],
-            Type=inputs["type"],
-            Value=inputs["value"],
-            Description=inputs.get("description", ""),
-            **optional,
+            Name=inputs["name"], Type=inputs["type"], Value=inputs["value"], Overwrite=False, **optional
         )
         return str(inputs["name"])
 
+    def retag(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
+        kind = {"ResourceType": "Parameter", "ResourceId": object_id}
+        gone, changed = tag_changes(old.get("tags", {}), new.get("tags", {}))
+        if gone:
+            cloud.ssm.remove_tags_from_resource(**kind, TagKeys=list(gone))
+        if changed:
+            cloud.ssm.add_tags_to_resource(**kind, Tags=tag_list(changed))
+
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
         if any(old.get(name) != new.get(name) for name in ("type", "value", "description")):
+            described = {"Description": new.get("description", "")}
             cloud.ssm.put_parameter(
                 Name=object_id,
                 Type=new["type"],
                 Value=new["value"],
-                Description=new.get("description", ""),
                 Overwrite=True,
+                **(described if old.get("description") != new.get("description") else {}),
             )
-        kind = {"ResourceType": "Parameter", "ResourceId": object_id}
-        before, after = old.get("tags", {}), new.get("tags", {})
-        if gone := [key for key in before if key not in after]:
-            cloud.ssm.remove_tags_from_resource(**kind, TagKeys=gone)
-        if after != before:
-            cloud.ssm.add_tags_to_resource(**kind, Tags=tag_list(after))
 
-    def read(self, cloud: Cloud, object_id: str) -> Values | None:
+    def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
         found = cloud.ssm.get_parameter(Name=object_id, WithDecryption=True)["Parameter"]
         by_name = {"Key": "Name", "Option": "Equals", "Values": [object_id]}
         (described,) = cloud.ssm.describe_parameters(ParameterFilters=[by_name])["Parameters"]

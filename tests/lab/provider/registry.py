@@ -6,17 +6,11 @@ from .endpoints import VpcEndpoint
 from .functions import FUNCTIONS
 from .groups import SecurityGroup, SecurityGroupEgressRule, SecurityGroupIngressRule
 from .identity import InstanceProfile, Role, RolePolicy, RolePolicyAttachment
-from .instances import Instance, PlacementGroup
-from .network import (
-    InternetGateway,
-    Route,
-    RouteTable,
-    RouteTableAssociation,
-    Subnet,
-    SubnetCidrReservation,
-    Vpc,
-)
+from .instances import Instance
+from .network import Subnet, SubnetCidrReservation, Vpc
 from .parameters import Parameter
+from .placement import PlacementGroup
+from .routes import InternetGateway, Route, RouteTable, RouteTableAssociation
 from .schema import ResourceType
 
 TYPES: dict[str, ResourceType] = {

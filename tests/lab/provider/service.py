@@ -15,7 +15,7 @@ from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2_grpc
 from pulumi.runtime.proto import provider_pb2 as pb
 
-from .changes import differences, narrowed
+from .changes import differences, narrowed, overlaid
 from .checks import failures, with_defaults
 from .cloud import WAIT_S, Cloud, ProviderError, default_region, explain, is_gone
 from .messages import to_struct, to_values
@@ -113,7 +113,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             _fail(context, f"creating {kind.label}", e)
         try:
             kind.finish(self.cloud, object_id, inputs)
-            properties = self._read(kind, object_id, inputs)
+            properties = self._after_change(kind, object_id, inputs, inputs)
         except (ClientError, BotoCoreError, ProviderError) as e:
             _fail_half_made(context, object_id, inputs, _text(f"creating {kind.label} ({object_id})", e))
         if properties is None:
@@ -125,7 +125,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind = _type(request.type, context)
         given = to_values(request.inputs)
         try:
-            live = self._read(kind, request.id, to_values(request.properties))
+            live = self._read(kind, request.id, {**given, **to_values(request.properties)})
         except (ClientError, BotoCoreError, ProviderError) as e:
             _fail(context, f"reading {kind.label} ({request.id})", e)
         if live is None:
@@ -142,13 +142,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         """Change an object in place."""
         kind, old, new = _type(request.type, context), to_values(request.olds), to_values(request.news)
         if request.preview:
-            return pb.UpdateResponse(properties=to_struct({**old, **new}))
+            return pb.UpdateResponse(properties=to_struct(overlaid(kind.inputs, old, new)))
+        plan = overlaid(kind.inputs, old, new)
         try:
+            kind.retag(self.cloud, request.id, old, new)
             kind.update(self.cloud, request.id, old, new)
-            properties = self._read(kind, request.id, new)
+            properties = self._after_change(kind, request.id, new, plan)
         except (ClientError, BotoCoreError, ProviderError) as e:
-            _fail_half_made(context, request.id, {**old}, _text(f"updating {kind.label} ({request.id})", e))
-        return pb.UpdateResponse(properties=to_struct(properties or new))
+            kept = old if kind.framework else plan
+            _fail_half_made(context, request.id, kept, _text(f"updating {kind.label} ({request.id})", e))
+        return pb.UpdateResponse(properties=to_struct(properties or plan))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Remove an object; one that is gone already counts as removed."""
@@ -178,16 +181,27 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             _fail(context, f"reading {function.label}", e)
         return pb.InvokeResponse(**{"return": to_struct({"region": self.cloud.region, **found})})
 
+    def _after_change(
+        self, kind: ResourceType, object_id: str, inputs: Values, known: Values
+    ) -> Values | None:
+        """The properties of an object that was just made or changed."""
+        if not kind.framework:
+            return self._read(kind, object_id, known)
+        return self._completed(
+            kind, object_id, known, {**inputs, **kind.planned(self.cloud, object_id, inputs)}
+        )
+
     def _read(self, kind: ResourceType, object_id: str, known: Values) -> Values | None:
         """The object's properties, with those that the API does not tell from what is known."""
         try:
-            live = kind.read(self.cloud, object_id)
+            live = kind.read(self.cloud, object_id, known)
         except ClientError as e:
             if is_gone(e):
                 return None
             raise
-        if live is None:
-            return None
+        return None if live is None else self._completed(kind, object_id, known, live)
+
+    def _completed(self, kind: ResourceType, object_id: str, known: Values, live: Values) -> Values:
         live = {name: value for name, value in live.items() if value is not None}
         untold = {name: known[name] for name, p in kind.inputs.items() if p.unread and name in known}
         if "region" in kind.inputs:
