@@ -9,9 +9,10 @@ import pytest
 
 from tests.lab.pulumi_stack import PulumiStack, Step
 
-from .cloud import Cloud
+from .cloud import REGION, Cloud
 
 NODES = ("a", "b")
+DEBIAN = f"image-debian12-x86_64-{REGION}"
 TAGGED = (
     "a",
     "apart",
@@ -61,20 +62,18 @@ CHANGES = {
     ),
     "the token": Change({"tokenMs": 2000}, replace=NODES),
     "the instance type": Change({"instanceType": "t3.small"}, update=NODES),
-    "an image of one's own": Change(
-        {"amiId": "ami-0123456789abcdef0"}, replace=NODES, delete=("image-debian12-x86_64",)
-    ),
+    "an image of one's own": Change({"amiId": "ami-0123456789abcdef0"}, replace=NODES, delete=(DEBIAN,)),
     "the platform": Change(
         {"platform": "al2023"},
-        create=("image-al2023-x86_64",),
+        create=(f"image-al2023-x86_64-{REGION}",),
         replace=NODES,
-        delete=("image-debian12-x86_64",),
+        delete=(DEBIAN,),
     ),
     "the architecture": Change(
         {"platform": "al2023", "instanceType": "t4g.micro"},
-        create=("image-al2023-arm64",),
+        create=(f"image-al2023-arm64-{REGION}",),
         replace=NODES,
-        delete=("image-debian12-x86_64",),
+        delete=(DEBIAN,),
     ),
     "the VIP": Change(
         {"vip": "10.0.250.200"},
@@ -113,7 +112,13 @@ CHANGES = {
         delete=("internet", "routes", "route-internet", "routes-subnet"),
     ),
     "an endpoint": Change({"endpoints": True}, create=("endpoint-group", "from-nodes-https", "endpoint")),
-    "Session Manager": Change({"ssm": True}, create=("policy-ssm",)),
+    "Session Manager, and an image with its agent": Change(
+        {"ssm": True, "platform": "al2023"},
+        create=("policy-ssm", f"image-al2023-x86_64-{REGION}"),
+        replace=NODES,
+        delete=(DEBIAN,),
+    ),
+    "gateways in place of servers": Change({"sourceDestCheck": False}, update=NODES),
     "how long an up waits": Change({"readyTimeoutMinutes": 5}),
     "an SSH key": Change({"keyName": "operators"}, replace=NODES),
 }

@@ -13,7 +13,7 @@ from tests.lab.pulumi_stack import CommandError
 
 from .cloud import REGION, Cloud
 
-EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True}
+EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True, "platform": "al2023"}
 # What pulumi-aws itself asks for and the stand-in does not; what is only done to mend what others have changed.
 OF_PULUMI_AWS = {
     *(action for action in SEE if action in SEE[SEE.index("ec2:DescribeInstanceCreditSpecifications") :]),
