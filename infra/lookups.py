@@ -99,7 +99,6 @@ def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> Existing
         subnet_id=subnet_id,
         subnet_arn=found.arn,
         subnet_cidr=cidr,
-        owner_id=owner,
         availability_zone=found.availability_zone,
         reserved=reserved,
     )

@@ -23,8 +23,7 @@ ANY_PROTOCOL = "-1"
 class Subnet:
     """The subnet that the pair is in.
 
-    `owner_id` is the subnet's account, and `account_id` that of the nodes and their interfaces: not the same one
-    if the subnet is shared. `reserved` are the addresses that get no reservation. `ready` are the resources that a
+    `reserved` are the addresses that get no reservation. `ready` are the resources that a
     node needs in order to use the subnet: its route to the internet, for one.
     """
 
@@ -32,8 +31,6 @@ class Subnet:
     subnet_id: pulumi.Input[str]
     arn: pulumi.Input[str]
     cidr: IPv4Network
-    owner_id: str
-    account_id: str
     reserved: frozenset[IPv4Address] = frozenset()
     ready: tuple[pulumi.Resource, ...]
 
@@ -54,15 +51,12 @@ def make_subnet(
 
     `zone` gives a new subnet's Availability Zone, the site's or, for None, one that it chooses.
     """
-    account_id = str(aws.get_caller_identity(opts=scope.asks()).account_id)
     if isinstance(site, ExistingSubnet):
         return Subnet(
             vpc_id=site.vpc_id,
             subnet_id=site.subnet_id,
             arn=site.subnet_arn,
             cidr=site.subnet_cidr,
-            owner_id=site.owner_id or account_id,
-            account_id=account_id,
             reserved=site.reserved,
             ready=(),
         )
@@ -89,8 +83,6 @@ def make_subnet(
         subnet_id=subnet.id,
         arn=subnet.arn,
         cidr=site.subnet_cidr,
-        owner_id=account_id,
-        account_id=account_id,
         ready=ready,
     )
 

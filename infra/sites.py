@@ -35,16 +35,14 @@ class NewSubnet:
 class ExistingSubnet:
     """A subnet that is there, with its routes and its way with public addresses, which stay as they are.
 
-    `owner_id` is the account that shares the subnet with this one; None stands for this one. `availability_zone`
-    is checked for the instance type if it is known. `reserved` are addresses that get no reservation: another
-    one covers them, or only the subnet's owner may make one.
+    `availability_zone` is checked for the instance type if it is known. `reserved` are addresses that get no
+    reservation: another one covers them, or only the owner of a shared subnet may make one.
     """
 
     vpc_id: pulumi.Input[str]
     subnet_id: pulumi.Input[str]
     subnet_arn: pulumi.Input[str]
     subnet_cidr: IPv4Network
-    owner_id: str | None = None
     availability_zone: str | None = None
     reserved: frozenset[IPv4Address] = frozenset()
 

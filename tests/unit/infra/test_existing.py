@@ -171,7 +171,6 @@ def test_a_shared_subnet_gets_no_reservations_and_says_who_can_make_them(
 ) -> None:
     site = look(monkeypatch, IN_SUBNET, owned_by(OWNER), Ec2(error=AssertionError("asked"))).site
     assert isinstance(site, ExistingSubnet)
-    assert site.owner_id == OWNER
     assert sorted(map(str, site.reserved)) == ["10.0.250.185", "10.0.250.186", "10.0.250.187"]
     assert (
         f"{SUBNET} belongs to account {OWNER}, and only the owner can reserve addresses in it" in caplog.text

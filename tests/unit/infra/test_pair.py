@@ -372,7 +372,6 @@ def test_every_look_up_goes_to_the_pairs_own_provider() -> None:
     record(elsewhere, calls=calls)
     assert {call.token.rpartition(":")[2] for call in calls} == {
         "getAvailabilityZones",
-        "getCallerIdentity",
         "getInstanceType",
         "getInstanceTypeOfferings",
         "getParameter",
