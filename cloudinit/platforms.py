@@ -28,7 +28,8 @@ class Platform:
     `ami` maps the architecture, "x86_64" or "arm64", to where its image is found. `installer` is how the node
     gets `packages`: "apt" or "dnf". `interpreter` runs the agent. `network_units` are the systemd units that
     put EC2's secondary addresses on interfaces by themselves and must be kept off the VIP's; `{interface}`
-    stands for its name.
+    stands for its name. `has_ssm_agent` says whether the image has the Systems Manager's agent in it (Systems
+    Manager user guide, "Find AMIs with the SSM Agent preinstalled").
     """
 
     ami: Mapping[str, SsmAmi | NamedAmi]
@@ -36,6 +37,7 @@ class Platform:
     packages: tuple[str, ...]
     interpreter: str = "/usr/bin/python3"
     network_units: tuple[str, ...] = ()
+    has_ssm_agent: bool = True
 
 
 #: amazon-ec2-net-utils adds every secondary address that IMDS lists, by a timer, whoever holds it. Without
@@ -67,6 +69,7 @@ def _debian(version: int) -> Platform:
         installer="apt",
         packages=_DEBIAN_PACKAGES,
         network_units=_EC2_NET_UTILS,
+        has_ssm_agent=False,
     )
 
 

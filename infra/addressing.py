@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from .errors import raise_if_any
-
 # RFC 1918, and the shared space of RFC 6598 that VPCs may use too.
 PRIVATE = tuple(IPv4Network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 # The sizes that a VPC's and a subnet's CIDR may have:
@@ -78,16 +76,11 @@ def _address_problems(key: str, address: IPv4Address, subnet: IPv4Network | None
     if address not in subnet:
         yield f"{key} {address} is outside {subnet}; set ec2vip:{key} to an address inside it"
         return
+    if subnet.prefixlen > LONGEST_PREFIX:
+        return  # no subnet, as network_problems says
     for index, use in RESERVED.items():
         if address == subnet[index]:
             yield (
                 f"{key} {address} is {use} in {subnet}, where AWS reserves the first four addresses and the "
                 f"last; set ec2vip:{key} to one from {subnet[4]} to {subnet[-2]}"
             )
-
-
-def check_pair(
-    vips: tuple[IPv4Address, ...], nodes: tuple[IPv4Address, IPv4Address], subnet: IPv4Network
-) -> None:
-    """Raise ConfigError unless these addresses can be a pair's in that subnet."""
-    raise_if_any(list(pair_problems(vips, nodes, subnet)))

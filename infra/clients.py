@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
+from .errors import quoted, shown
+
+# Corosync's port (corosync.conf(5), `mcastport`).
+COROSYNC_PORT = 5405
+# Of a security group, in each direction (VPC user guide, "Amazon VPC quotas").
+RULES_MAX = 60
 PROTOCOLS = ("tcp", "udp", "icmp")
 KEYS = ("protocol", "ports", "cidr", "securityGroup")
 SECURITY_GROUP_ID = re.compile(r"sg-[0-9a-f]{8,17}")
@@ -59,24 +65,46 @@ def parse_rule(entry: object) -> list[ClientRule]:
         if key not in KEYS:
             near = difflib.get_close_matches(str(key), KEYS, n=1)
             hint = f"did you mean {near[0]}?" if near else f"use {', '.join(KEYS)}"
-            raise ClientRuleError(f"has the unknown key {key}; {hint}")
+            raise ClientRuleError(f"has the unknown key {shown(str(key))}; {hint}")
     protocol = entry.get("protocol")
     if protocol not in PROTOCOLS:
-        raise ClientRuleError(f"has the protocol {protocol!r}; set it to one of {', '.join(PROTOCOLS)}")
+        raise ClientRuleError(f"has the protocol {quoted(protocol)}; set it to one of {', '.join(PROTOCOLS)}")
     cidr, group = _source(entry)
+    ranges = _ports(protocol, entry.get("ports"))
+    for low, high in ranges:
+        if protocol == "udp" and low <= COROSYNC_PORT <= high:
+            raise ClientRuleError(
+                f"has the ports {low}-{high} of udp, and {COROSYNC_PORT} is Corosync's, for the nodes alone; "
+                f"leave {COROSYNC_PORT} out"
+            )
     return [
         ClientRule(protocol=protocol, from_port=low, to_port=high, cidr=cidr, security_group=group)
-        for low, high in _ports(protocol, entry.get("ports"))
+        for low, high in ranges
     ]
+
+
+def quota_problems(clients: Sequence[ClientRule]) -> Iterator[str]:
+    """Which group of the stack would get more rules than EC2 takes; network.make_groups makes them."""
+    services = len({rule.service for rule in clients})
+    corosync = 1
+    into_nodes = corosync + len([rule for rule in clients if rule.source is not None]) + services
+    for count, what in ((into_nodes, "the nodes' group"), (services, "the clients' group")):
+        if count > RULES_MAX:
+            yield (
+                f"clients needs {count} rules in {what}, and EC2 takes {RULES_MAX} by default; join neighbouring "
+                "ports and networks in ec2vip:clients, or name a securityGroup in place of many networks"
+            )
 
 
 def _source(entry: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
     cidr, group = entry.get("cidr"), entry.get("securityGroup")
     if cidr is not None and group is not None:
-        raise ClientRuleError(f"has both cidr {cidr} and securityGroup {group}; write one entry for each")
+        raise ClientRuleError(
+            f"has both cidr {shown(str(cidr))} and securityGroup {shown(str(group))}; write one entry for each"
+        )
     if group is not None and not SECURITY_GROUP_ID.fullmatch(str(group)):
         raise ClientRuleError(
-            f"has the securityGroup {group!r}; set it to an id such as sg-0123456789abcdef0"
+            f"has the securityGroup {quoted(group)}; set it to an id such as sg-0123456789abcdef0"
         )
     if cidr is None:
         return None, group
@@ -84,7 +112,7 @@ def _source(entry: Mapping[str, Any]) -> tuple[IPv4Network | None, str | None]:
         return IPv4Network(str(cidr)), None
     except ValueError as e:
         raise ClientRuleError(
-            f"has the cidr {cidr!r}: {e}; set it to a network such as 10.0.0.0/16"
+            f"has the cidr {quoted(cidr)}: {shown(str(e))}; set it to a network such as 10.0.0.0/16"
         ) from None
 
 
@@ -92,7 +120,7 @@ def _ports(protocol: str, ports: object) -> list[tuple[int, int]]:
     if protocol == "icmp":
         if ports is not None:
             raise ClientRuleError(
-                f"has ports {ports}, and icmp has none; remove them (icmp admits echo requests)"
+                f"has ports {shown(str(ports))}, and icmp has none; remove them (icmp admits echo requests)"
             )
         return [(ECHO_REQUEST, ANY_CODE)]
     if ports is None:
@@ -104,9 +132,11 @@ def _ports(protocol: str, ports: object) -> list[tuple[int, int]]:
 
 
 def _range(ports: object) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})(?:\s*-\s*(\d{1,5}))?", str(ports))
+    match = re.fullmatch(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?", str(ports))
     if match is None:
-        raise ClientRuleError(f"has the ports {ports!r}; write a port or a range, such as 443 or 8000-8010")
+        raise ClientRuleError(
+            f"has the ports {quoted(ports)}; write a port or a range, such as 443 or 8000-8010"
+        )
     low, high = int(match[1]), int(match[2] or match[1])
     if not 1 <= low <= high <= 65535:
         raise ClientRuleError(f"has the ports {ports}; ports go from 1 to 65535, the lower one first")

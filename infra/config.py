@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -18,7 +17,7 @@ from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import Service
 
 from . import addressing
-from .clients import ClientRule, ClientRuleError, parse_rule
+from .clients import ClientRule, ClientRuleError, parse_rule, quota_problems
 from .errors import raise_if_any
 from .reader import Reader
 from .services import ServiceError, naming_problems, parse_service
@@ -34,6 +33,7 @@ KEYS = (
     "subnetId",
     "availabilityZone",
     "publicIps",
+    "sourceDestCheck",
     "endpoints",
     "instanceType",
     "platform",
@@ -49,6 +49,15 @@ KEYS = (
     "readyTimeoutMinutes",
     "permissionsBoundary",
     "tags",
+)
+# The keys whose values the stack keeps secret from end to end.
+SECRET = ("encryptionKey",)
+# What dnf and curl take for one address: `baseurl` is a list, with commas or spaces between its entries.
+HTTPS = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%+=@/-]*)?"
+# Debian's archive has no package of the agent (packages.debian.org), so a node could not install it signed.
+NO_AGENT = (
+    "set ec2vip:platform to al2023 or ubuntu2404, or ec2vip:amiId to an image that has the agent, or ec2vip:ssm "
+    "to false"
 )
 # Below half a second a busy node is taken for a dead one; above half a minute nobody calls it fail-over.
 TOKEN_MS_MIN, TOKEN_MS_MAX = 500, 30_000
@@ -80,6 +89,7 @@ class StackConfig:
     subnet_id: str | None
     availability_zone: str | None
     public_ips: bool
+    source_dest_check: bool
     endpoints: bool
     instance_type: str
     platform: str
@@ -91,7 +101,7 @@ class StackConfig:
     key_name: str | None
     ssm: bool
     token_ms: int
-    encryption_key: bytes | None
+    encryption_key: bytes | None = field(repr=False)
     ready_timeout_minutes: int
     permissions_boundary: str | None
     tags: Mapping[str, str]
@@ -121,22 +131,24 @@ class StackConfig:
         `secrets` are the keys, with the namespace, that the stack's file holds encrypted; `region` is the AWS
         provider's, where it is known. Raises ConfigError with all that is wrong.
         """
-        reader = Reader("ec2vip", values, secrets)
+        reader = Reader("ec2vip", values, secrets, SECRET)
         reader.refuse_unknown(KEYS)
+        reader.refuse_secrets(KEYS)
         vips = _vips(reader)
         nodes = reader.addresses("nodeIps", 2)
-        if values.get("nodeIps", "[]") in ("", "[]"):
+        if not reader.is_set("nodeIps"):
             reader.require("nodeIps", "[10.0.250.186, 10.0.250.187]")
         vpc_cidr, subnet_cidr = reader.network("vpcCidr"), reader.network("subnetCidr")
         _check_where(reader, vpc_cidr, subnet_cidr)
         reader.problems += addressing.pair_problems(
-            vips, nodes, subnet_cidr, "vips" if _is_there(reader, "vips") else "vip"
+            vips, nodes, subnet_cidr, "vips" if reader.is_set("vips") else "vip"
         )
         read: dict[str, Any] = {
             "vpc_id": reader.text("vpcId", r"vpc-[0-9a-f]{8,17}", "vpc-0123456789abcdef0"),
             "subnet_id": reader.text("subnetId", r"subnet-[0-9a-f]{8,17}", "subnet-0123456789abcdef0"),
             "availability_zone": _zone(reader, region),
             "public_ips": reader.flag("publicIps", True),
+            "source_dest_check": reader.flag("sourceDestCheck", True),
             "endpoints": reader.flag("endpoints", False),
             "instance_type": reader.text("instanceType", r"[a-z0-9-]+\.[a-z0-9-]+", "t3.micro") or "t3.micro",
             "platform": reader.choice("platform", list(PLATFORMS), "al2023"),
@@ -159,6 +171,11 @@ class StackConfig:
             "tags": reader.mapping("tags"),
         }
         reader.problems += tag_problems(read["tags"])
+        reader.problems += quota_problems(read["clients"])
+        if read["ssm"] and read["ami_id"] is None and not PLATFORMS[read["platform"]].has_ssm_agent:
+            reader.wrong(
+                "ssm", f"needs the SSM agent, and the image of {read['platform']} has none", NO_AGENT
+            )
         raise_if_any(reader.problems)
         vip, *more = vips
         return cls(
@@ -171,20 +188,15 @@ class StackConfig:
         )
 
 
-def _is_there(reader: Reader, key: str) -> bool:
-    """Whether a list or a text is set to something."""
-    return reader.values.get(key, "").strip() not in ("", "[]")
-
-
 def _vips(reader: Reader) -> tuple[IPv4Address, ...]:
     """The floating addresses: the one of `vip`, or those of `vips`."""
-    if _is_there(reader, "vip") and _is_there(reader, "vips"):
+    if reader.is_set("vip") and reader.is_set("vips"):
         reader.wrong(
             "vip", "is set beside vips", "set ec2vip:vips alone; its first address is the output vip"
         )
-    if _is_there(reader, "vips"):
+    if reader.is_set("vips"):
         return reader.addresses("vips")
-    if not _is_there(reader, "vip"):
+    if not reader.is_set("vip"):
         reader.require("vip", "10.0.250.185")
     vip = reader.address("vip")
     return () if vip is None else (vip,)
@@ -192,7 +204,7 @@ def _vips(reader: Reader) -> tuple[IPv4Address, ...]:
 
 def _check_where(reader: Reader, vpc_cidr: IPv4Network | None, subnet_cidr: IPv4Network | None) -> None:
     """The rules for the four settings that say where the pair lives."""
-    chosen = [key for key in ("vpcCidr", "vpcId", "subnetId") if reader.values.get(key)]
+    chosen = [key for key in ("vpcCidr", "vpcId", "subnetId") if reader.is_set(key)]
     if len(chosen) != 1:
         have = (
             f"{' and '.join(chosen)} are set together"
@@ -205,9 +217,9 @@ def _check_where(reader: Reader, vpc_cidr: IPv4Network | None, subnet_cidr: IPv4
         )
     if "subnetId" in chosen:
         for key in ("subnetCidr", "availabilityZone"):
-            if reader.values.get(key):
+            if reader.is_set(key):
                 reader.wrong(key, "cannot be set beside subnetId, which has its own", f"remove ec2vip:{key}")
-    elif chosen and not reader.values.get("subnetCidr"):
+    elif chosen and not reader.is_set("subnetCidr"):
         reader.require("subnetCidr", "10.0.250.0/24")
     for key, network in (("vpcCidr", vpc_cidr), ("subnetCidr", subnet_cidr)):
         if network:
@@ -251,8 +263,8 @@ def _repository(reader: Reader) -> dict[str, str]:
         "packageRepository": "https://mirror.example/9-stream",
         "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY",
     }
-    read = {key: reader.text(key, r"https://[!-~]+", example) for key, example in examples.items()}
-    there = [key for key in examples if reader.values.get(key)]
+    read = {key: _https(reader, key, example) for key, example in examples.items()}
+    there = [key for key in examples if reader.is_set(key)]
     if len(there) == 1:
         (missing,) = examples.keys() - there
         reader.wrong(
@@ -264,6 +276,18 @@ def _repository(reader: Reader) -> dict[str, str]:
         "package_repository": read["packageRepository"] or "",
         "package_repository_key": read["packageRepositoryKey"] or "",
     }
+
+
+def _https(reader: Reader, key: str, example: str) -> str | None:
+    """An https address. A name and a password in it would be in the user data, and are in no message."""
+    authority = reader.values.get(key, "").strip().partition("://")[2].partition("/")[0]
+    if "@" in authority:
+        reader.problems.append(
+            f"{key} has a user name or a password in it, and everyone with ec2:DescribeInstanceAttribute can read "
+            f"what the nodes are told; set ec2vip:{key} to an address without one, such as {example}"
+        )
+        return None
+    return reader.text(key, HTTPS, example)
 
 
 def _clients(reader: Reader) -> tuple[ClientRule, ...]:
@@ -283,12 +307,6 @@ def _clients(reader: Reader) -> tuple[ClientRule, ...]:
 
 
 def _services(reader: Reader) -> tuple[Service, ...]:
-    if f"{reader.namespace}:services" in reader.secrets:
-        reader.problems.append(
-            "services holds a secret, and everyone with ec2:DescribeInstanceAttribute can read what the nodes are "
-            "told; let the service fetch it, and take it out of ec2vip:services"
-        )
-        return ()
     services: list[Service] = []
     for index, entry in enumerate(reader.entries("services")):
         try:
@@ -305,7 +323,7 @@ def _encryption_key(reader: Reader) -> bytes | None:
         return None
     try:
         key = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:  # also what is not ASCII
         reader.problems.append(f"encryptionKey is not base64; set it with: {ENCRYPTION_KEY_COMMAND}")
         return None
     if not ENCRYPTION_KEY_BYTES_MIN <= len(key) <= ENCRYPTION_KEY_BYTES_MAX:

@@ -9,6 +9,9 @@ import pulumi
 
 T = TypeVar("T")
 
+# As many characters of a value as help to find it.
+SHOWN_MAX = 80
+
 
 class ConfigError(pulumi.RunError):
     """Settings that cannot work. Pulumi prints the message, with no stack trace, and creates nothing."""
@@ -17,6 +20,18 @@ class ConfigError(pulumi.RunError):
         self.problems = tuple(problems)
         count = "one problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__("\n".join([f"{count} in the configuration:", *(f"  - {p}" for p in self.problems)]))
+
+
+def shown(value: object) -> str:
+    """The value as a message shows it: on one line, what cannot be printed escaped, a long one cut short."""
+    text = value if isinstance(value, str) else repr(value)
+    text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
+    return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
+
+
+def quoted(value: object) -> str:
+    """The same in quotes, if it is a text."""
+    return shown(repr(value))
 
 
 def raise_if_any(problems: Sequence[str]) -> None:

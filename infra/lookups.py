@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
+import pulumi
 import pulumi_aws as aws
 
+from . import existing
+from .account import ec2_client
 from .addressing import pair_problems
 from .config import StackConfig
 from .errors import looked_up, raise_if_any
+from .network import endpoint_services, reservation_note
 from .pair import FloatingIpPairArgs
 from .sites import ExistingSubnet, NewSubnet, NewVpc, Site
 
 
-def pair_args(config: StackConfig) -> FloatingIpPairArgs:
-    """The component's arguments for this configuration.
+def pair_args(config: StackConfig, name: str = "ec2vip") -> FloatingIpPairArgs:
+    """The arguments for this configuration of the component of that name.
 
     Raises ConfigError where the VPC or the subnet that it names does not suit the pair.
     """
@@ -22,10 +26,11 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
         vip=config.vip,
         more_vips=config.more_vips,
         node_ips=config.node_ips,
-        site=_site(config),
+        site=_site(config, name),
         clients=config.clients,
         services=config.services,
         public_ips=config.public_ips,
+        source_dest_check=config.source_dest_check,
         endpoints=config.endpoints,
         instance_type=config.instance_type,
         platform=config.platform,
@@ -42,19 +47,19 @@ def pair_args(config: StackConfig) -> FloatingIpPairArgs:
     )
 
 
-def _site(config: StackConfig) -> Site:
+def _site(config: StackConfig, name: str) -> Site:
     if config.subnet_id is not None:
-        return _existing_subnet(config, config.subnet_id)
+        return _existing_subnet(config, config.subnet_id, name)
     assert config.subnet_cidr is not None, "StackConfig has it for every new subnet"
     if config.vpc_id is not None:
-        return _new_subnet(config, config.vpc_id, config.subnet_cidr)
+        return _new_subnet(config, config.vpc_id, config.subnet_cidr, name)
     assert config.vpc_cidr is not None, "StackConfig has one of the three"
     return NewVpc(
         vpc_cidr=config.vpc_cidr, subnet_cidr=config.subnet_cidr, availability_zone=config.availability_zone
     )
 
 
-def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
+def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> ExistingSubnet:
     found = looked_up(
         f"subnetId {subnet_id}",
         "set ec2vip:subnetId to a subnet of this account and Region",
@@ -68,13 +73,45 @@ def _existing_subnet(config: StackConfig, subnet_id: str) -> ExistingSubnet:
             f"publicIps {str(config.public_ips).lower()} is not what {subnet_id} does, which {gives}; set "
             f"ec2vip:publicIps to {str(found.map_public_ip_on_launch).lower()}, or change the subnet"
         )
-    if config.endpoints:
-        problems += _dns_problems(found.vpc_id)
+    settings = _settings(config)
+    problems += existing.taken_problems(subnet_id, settings, name)
+    owner = found.owner_id if found.owner_id and found.owner_id != existing.account() else None
+    if owner is None:
+        reservations = existing.reservations(subnet_id, ec2_client)
+        problems += existing.prefix_problems(reservations, settings)
+        reserved = existing.covered(reservations, list(settings), reservation_note(name))
+        if config.endpoints:
+            problems += _endpoint_problems(config, found.vpc_id, name)
+    else:
+        reserved = frozenset(settings)
+        if config.endpoints:
+            problems.append(
+                f"endpoints true cannot be in {subnet_id}, which account {owner} shares: only the owner makes "
+                f"endpoints there; set ec2vip:endpoints to false, and ask {owner} for them"
+            )
     raise_if_any(problems)
-    return ExistingSubnet(vpc_id=found.vpc_id, subnet_id=subnet_id, subnet_arn=found.arn, subnet_cidr=cidr)
+    if owner is not None:
+        pulumi.log.warn(
+            f"{subnet_id} belongs to account {owner}, and only the owner can reserve addresses in it; ask for an "
+            f"explicit CIDR reservation of {', '.join(map(str, settings))}, or AWS may give one to others"
+        )
+    return ExistingSubnet(
+        vpc_id=found.vpc_id,
+        subnet_id=subnet_id,
+        subnet_arn=found.arn,
+        subnet_cidr=cidr,
+        availability_zone=found.availability_zone,
+        reserved=reserved,
+    )
 
 
-def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network) -> NewSubnet:
+def _settings(config: StackConfig) -> dict[IPv4Address, str]:
+    """The pair's addresses, each with the setting that it is from."""
+    key = "vips" if config.more_vips else "vip"
+    return {**dict.fromkeys(config.vips, key), **dict.fromkeys(config.node_ips, "nodeIps")}
+
+
+def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network, name: str) -> NewSubnet:
     vpc = looked_up(
         f"vpcId {vpc_id}",
         "set ec2vip:vpcId to a VPC of this account and Region",
@@ -87,6 +124,11 @@ def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network) -> N
             f"subnetCidr {subnet_cidr} is outside {vpc_id}, which has {', '.join(map(str, blocks))}; set "
             "ec2vip:subnetCidr to a free part of it"
         )
+    if vpc.owner_id and vpc.owner_id != existing.account():
+        problems.append(
+            f"vpcId {vpc_id} belongs to account {vpc.owner_id}, and only the owner makes subnets in it; set "
+            "ec2vip:subnetId to a shared subnet in place of ec2vip:vpcId and ec2vip:subnetCidr"
+        )
     gateway = _internet_gateway(vpc_id) if config.public_ips else None
     if config.public_ips and gateway is None:
         problems.append(
@@ -94,7 +136,7 @@ def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network) -> N
             "ec2vip:publicIps to false"
         )
     if config.endpoints:
-        problems += _dns_problems(vpc_id)
+        problems += _endpoint_problems(config, vpc_id, name)
     raise_if_any(problems)
     return NewSubnet(
         vpc_id=vpc_id,
@@ -114,6 +156,17 @@ def _internet_gateway(vpc_id: str) -> str | None:
         if "no matching" not in str(e):
             raise
         return None
+
+
+def _endpoint_problems(config: StackConfig, vpc_id: str, name: str) -> list[str]:
+    """What keeps the pair's interface endpoints out of the VPC."""
+    services = endpoint_services(
+        aws.get_region().region,
+        pulumi.InvokeOptions(),
+        ssm=config.ssm,
+        key=config.encryption_key is not None,
+    )
+    return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, name)]
 
 
 def _dns_problems(vpc_id: str) -> list[str]:

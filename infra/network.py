@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 import pulumi
 import pulumi_aws as aws
 
-from .clients import ClientRule
+from .clients import COROSYNC_PORT, ClientRule
+from .errors import ConfigError
 from .sites import ExistingSubnet, NewVpc, Site
 from .tags import Scope
 
-# Corosync's port (corosync.conf(5), `mcastport`).
-COROSYNC_PORT = 5405
 HTTPS_PORT = 443
 ANYWHERE = "0.0.0.0/0"
 ANY_PROTOCOL = "-1"
@@ -24,13 +23,15 @@ ANY_PROTOCOL = "-1"
 class Subnet:
     """The subnet that the pair is in.
 
-    `ready` are the resources that a node needs in order to use it: its route to the internet, for one.
+    `reserved` are the addresses that get no reservation. `ready` are the resources that a
+    node needs in order to use the subnet: its route to the internet, for one.
     """
 
     vpc_id: pulumi.Input[str]
     subnet_id: pulumi.Input[str]
     arn: pulumi.Input[str]
     cidr: IPv4Network
+    reserved: frozenset[IPv4Address] = frozenset()
     ready: tuple[pulumi.Resource, ...]
 
 
@@ -43,11 +44,21 @@ class Groups:
     ready: tuple[pulumi.Resource, ...]
 
 
-def make_subnet(scope: Scope, site: Site, public_ips: bool) -> Subnet:
-    """The site's subnet, made where it is not there, with the route to the internet that is ours to make."""
+def make_subnet(
+    scope: Scope, site: Site, public_ips: bool, zone: Callable[[str | None], pulumi.Input[str]]
+) -> Subnet:
+    """The site's subnet, made if it is not there, with the route to the internet that is ours to make.
+
+    `zone` gives a new subnet's Availability Zone, the site's or, for None, one that it chooses.
+    """
     if isinstance(site, ExistingSubnet):
         return Subnet(
-            vpc_id=site.vpc_id, subnet_id=site.subnet_id, arn=site.subnet_arn, cidr=site.subnet_cidr, ready=()
+            vpc_id=site.vpc_id,
+            subnet_id=site.subnet_id,
+            arn=site.subnet_arn,
+            cidr=site.subnet_cidr,
+            reserved=site.reserved,
+            ready=(),
         )
     vpc_id: pulumi.Input[str]
     gateway_id: pulumi.Input[str] | None
@@ -59,7 +70,7 @@ def make_subnet(scope: Scope, site: Site, public_ips: bool) -> Subnet:
         scope.part("subnet"),
         vpc_id=vpc_id,
         cidr_block=str(site.subnet_cidr),
-        availability_zone=site.availability_zone,
+        availability_zone=zone(site.availability_zone),
         # Here and not on the instances: a stopped instance has no public address, and would be replaced for
         # lacking it (hashicorp/terraform-provider-aws#33775).
         map_public_ip_on_launch=public_ips,
@@ -67,7 +78,13 @@ def make_subnet(scope: Scope, site: Site, public_ips: bool) -> Subnet:
         opts=scope.options(),
     )
     ready = _make_route(scope, vpc_id, subnet.id, gateway_id) if public_ips else ()
-    return Subnet(vpc_id=vpc_id, subnet_id=subnet.id, arn=subnet.arn, cidr=site.subnet_cidr, ready=ready)
+    return Subnet(
+        vpc_id=vpc_id,
+        subnet_id=subnet.id,
+        arn=subnet.arn,
+        cidr=site.subnet_cidr,
+        ready=ready,
+    )
 
 
 def _make_vpc(
@@ -115,10 +132,16 @@ def _make_route(
     return route, association
 
 
+def reservation_note(name: str) -> str:
+    """The description of a pair's reservations, by which it knows them from others'."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}: assigned by name alone"
+
+
 def reserve(scope: Scope, subnet: Subnet, addresses: Iterable[IPv4Address]) -> tuple[pulumi.Resource, ...]:
     """Keep AWS from handing these addresses to anything else in the subnet.
 
     They are named by address: reservations may not overlap, and an address that changes its role keeps its own.
+    One that another reservation covers gets none.
     """
     return tuple(
         aws.ec2.SubnetCidrReservation(
@@ -126,10 +149,11 @@ def reserve(scope: Scope, subnet: Subnet, addresses: Iterable[IPv4Address]) -> t
             subnet_id=subnet.subnet_id,
             cidr_block=f"{address}/32",
             reservation_type="explicit",
-            description=f"{scope.name}: assigned by name alone",
+            description=reservation_note(scope.name),
             opts=scope.options(),
         )
         for address in addresses
+        if address not in subnet.reserved
     )
 
 
@@ -205,7 +229,7 @@ def _admit_wearers(
         ip_protocol=protocol,
         from_port=from_port,
         to_port=to_port,
-        description=f"The clients' group: {service}",
+        description=f"Members of the client group: {service}",
         tags=scope.tags(into),
         opts=scope.options(),
     )
@@ -222,22 +246,58 @@ def _admit_wearers(
     )
 
 
-def endpoint_services(*, ssm: bool, key: bool) -> tuple[str, ...]:
-    """The AWS services that the nodes call, by the last part of their endpoints' names.
+@dataclass(frozen=True)
+class EndpointService:
+    """A service that has interface endpoints: its last part, such as `ec2`, its name, and its zones if known."""
+
+    part: str
+    name: str
+    zones: tuple[str, ...]
+
+
+def endpoint_services(
+    region: str, opts: pulumi.InvokeOptions, *, ssm: bool, key: bool
+) -> tuple[EndpointService, ...]:
+    """The AWS services that the nodes call, as this Region names their endpoints.
 
     The agent calls EC2; the bootstrap the Systems Manager where it has a key to fetch, Session Manager both of the
     Systems Manager's. `ec2messages` is not among them: the agent from 3.3.40.0 on uses `ssmmessages` in its place
-    (Systems Manager user guide, "Create VPC endpoints"), and newer Regions do not have it.
+    (Systems Manager user guide, "Create VPC endpoints"), and newer Regions do not have it. Raises ConfigError if
+    the Region lacks one.
     """
-    return ("ec2", *(("ssm",) if ssm or key else ()), *(("ssmmessages",) if ssm else ()))
+    parts = ("ec2", *(("ssm",) if ssm or key else ()), *(("ssmmessages",) if ssm else ()))
+    return tuple(_endpoint_service(part, region, opts) for part in parts)
+
+
+def _endpoint_service(part: str, region: str, opts: pulumi.InvokeOptions) -> EndpointService:
+    """China has some services under a name of its own, and only AWS knows which (PrivateLink guide, "AWS services
+    that integrate"). Asked by name, for GovCloud has heeded no filter here (the provider's data source says so).
+    """
+    names = [f"com.amazonaws.{region}.{part}"] + [f"cn.com.amazonaws.{region}.{part}"] * region.startswith(
+        "cn-"
+    )
+    for name in names:
+        try:
+            found = aws.ec2.get_vpc_endpoint_service(service_name=name, service_type="Interface", opts=opts)
+        except Exception as e:
+            # pulumi_aws raises a bare Exception for every failure; these say that there is no such service.
+            if "InvalidServiceName" in str(e) or "no matching" in str(e):
+                continue
+            raise
+        return EndpointService(part, str(found.service_name), tuple(found.availability_zones or ()))
+    raise ConfigError(
+        [
+            f"endpoints true needs an endpoint of {part}, and {region} has none ({' or '.join(names)}); set "
+            "ec2vip:endpoints to false"
+        ]
+    )
 
 
 def make_endpoints(
     scope: Scope,
     subnet: Subnet,
     nodes: aws.ec2.SecurityGroup,
-    region: pulumi.Input[str],
-    services: Sequence[str],
+    services: Sequence[EndpointService],
 ) -> tuple[pulumi.Resource, ...]:
     """Interface endpoints of these services in the subnet, which the nodes alone may use."""
     group = _make_group(scope, "endpoint-group", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
@@ -248,26 +308,28 @@ def make_endpoints(
         ip_protocol="tcp",
         from_port=HTTPS_PORT,
         to_port=HTTPS_PORT,
-        description="The nodes' agent",
+        description="The agent on the nodes",
         tags=scope.tags("from-nodes-https"),
         opts=scope.options(),
     )
-    return rule, *(_make_endpoint(scope, subnet, group, region, service) for service in services)
+    return rule, *(_make_endpoint(scope, subnet, group, service) for service in services)
 
 
 def _make_endpoint(
-    scope: Scope, subnet: Subnet, group: aws.ec2.SecurityGroup, region: pulumi.Input[str], service: str
+    scope: Scope, subnet: Subnet, group: aws.ec2.SecurityGroup, service: EndpointService
 ) -> aws.ec2.VpcEndpoint:
-    role = "endpoint" if service == "ec2" else f"endpoint-{service}"
+    role = "endpoint" if service.part == "ec2" else f"endpoint-{service.part}"
     return aws.ec2.VpcEndpoint(
         scope.part(role),
         vpc_id=subnet.vpc_id,
-        service_name=pulumi.Output.format("com.amazonaws.{0}.{1}", region, service),
+        service_name=service.name,
         vpc_endpoint_type="Interface",
         subnet_ids=[subnet.subnet_id],
         security_group_ids=[group.id],
         # Whoever calls asks for the service by its ordinary name.
         private_dns_enabled=True,
         tags=scope.tags(role),
-        opts=scope.options(),
+        # In place it would be in two subnets of one zone for a moment, which EC2 refuses
+        # (DuplicateSubnetsInSameZone); and of two endpoints at once only one could have the private name.
+        opts=scope.options(replace_on_changes=["subnetIds"], delete_before_replace=True),
     )

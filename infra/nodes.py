@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -16,7 +17,7 @@ import pulumi_aws as aws
 
 from cloudinit.platforms import PLATFORMS, SsmAmi
 from cloudinit.spec import Member, NodeSpec
-from cloudinit.userdata import render
+from cloudinit.userdata import MAX_BYTES, render
 
 from .errors import ConfigError, looked_up
 from .identity import Key
@@ -25,6 +26,8 @@ from .tags import MADE_FROM, PAIR, Scope
 
 # In place of a key's digest, where the nodes' traffic is not encrypted.
 NO_KEY = "open"
+# Longer than the parameter's real name can be.
+LONGEST_PARAMETER = f"arn:aws-us-gov:ssm:ap-southeast-99:{'8' * 12}:parameter/{'corosync-key' * 6}"
 NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
@@ -32,7 +35,8 @@ NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your 
 class Machine:
     """What both nodes are made from. `public_ips` is their subnet's, and only says when to make them anew.
 
-    `addresses` is how many IPv4 addresses a node may come to have: its own, and every VIP.
+    `addresses` is how many IPv4 addresses a node may come to have: its own, and every VIP. Without
+    `source_dest_check` a node may pass on packets of others', as a gateway does.
     """
 
     instance_type: str
@@ -41,9 +45,11 @@ class Machine:
     ami_id: pulumi.Input[str] | None
     key_name: str | None
     public_ips: bool
+    source_dest_check: bool
+    region: str
 
 
-def architecture(instance_type: str, addresses: int) -> str:
+def architecture(instance_type: str, addresses: int, opts: pulumi.InvokeOptions) -> str:
     """The instance type's architecture, `x86_64` or `arm64`.
 
     Raises ConfigError where its interfaces have no room for so many addresses, or no platform runs on it.
@@ -51,7 +57,7 @@ def architecture(instance_type: str, addresses: int) -> str:
     facts = looked_up(
         f"instanceType {instance_type}",
         "set ec2vip:instanceType to one that this Region has, such as t3.micro",
-        lambda: aws.ec2.get_instance_type(instance_type=instance_type),
+        lambda: aws.ec2.get_instance_type(instance_type=instance_type, opts=opts),
     )
     room = facts.maximum_ipv4_addresses_per_interface
     if room < addresses:
@@ -73,12 +79,12 @@ def architecture(instance_type: str, addresses: int) -> str:
     )
 
 
-def newest_ami(platform: str, arch: str) -> str:
+def newest_ami(platform: str, arch: str, opts: pulumi.InvokeOptions) -> str:
     """The id of the platform's newest image. Raises ConfigError where this Region has none."""
     setting = f"platform {platform} for {arch}"
     source = PLATFORMS[platform].ami[arch]
     if isinstance(source, SsmAmi):
-        named = looked_up(setting, NO_IMAGE, lambda: aws.ssm.get_parameter(name=source.parameter))
+        named = looked_up(setting, NO_IMAGE, lambda: aws.ssm.get_parameter(name=source.parameter, opts=opts))
         return str(named.insecure_value)
     filters = {"name": source.name_pattern, "architecture": arch, "state": "available"}
     found = looked_up(
@@ -88,6 +94,7 @@ def newest_ami(platform: str, arch: str) -> str:
             most_recent=True,
             owners=[source.owner],
             filters=[aws.ec2.GetAmiFilterArgs(name=name, values=[value]) for name, value in filters.items()],
+            opts=opts,
         ),
     )
     return str(found.id)
@@ -97,14 +104,15 @@ def _image(scope: Scope, machine: Machine) -> pulumi.Input[str]:
     """The image: the user's, or the platform's newest as it was at the first `up`.
 
     That one is kept in the state, for a newer image must not replace the nodes by itself. Its name there has
-    the platform and the architecture in it, so that another platform is another image.
+    the platform, the architecture and the Region in it, so that for another one the image is looked up anew.
     """
-    arch = architecture(machine.instance_type, machine.addresses)
+    opts = scope.asks()
+    arch = architecture(machine.instance_type, machine.addresses, opts)
     if machine.ami_id is not None:
         return machine.ami_id
     kept = pulumi.Stash(
-        scope.part(f"image-{machine.platform}-{arch}"),
-        input=newest_ami(machine.platform, arch),
+        scope.part(f"image-{machine.platform}-{arch}-{machine.region}"),
+        input=newest_ami(machine.platform, arch, opts),
         opts=scope.options(ignore_changes=["input"]),
     )
     return kept.output
@@ -152,6 +160,8 @@ def user_data(spec: NodeSpec, key: Key | None) -> pulumi.Input[str]:
     if key is None:
         return _encoded(spec)
     digest = key.digest
+    # A preview does not know the parameter yet, and must refuse what is too large all the same.
+    _encoded(dataclasses.replace(spec, key_parameter=LONGEST_PARAMETER, key_digest=digest))
     text: pulumi.Output[str] = key.parameter.arn.apply(
         lambda arn: _encoded(dataclasses.replace(spec, key_parameter=arn, key_digest=digest))
     )
@@ -159,7 +169,20 @@ def user_data(spec: NodeSpec, key: Key | None) -> pulumi.Input[str]:
 
 
 def _encoded(spec: NodeSpec) -> str:
-    return base64.b64encode(render(spec)).decode("ascii")
+    """Raises ConfigError if EC2 does not take as much."""
+    try:
+        return base64.b64encode(render(spec)).decode("ascii")
+    except ValueError as e:
+        if not spec.services:
+            raise
+        taken = len(zlib.compress(repr(spec.services).encode(), 9))
+        raise ConfigError(
+            [
+                f"services makes the nodes' user data too large: its {len(spec.services)} entries take some "
+                f"{taken} bytes, compressed, of {MAX_BYTES}; shorten the packages and parameters in "
+                f"ec2vip:services ({e})"
+            ]
+        ) from e
 
 
 def _make_node(
@@ -189,8 +212,13 @@ def _make_node(
         vpc_security_group_ids=vpc_security_group_ids,
         iam_instance_profile=iam_instance_profile,
         metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
-            http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            http_endpoint="enabled",
+            http_tokens="required",
+            http_put_response_hop_limit=1,
+            # With them on, as an account may have it by default, EC2 takes no key with a space or a slash in it.
+            instance_metadata_tags="disabled",
         ),
+        source_dest_check=machine.source_dest_check,
         root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(encrypted=True, volume_type="gp3"),
         # These go into RunInstances; a root device's own would be added to an untagged volume later, which needs
         # the right to tag any volume (terraform-provider-aws, internal/service/ec2/ec2_instance.go).

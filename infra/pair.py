@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -13,15 +13,25 @@ import pulumi_aws as aws
 from cloudinit.spec import Service
 
 from .account import ec2_client
-from .addressing import check_pair
-from .clients import ClientRule
+from .addressing import pair_problems
+from .clients import ClientRule, quota_problems
+from .errors import raise_if_any
 from .identity import make_identity
-from .network import endpoint_services, make_endpoints, make_groups, make_subnet, reserve
+from .network import (
+    EndpointService,
+    Subnet,
+    endpoint_services,
+    make_endpoints,
+    make_groups,
+    make_subnet,
+    reserve,
+)
 from .nodes import Machine, make_nodes, specs
 from .roll import Roll
-from .sites import Site
-from .tags import Scope
+from .sites import ExistingSubnet, Site
+from .tags import Scope, tag_problems
 from .watch import Watch
+from .zones import check_zone, new_zone, zones_with
 
 TYPE = "ec2vip:index:FloatingIpPair"
 
@@ -47,6 +57,7 @@ class FloatingIpPairArgs:
     All are addresses of the site's subnet. `clients` say who may reach the VIPs, `services` what runs where the
     first one is.
     `public_ips` says whether a new subnet hands out public addresses; an existing one does as it does.
+    `source_dest_check` is off for nodes that pass on packets of others', as gateways do.
     `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the platform's image.
     `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
     random bytes; without one the nodes' traffic is not encrypted. `ready_timeout_minutes` is how long a new node
@@ -54,7 +65,7 @@ class FloatingIpPairArgs:
     provider's settings say, so use 0 with a provider of your own. `permissions_boundary` is the ARN of a managed
     policy that bounds what the nodes' role may do. `tags` go on everything that can have them.
 
-    Raises ConfigError where the addresses cannot be a pair's in the subnet.
+    Raises ConfigError if the addresses cannot be a pair's in the subnet, or AWS takes no such clients or tags.
     """
 
     vip: IPv4Address
@@ -64,6 +75,7 @@ class FloatingIpPairArgs:
     clients: tuple[ClientRule, ...] = ()
     services: tuple[Service, ...] = ()
     public_ips: bool = True
+    source_dest_check: bool = True
     endpoints: bool = False
     instance_type: str = "t3.micro"
     platform: str = "al2023"
@@ -79,7 +91,13 @@ class FloatingIpPairArgs:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_pair(self.vips, self.node_ips, self.site.subnet_cidr)
+        raise_if_any(
+            [
+                *pair_problems(self.vips, self.node_ips, self.site.subnet_cidr),
+                *quota_problems(self.clients),
+                *tag_problems(self.tags),
+            ]
+        )
 
     @property
     def vips(self) -> tuple[IPv4Address, ...]:
@@ -122,7 +140,13 @@ class FloatingIpPair(pulumi.ComponentResource):
     ) -> None:
         super().__init__(TYPE, name, {}, opts)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
-        subnet = make_subnet(scope, args.site, args.public_ips)
+        region = str(aws.get_region(opts=scope.asks()).region)
+        services = (
+            endpoint_services(region, scope.asks(), ssm=args.ssm, key=args.encryption_key is not None)
+            if args.endpoints
+            else ()
+        )
+        subnet = _subnet(scope, args, region, services)
         # Which node has which address means nothing, and a swap could not be made: each is on the other instance.
         first, second = sorted(args.node_ips)
         reservations = reserve(scope, subnet, (*args.vips, first, second))
@@ -130,8 +154,7 @@ class FloatingIpPair(pulumi.ComponentResource):
         identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key, args.permissions_boundary)
         ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
         if args.endpoints:
-            services = endpoint_services(ssm=args.ssm, key=args.encryption_key is not None)
-            ready += make_endpoints(scope, subnet, groups.nodes, aws.get_region().region, services)
+            ready += make_endpoints(scope, subnet, groups.nodes, services)
         limit = timedelta(minutes=args.ready_timeout_minutes)
         watch = (
             Watch(scope.full_name, str(args.vip), identity.profile.name, limit, ec2_client) if limit else None
@@ -147,6 +170,8 @@ class FloatingIpPair(pulumi.ComponentResource):
                 ami_id=args.ami_id,
                 key_name=args.key_name,
                 public_ips=args.public_ips,
+                source_dest_check=args.source_dest_check,
+                region=region,
             ),
             specs(
                 name,
@@ -195,3 +220,22 @@ class FloatingIpPair(pulumi.ComponentResource):
             ROLE_ARN: self.role_arn,
             INSTANCE_PROFILE_NAME: self.instance_profile_name,
         }
+
+
+def _subnet(
+    scope: Scope, args: FloatingIpPairArgs, region: str, services: Sequence[EndpointService]
+) -> Subnet:
+    """The pair's subnet, in a zone that has the instance type and the endpoints' services."""
+    site, wanted = args.site, args.instance_type
+    if isinstance(site, ExistingSubnet) and site.availability_zone is not None:
+        check_zone(
+            site.availability_zone,
+            wanted,
+            zones_with(wanted, scope.asks()),
+            f"subnetId {site.subnet_id} in {site.availability_zone}",
+        )
+    zones = [set(service.zones) for service in services if service.zones]
+    served = set.intersection(*zones) if zones else set()
+    return make_subnet(
+        scope, site, args.public_ips, lambda zone: new_zone(scope, zone, wanted, region, served)
+    )

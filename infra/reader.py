@@ -9,25 +9,57 @@ from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, TypeVar
 
+from .errors import shown
+
 T = TypeVar("T")
+
+# The deepest setting is a list of mappings of mappings; what is deeper is a mistake.
+DEPTH_MAX = 16
 
 
 class Reader:
     """Typed access to settings that Pulumi hands over as text, lists and mappings as JSON.
 
     A setting that is absent or empty reads as None (or as the default). One that is wrong reads the same, and
-    adds to `problems`: a value, its rule, its remedy.
+    adds to `problems`: a value, its rule, its remedy. `secrets` are the keys, with the namespace, that the stack's
+    file holds encrypted. Those that are not in `take_secrets` are refused and read as absent, so that no other
+    message shows a value.
     """
 
-    def __init__(self, namespace: str, values: Mapping[str, str], secrets: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        values: Mapping[str, str],
+        secrets: Collection[str] = (),
+        take_secrets: Collection[str] = (),
+    ) -> None:
         self.namespace = namespace
-        self.values = values
         self.secrets = secrets
         self.problems: list[str] = []
+        hidden = [key for key in values if self.is_secret(key) and key not in take_secrets]
+        self.values = {key: value for key, value in values.items() if key not in hidden}
+        self._hidden = frozenset(hidden)
+
+    def is_secret(self, key: str) -> bool:
+        """Whether the stack's file holds the key's value encrypted, as a whole or in part."""
+        return f"{self.namespace}:{key}" in self.secrets
+
+    def refuse_secrets(self, known: Collection[str]) -> None:
+        """Add every known key with a secret that the stack would use in the clear."""
+        for key in sorted(self._hidden & set(known)):
+            self.problems.append(
+                f"{key} holds a secret, and the stack would use it in the clear, where others in the account can "
+                f"read it; set {self.namespace}:{key} without --secret, and keep the secret out of it"
+            )
+
+    def is_set(self, key: str) -> bool:
+        """Whether the key has a value, be it wrong; a list or a mapping of nothing is none."""
+        value = self.values.get(key, "").strip()
+        return key in self._hidden or re.sub(r"\s", "", value) not in ("", "[]", "{}", "null")
 
     def wrong(self, key: str, rule: str, remedy: str) -> None:
         """Add what is wrong with the value of `key`."""
-        self.problems.append(f"{key} {self.values.get(key, '')} {rule}; {remedy}")
+        self.problems.append(f"{key} {shown(self.values.get(key, ''))} {rule}; {remedy}")
 
     def require(self, key: str, example: str) -> None:
         """Add that `key` is missing."""
@@ -37,10 +69,10 @@ class Reader:
 
     def refuse_unknown(self, known: Collection[str]) -> None:
         """Add every key that is not among the known ones, with the nearest of those."""
-        for key in sorted(set(self.values) - set(known)):
+        for key in sorted({*self.values, *self._hidden} - set(known)):
             near = difflib.get_close_matches(key, known, n=1)
-            remedy = f"did you mean {near[0]}?" if near else f"remove {self.namespace}:{key}"
-            self.problems.append(f"{key} is not a setting of {self.namespace}; {remedy}")
+            remedy = f"did you mean {near[0]}?" if near else f"remove {self.namespace}:{shown(key)}"
+            self.problems.append(f"{shown(key)} is not a setting of {self.namespace}; {remedy}")
 
     def text(self, key: str, pattern: str = ".*", example: str = "") -> str | None:
         """The text, which must match the pattern as a whole."""
@@ -76,7 +108,8 @@ class Reader:
         value = self.values.get(key, "").strip()
         if not value:
             return default
-        if not re.fullmatch(r"-?\d+", value) or not low <= int(value) <= high:
+        # Python refuses to read numbers of thousands of digits (sys.set_int_max_str_digits).
+        if not re.fullmatch(r"-?[0-9]{1,18}", value) or not low <= int(value) <= high:
             self.wrong(
                 key, f"is not a whole number from {low} to {high}", f"set {self.namespace}:{key} in {unit}"
             )
@@ -118,7 +151,7 @@ class Reader:
         value = self.values.get(key, "").strip()
         if not value:
             return None
-        if f"{self.namespace}:{key}" not in self.secrets:
+        if not self.is_secret(key):
             self.problems.append(f"{key} is in plain text, and is a secret; set it with: {command}")
             return None
         return value
@@ -129,7 +162,9 @@ class Reader:
             return None
         try:
             parsed = json.loads(value)
-        except ValueError:
+            if _depth(parsed) > DEPTH_MAX:
+                parsed = None
+        except (ValueError, RecursionError):
             parsed = None
         if not isinstance(parsed, kind):
             self.wrong(
@@ -145,6 +180,16 @@ class Reader:
             return parser(value)
         except ValueError as e:
             self.problems.append(
-                f"{key} {value} does not parse ({e}); set {self.namespace}:{key} to a value such as {example}"
+                f"{key} {shown(value)} does not parse ({shown(str(e))}); set {self.namespace}:{key} to a value "
+                f"such as {example}"
             )
             return None
+
+
+def _depth(value: object) -> int:
+    """How many lists and mappings are inside each other."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, list | dict)]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import IPv4Address
 from typing import Any
 
-from cloudinit.spec import UNIT_KINDS, Service
+from cloudinit import cib
+from cloudinit.platforms import PLATFORMS
+from cloudinit.spec import UNIT_KINDS, Member, NodeSpec, Service
+
+from .errors import quoted, shown
 
 KEYS = ("unit", "agent", "name", "parameters", "packages", "timeouts", "interval", "movesVip")
 TIMEOUTS = ("start", "stop", "monitor")
@@ -16,12 +23,27 @@ UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}")
 AGENT = re.compile(r"ocf:[A-Za-z0-9_-]+:[A-Za-z0-9_.-]+")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-# Of Debian and of Amazon Linux alike.
-PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")
-# What the cluster itself is made of; under itself it could never start.
-NOT_UNITS = ("corosync", "pacemaker", "pcsd", "ec2vip-bootstrap", "dbus", "systemd-networkd")
+# Of Debian and of Amazon Linux alike. apt takes `name-` for "remove it", and `name+` for "install it".
+PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9+._-]*[A-Za-z0-9._])?")
+# What the cluster or the node itself is made of. Under the cluster it could never start, or would end with a move.
+_NETWORK_UNITS = {
+    unit.partition("@")[0] for platform in PLATFORMS.values() for unit in platform.network_units
+}
+NOT_UNITS = re.compile(
+    r"(ec2vip|corosync|pacemaker|pcsd|dbus|systemd|polkit|cloud-(init|config|final)|network(ing)?|NetworkManager|"
+    rf"ifup|dhclient|dhcpcd|{'|'.join(map(re.escape, sorted(_NETWORK_UNITS)))})([-@.].*)?"
+)
+OTHER_KINDS = (".target", ".slice", ".scope", ".device", ".swap", ".automount", ".snapshot")
 NOT_AGENTS = ("ocf:heartbeat:ec2vip", "ocf:heartbeat:awsvip", "ocf:heartbeat:IPaddr2")
-OURS = re.compile(r"(ec2vip|vip|vip-group)(-\d+)?")
+# Ids that pcs makes up in the CIB: of the cluster's properties and defaults, and of a resource's parts.
+PCS_IDS = (
+    "cib-bootstrap-options",
+    "rsc_defaults",
+    "op_defaults",
+    "build-resource-defaults",
+    "build-operation-defaults",
+)
+PCS_PARTS = re.compile(r".*-(instance_attributes|meta_attributes|[a-z_]+-interval-[0-9]+m?s?)(-.*)?")
 # Seconds. An hour is longer than anybody waits for an address.
 SECONDS_MIN, SECONDS_MAX = 1, 3600
 
@@ -39,7 +61,7 @@ def parse_service(entry: object) -> Service:
     given = _timeouts(entry.get("timeouts", {}))
     moves = entry.get("movesVip", True)
     if not isinstance(moves, bool):
-        raise ServiceError(f"has the movesVip {moves!r}; set it to true or false")
+        raise ServiceError(f"has the movesVip {quoted(moves)}; set it to true or false")
     return Service(
         name=_name(entry.get("name"), agent),
         agent=agent,
@@ -63,85 +85,137 @@ def naming_problems(services: Sequence[Service]) -> Iterator[str]:
             )
 
 
+@functools.cache
+def own_names() -> tuple[str, ...]:
+    """The names and ids in the CIB that the stack makes for itself, from the very commands that make them."""
+    address = IPv4Address("10.0.0.4")
+    members = (Member(name="a", address=address + 1), Member(name="b", address=address + 2))
+    spec = NodeSpec(
+        cluster_name="a",
+        name="a",
+        members=members,
+        vip=address,
+        more_vips=(address + 3,),
+        prefix_length=24,
+        platform=next(iter(PLATFORMS)),
+        services=(Service(name="service", agent="systemd:service"),),
+    )
+    made = [group.name for group in cib.groups(spec)]
+    made += [resource.name for group in cib.groups(spec) for resource in (group.in_ec2, group.in_os)]
+    made += [word[3:] for words in cib.commands(spec) for word in words if word.startswith("id=")]
+    return tuple(sorted({*made, cib.SETTINGS_PROPERTY, *PCS_IDS}))
+
+
 def _refuse_unknown(entry: Mapping[Any, Any], known: Sequence[str], where: str = "") -> None:
     for key in entry:
         if key not in known:
             near = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"use {', '.join(known)}"
-            raise ServiceError(f"has the unknown key {where}{key}; {hint}")
+            raise ServiceError(f"has the unknown key {where}{shown(str(key))}; {hint}")
 
 
 def _agent(entry: Mapping[str, Any]) -> str:
     unit, agent = entry.get("unit"), entry.get("agent")
     if (unit is None) == (agent is None):
-        have = "neither unit nor agent" if unit is None else f"both unit {unit} and agent {agent}"
+        have = (
+            "neither unit nor agent"
+            if unit is None
+            else f"both unit {shown(str(unit))} and agent {shown(str(agent))}"
+        )
         raise ServiceError(f"has {have}; set one: unit for systemd's, such as nginx, or agent for an OCF one")
     if agent is not None:
         if not AGENT.fullmatch(str(agent)):
             raise ServiceError(
-                f"has the agent {agent!r}; write it as ocf:PROVIDER:NAME, such as ocf:heartbeat:Filesystem"
+                f"has the agent {quoted(agent)}; write it as ocf:PROVIDER:NAME, such as ocf:heartbeat:Filesystem"
             )
         if agent in NOT_AGENTS:
             raise ServiceError(f"has the agent {agent}, which moves addresses; list the address in vips")
         return str(agent)
-    name = str(unit)
-    kind = name[name.rfind(".") :] if "." in name else ".service"
+    return f"systemd:{_unit(str(unit))}"
+
+
+def _unit(name: str) -> str:
+    """The unit's name as Pacemaker takes it: without the kind, if that is .service."""
     if not UNIT.fullmatch(name) or name.startswith(("-", ".")):
-        raise ServiceError(f"has the unit {unit!r}; write a unit's name, such as nginx or nginx.service")
-    if kind in (".target", ".slice", ".scope", ".device", ".swap"):
         raise ServiceError(
-            f"has the unit {name}, and the cluster runs {', '.join(UNIT_KINDS)}; name such a one"
+            f"has the unit {quoted(name)}; write a unit's name, such as nginx or nginx.service"
         )
-    if name.removesuffix(".service") in NOT_UNITS:
-        raise ServiceError(f"has the unit {name}, which the cluster itself needs; remove it")
-    if name.partition(".")[0].endswith("@"):
-        raise ServiceError(f"has the unit {name}, a template; name an instance of it, such as web@1")
-    return f"systemd:{name.removesuffix('.service')}"
+    stem, dot, kind = name.rpartition(".")
+    if f".{kind}" in UNIT_KINDS:
+        own = stem
+    elif dot and (f".{kind}" in OTHER_KINDS or kind.isalpha()):
+        # `php8.2-fpm` is a service's name; `foo.bar` is a slip, for which systemd would look for foo.bar.service.
+        raise ServiceError(
+            f"has the unit {shown(name)}, and the cluster runs {', '.join(UNIT_KINDS)}; name such a one"
+        )
+    else:
+        own = name
+    if NOT_UNITS.fullmatch(own):
+        raise ServiceError(f"has the unit {shown(name)}, which the cluster itself needs; remove it")
+    if own.endswith("@"):
+        raise ServiceError(f"has the unit {shown(name)}, a template; name an instance of it, such as web@1")
+    return name.removesuffix(".service")
 
 
 def _name(given: object, agent: str) -> str:
     name = str(given) if given is not None else re.sub(r"[^A-Za-z0-9_.-]", "-", agent.rpartition(":")[2])
     if not NAME.fullmatch(name):
         raise ServiceError(
-            f"has the name {name!r}; set name to letters, digits, -, _ and ., a letter first, 64 at most"
+            f"has the name {quoted(name)}; set name to letters, digits, -, _ and ., a letter first, 64 at most"
         )
-    if OURS.fullmatch(name):
-        raise ServiceError(f"has the name {name}, which a VIP's own resource has; set name to another")
+    for own in own_names():
+        if name == own or name.startswith(f"{own}-"):
+            raise ServiceError(
+                f"has the name {name}, and the stack calls its own parts {own}; set name to another"
+            )
+    if PCS_PARTS.fullmatch(name):
+        raise ServiceError(f"has the name {name}, and pcs calls a resource's parts so; set name to another")
     return name
 
 
 def _parameters(given: object, agent: str) -> dict[str, str]:
     if not isinstance(given, Mapping):
-        raise ServiceError(f"has the parameters {given!r}; write a mapping, such as {{directory: /srv}}")
+        raise ServiceError(
+            f"has the parameters {quoted(given)}; write a mapping, such as {{directory: /srv}}"
+        )
     if given and agent.startswith("systemd:"):
         raise ServiceError("has parameters, and a systemd unit has none; remove them")
     found = {}
     for key, value in given.items():
         if not PARAMETER.fullmatch(str(key)):
             raise ServiceError(
-                f"has the parameter {key!r}; an OCF parameter's name is letters, digits, _ and -"
+                f"has the parameter {quoted(key)}; an OCF parameter's name is letters, digits, _ and -"
             )
         if isinstance(value, bool):
             value = str(value).lower()
-        if not isinstance(value, str | int | float) or any(c in str(value) for c in "\n\r\0"):
-            raise ServiceError(f"has the parameter {key} {value!r}; set it to one line of text or a number")
+        if not isinstance(value, str | int | float) or not _is_line(str(value)):
+            raise ServiceError(
+                f"has the parameter {key} {quoted(value)}; set it to one line of text or a number"
+            )
         found[str(key)] = str(value)
     return found
+
+
+def _is_line(text: str) -> bool:
+    """Whether it is text on one line: something, and no control character (Unicode's C categories)."""
+    return bool(text.strip()) and not any(
+        unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for c in text
+    )
 
 
 def _packages(given: object) -> tuple[str, ...]:
     wanted = [given] if isinstance(given, str) else given
     if not isinstance(wanted, Sequence):
-        raise ServiceError(f"has the packages {given!r}; write a list, such as [nginx]")
+        raise ServiceError(f"has the packages {quoted(given)}; write a list, such as [nginx]")
     for name in wanted:
         if not PACKAGE.fullmatch(str(name)):
-            raise ServiceError(f"has the package {name!r}; write its name alone, such as nginx")
+            raise ServiceError(f"has the package {quoted(name)}; write its name alone, such as nginx")
     return tuple(str(name) for name in wanted)
 
 
 def _timeouts(given: object) -> dict[str, int]:
     if not isinstance(given, Mapping):
-        raise ServiceError(f"has the timeouts {given!r}; write a mapping, such as {{start: 120}}")
+        raise ServiceError(f"has the timeouts {quoted(given)}; write a mapping, such as {{start: 120}}")
     _refuse_unknown(given, TIMEOUTS, "timeouts.")
     return {str(key): _seconds(f"timeouts.{key}", value) for key, value in given.items()}
 
@@ -149,7 +223,7 @@ def _timeouts(given: object) -> dict[str, int]:
 def _seconds(key: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not SECONDS_MIN <= value <= SECONDS_MAX:
         raise ServiceError(
-            f"has the {key} {value!r}, which is not a whole number from {SECONDS_MIN} to {SECONDS_MAX}; "
+            f"has the {key} {quoted(value)}, which is not a whole number from {SECONDS_MIN} to {SECONDS_MAX}; "
             f"set {key} in seconds"
         )
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pulumi
 
@@ -33,12 +33,18 @@ class NewSubnet:
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingSubnet:
-    """A subnet that is there, with its routes and its way with public addresses, which stay as they are."""
+    """A subnet that is there, with its routes and its way with public addresses, which stay as they are.
+
+    `availability_zone` is checked for the instance type if it is known. `reserved` are addresses that get no
+    reservation: another one covers them, or only the owner of a shared subnet may make one.
+    """
 
     vpc_id: pulumi.Input[str]
     subnet_id: pulumi.Input[str]
     subnet_arn: pulumi.Input[str]
     subnet_cidr: IPv4Network
+    availability_zone: str | None = None
+    reserved: frozenset[IPv4Address] = frozenset()
 
 
 Site = NewVpc | NewSubnet | ExistingSubnet

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pulumi
 
-from .errors import raise_if_any
+from .errors import quoted, raise_if_any, shown
 
 # The stack's own tags: a resource's name, the pair that it belongs to, and a digest of what replaces a node.
 NAME, PAIR, MADE_FROM = "Name", "ec2vip:pair", "ec2vip:made-from"
@@ -20,6 +21,10 @@ TAGS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 50, 128, 256
 NAME_LENGTH_MAX = 64 - len("-role") - 8
 # What a tag's value, an IAM path and a parameter's name all take; * and ? would be wildcards in a policy.
 PART = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+# Beside \p{L}, \p{Z} and \p{N} in the patterns of IAM's and the Systems Manager's tags (botocore's models).
+TAG_SIGNS = "_.:/=+-@"
 
 
 def full_name(project: str, stack: str, name: str) -> str:
@@ -59,6 +64,10 @@ class Scope:
         """Resource options that make the part the pair's child."""
         return pulumi.ResourceOptions(parent=self.pair, **options)  # type: ignore[arg-type]
 
+    def asks(self) -> pulumi.InvokeOptions:
+        """Options for a look-up by the pair's provider: its Region and account, not the default one's."""
+        return pulumi.InvokeOptions(parent=self.pair)
+
 
 def name_problems(project: str, stack: str, name: str) -> Iterator[str]:
     """Why a pair of that project, stack and name cannot have its full name in tags, paths and policies."""
@@ -84,14 +93,40 @@ def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:
     """What AWS, or this stack, would not take of the user's tags."""
     for key, value in tags.items():
         if not isinstance(value, str):
-            yield f"tags {key} {value!r} is not a text; put the value of {key} in quotes in ec2vip:tags"
+            yield (
+                f"tags {shown(key)} {quoted(value)} is not a text; put the value of {shown(key)} in quotes in "
+                "ec2vip:tags"
+            )
         elif len(value) > VALUE_LENGTH_MAX:
-            yield f"tags {key} has {len(value)} characters, and AWS takes {VALUE_LENGTH_MAX}; shorten it"
+            yield f"tags {shown(key)} has {len(value)} characters, and AWS takes {VALUE_LENGTH_MAX}; shorten it"
         if not 1 <= len(key) <= KEY_LENGTH_MAX:
-            yield f"tags {key!r} has {len(key)} characters, and AWS takes 1 to {KEY_LENGTH_MAX}; rename it"
+            yield f"tags {quoted(key)} has {len(key)} characters, and AWS takes 1 to {KEY_LENGTH_MAX}; rename it"
         if key.lower().startswith("aws:"):
-            yield f"tags {key} starts with aws:, which AWS keeps for itself; rename it in ec2vip:tags"
+            yield f"tags {shown(key)} starts with aws:, which AWS keeps for itself; rename it in ec2vip:tags"
         if key in OWN:
             yield f"tags {key} is one of the stack's own; remove it from ec2vip:tags"
+    yield from _case_problems(tags)
+    for text in dict.fromkeys([*tags, *(value for value in tags.values() if isinstance(value, str))]):
+        if strange := "".join(dict.fromkeys(c for c in text if not _is_in_every_tag(c))):
+            yield (
+                f"tags {shown(text)} has {quoted(strange)}, and AWS takes letters, digits, spaces and "
+                f"{TAG_SIGNS} in the tags of every service; leave it out in ec2vip:tags"
+            )
     if len(tags) > TAGS_MAX - len(OWN):
         yield f"tags has {len(tags)} entries, and AWS takes {TAGS_MAX} with the stack's {len(OWN)}; remove some"
+
+
+def _case_problems(tags: Mapping[str, object]) -> Iterator[str]:
+    """Which keys are the same to IAM, which does not tell upper case from lower."""
+    for number, key in enumerate(tags):
+        for other in [*OWN, *list(tags)[:number]]:
+            if key != other and key.lower() == other.lower():
+                yield (
+                    f"tags {shown(key)} is {shown(other)} but for upper and lower case, which IAM takes for a "
+                    "duplicate; rename or remove it in ec2vip:tags"
+                )
+
+
+def _is_in_every_tag(character: str) -> bool:
+    """Whether IAM and the Systems Manager take it in a tag; of EC2's own resources others do too."""
+    return unicodedata.category(character)[0] in "LZN" or character in TAG_SIGNS

@@ -9,11 +9,12 @@ import pytest
 
 from tests.lab.pulumi_stack import PulumiStack, Step
 
-from .cloud import Cloud
+from .cloud import REGION, Cloud
 
 NODES = ("a", "b")
 # A new node has a new interface, with a tag of its own.
 ANEW = (*NODES, "a-interface", "b-interface")
+DEBIAN = f"image-debian12-x86_64-{REGION}"
 TAGGED = (
     "a",
     "apart",
@@ -63,20 +64,18 @@ CHANGES = {
     ),
     "the token": Change({"tokenMs": 2000}, replace=ANEW),
     "the instance type": Change({"instanceType": "t3.small"}, update=NODES),
-    "an image of one's own": Change(
-        {"amiId": "ami-0123456789abcdef0"}, replace=ANEW, delete=("image-debian12-x86_64",)
-    ),
+    "an image of one's own": Change({"amiId": "ami-0123456789abcdef0"}, replace=ANEW, delete=(DEBIAN,)),
     "the platform": Change(
         {"platform": "al2023"},
-        create=("image-al2023-x86_64",),
+        create=(f"image-al2023-x86_64-{REGION}",),
         replace=ANEW,
-        delete=("image-debian12-x86_64",),
+        delete=(DEBIAN,),
     ),
     "the architecture": Change(
         {"platform": "al2023", "instanceType": "t4g.micro"},
-        create=("image-al2023-arm64",),
+        create=(f"image-al2023-arm64-{REGION}",),
         replace=ANEW,
-        delete=("image-debian12-x86_64",),
+        delete=(DEBIAN,),
     ),
     "the VIP": Change(
         {"vip": "10.0.250.200"},
@@ -115,8 +114,14 @@ CHANGES = {
         delete=("internet", "routes", "route-internet", "routes-subnet"),
     ),
     "an endpoint": Change({"endpoints": True}, create=("endpoint-group", "from-nodes-https", "endpoint")),
-    "Session Manager": Change({"ssm": True}, create=("policy-ssm",)),
     "a boundary": Change({"permissionsBoundary": "arn:aws:iam::123456789012:policy/nodes"}, update=("role",)),
+    "Session Manager, and an image with its agent": Change(
+        {"ssm": True, "platform": "al2023"},
+        create=("policy-ssm", f"image-al2023-x86_64-{REGION}"),
+        replace=ANEW,
+        delete=(DEBIAN,),
+    ),
+    "gateways in place of servers": Change({"sourceDestCheck": False}, update=NODES),
     "how long an up waits": Change({"readyTimeoutMinutes": 5}),
     "an SSH key": Change({"keyName": "operators"}, replace=ANEW),
 }

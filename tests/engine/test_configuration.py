@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from infra.errors import ConfigError
 from tests.lab.pulumi_stack import CommandError, PulumiStack
 from tests.unit.infra.bad_settings import BAD, GOOD, SECRETS, as_pulumi_gives_them
 
-from .cloud import Cloud
+from .cloud import REGION, Cloud
 
 
 def batches() -> list[list[str]]:
@@ -104,6 +105,11 @@ def test_a_value_of_another_type_than_declared_is_refused_by_pulumi_itself(
     assert expected in refusal(cloud.stack(settings=settings))
 
 
+def _noise(seed: int) -> str:
+    """A text that does not compress."""
+    return "".join(hashlib.sha256(f"{seed} {n}".encode()).hexdigest() for n in range(5))
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
@@ -114,6 +120,21 @@ def test_a_value_of_another_type_than_declared_is_refused_by_pulumi_itself(
         (
             {"instanceType": "t3.enormous"},
             "instanceType t3.enormous cannot be looked up (InvalidInstanceType",
+        ),
+        (
+            {"availabilityZone": "us-east-1e"},
+            "availabilityZone us-east-1e does not offer t3.micro (zones that do: us-east-1a, us-east-1b, "
+            "us-east-1c, us-east-1d, us-east-1f)",
+        ),
+        (
+            {
+                "endpoints": True,
+                "services": [
+                    {"agent": "ocf:heartbeat:Dummy", "name": f"s{n}", "parameters": {"state": _noise(n)}}
+                    for n in range(100)
+                ],
+            },
+            "services makes the nodes' user data too large: its 100 entries take some",
         ),
         (
             {"instanceType": "t4g.micro"},
@@ -143,6 +164,30 @@ def test_what_aws_does_not_know_is_refused_before_anything_is_made(
     assert cloud.leftovers() == {}
 
 
+@pytest.mark.parametrize("key", ["keyName", "tags", "packageRepository"])
+def test_a_secret_that_would_be_used_in_the_clear_is_refused_without_showing_it(
+    key: str, cloud: Cloud
+) -> None:
+    stack = cloud.stack()
+    stack.configure_secret(key, "{}" if key == "tags" else "hunter2-hunter2")
+    said = refusal(stack)
+    assert f"{key} holds a secret, and the stack would use it in the clear" in said
+    assert "hunter2" not in said
+    assert cloud.leftovers() == {}
+
+
+def test_a_zone_that_was_chosen_is_kept(cloud: Cloud) -> None:
+    stack = cloud.stack(settings={"availabilityZone": None, "instanceType": "t3.nano"})
+    stack.up("--skip-preview")
+    kept = {node["Placement"]["AvailabilityZone"] for node in cloud.instances().values()}
+    assert len(kept) == 1
+    assert stack.preview() == []
+    # As if another zone had come before it in the meantime: the choice is not made again.
+    assert "ec2vip-zone-us-east-1" in {resource["urn"].rsplit("::", 1)[1] for resource in stack.resources()}
+    stack.destroy()
+    assert cloud.leftovers() == {}
+
+
 def test_a_missing_region_is_said_to_be_missing(cloud: Cloud) -> None:
     assert "Missing region" in refusal(cloud.stack(settings={"aws:region": None}))
 
@@ -157,5 +202,10 @@ def test_pulumi_config_shows_every_setting(cloud: Cloud) -> None:
 def test_the_committed_stack_for_aws_previews_clean(cloud: Cloud) -> None:
     steps = cloud.stack("dev").preview()
     assert {step.operation for step in steps} == {"create"}
-    assert {step.name for step in steps} >= {"ec2vip", "ec2vip-a", "ec2vip-b", "ec2vip-image-al2023-x86_64"}
+    assert {step.name for step in steps} >= {
+        "ec2vip",
+        "ec2vip-a",
+        "ec2vip-b",
+        f"ec2vip-image-al2023-x86_64-{REGION}",
+    }
     assert cloud.leftovers() == {}

@@ -13,7 +13,7 @@ from tests.lab.pulumi_stack import CommandError, PulumiStack
 
 from .cloud import REGION, Cloud
 
-EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True}
+EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True, "platform": "al2023"}
 # What is allowed and was not called, with the reason. Whatever is called goes from this list by itself.
 UNCALLED = {
     # The program's checks of settings before an `up`.

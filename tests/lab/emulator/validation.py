@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import regex  # type: ignore[import-untyped]
+import regex
 from botocore.validate import ParamValidator, ValidationErrors
 
 from . import parameters, schemas, tags

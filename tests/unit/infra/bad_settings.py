@@ -181,7 +181,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "service with a VIP's name": (
         {"services": [{"unit": "nginx", "name": "vip-2"}]},
-        "has the name vip-2, which a VIP's own resource has",
+        "has the name vip-2, and the stack calls its own parts vip; set name to another",
     ),
     "service with no name for a resource": (
         {"services": [{"unit": "nginx", "name": "1st"}]},
@@ -219,6 +219,112 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"services": [{"unit": "nginx", "movesVip": "perhaps"}]},
         "has the movesVip 'perhaps'; set it to true or false",
     ),
+    "repository that is a list of addresses": (
+        {
+            "packageRepository": "https://a.example,file:///b",
+            "packageRepositoryKey": "https://mirror.example/key",
+        },
+        "packageRepository https://a.example,file:///b is not of the form https://",
+    ),
+    "repository with a password": (
+        {
+            "packageRepository": "https://me:hunter2@mirror.example",
+            "packageRepositoryKey": "https://mirror.example/key",
+        },
+        "packageRepository has a user name or a password in it, and everyone with",
+    ),
+    "the SSM agent on Debian": (
+        {"ssm": True},
+        "ssm true needs the SSM agent, and the image of debian12 has none; set ec2vip:platform to al2023",
+    ),
+    "source check perhaps": (
+        {"sourceDestCheck": "perhaps"},
+        "sourceDestCheck perhaps is neither true nor false",
+    ),
+    "client at Corosync's port": (
+        {"clients": [{"protocol": "udp", "ports": "5000-6000", "cidr": "10.0.0.0/16"}]},
+        "clients[0] has the ports 5000-6000 of udp, and 5405 is Corosync's",
+    ),
+    "too many clients for the nodes' group": (
+        {"clients": [WEB | {"cidr": f"10.0.{n}.0/24"} for n in range(59)]},
+        "clients needs 61 rules in the nodes' group, and EC2 takes 60 by default; join",
+    ),
+    "too many clients for the clients' group": (
+        {"clients": [{"protocol": "tcp", "ports": list(range(1, 62))}]},
+        "clients needs 61 rules in the clients' group, and EC2 takes 60 by default; join",
+    ),
+    "service with a package to remove": (
+        {"services": [{"unit": "nginx", "packages": ["iproute2-"]}]},
+        "has the package 'iproute2-'; write its name alone",
+    ),
+    "service with a package that ends in plus": (
+        {"services": [{"unit": "nginx", "packages": ["nginx+"]}]},
+        "has the package 'nginx+'; write its name alone",
+    ),
+    "service with the name of a VIP's group": (
+        {"services": [{"unit": "nginx", "name": "vip-group-2"}]},
+        "has the name vip-group-2, and the stack calls its own parts vip",
+    ),
+    "service with the name of the agent's constraint": (
+        {"services": [{"unit": "nginx", "name": "ec2vip-taker"}]},
+        "has the name ec2vip-taker, and the stack calls its own parts ec2vip",
+    ),
+    "service with the name of the cluster's properties": (
+        {"services": [{"unit": "nginx", "name": "cib-bootstrap-options"}]},
+        "has the name cib-bootstrap-options, and the stack calls its own parts cib-bootstrap-options",
+    ),
+    "service with the name of another's operation": (
+        {"services": [{"unit": "nginx"}, {"unit": "web", "name": "nginx-monitor-interval-10s"}]},
+        "has the name nginx-monitor-interval-10s, and pcs calls a resource's parts so",
+    ),
+    "service with a parameter of nothing": (
+        {"services": [{"agent": "ocf:heartbeat:Dummy", "parameters": {"x": " "}}]},
+        "has the parameter x ' '; set it to one line",
+    ),
+    "service that is the guard": (
+        {"services": [{"unit": "ec2vip-guard"}]},
+        "has the unit ec2vip-guard, which the cluster itself needs",
+    ),
+    "service that is systemd's": (
+        {"services": [{"unit": "systemd-journald.socket"}]},
+        "has the unit systemd-journald.socket, which the cluster itself needs",
+    ),
+    "service that is the network": (
+        {"services": [{"unit": "networking"}]},
+        "has the unit networking, which the cluster itself needs",
+    ),
+    "service that is cloud-init": (
+        {"services": [{"unit": "cloud-final.service"}]},
+        "has the unit cloud-final.service, which the cluster itself needs",
+    ),
+    "service that is the bus": (
+        {"services": [{"unit": "dbus.socket"}]},
+        "has the unit dbus.socket, which the cluster itself needs",
+    ),
+    "service that is EC2's network": (
+        {"services": [{"unit": "policy-routes@ens5"}]},
+        "has the unit policy-routes@ens5, which the cluster itself needs",
+    ),
+    "service of an unknown kind": (
+        {"services": [{"unit": "foo.bar"}]},
+        "has the unit foo.bar, and the cluster runs .service",
+    ),
+    "tags that differ only in case": (
+        {"tags": {"Team": "a", "team": "b"}},
+        "tags team is Team but for upper and lower case, which IAM takes for a duplicate",
+    ),
+    "tag that is the stack's but for case": (
+        {"tags": {"name": "mine"}},
+        "tags name is Name but for upper and lower case",
+    ),
+    "tag with a character that IAM does not take": (
+        {"tags": {"team": "R&D"}},
+        "tags R&D has '&', and AWS takes letters, digits, spaces and _.:/=+-@",
+    ),
+    "tag's key with a character that IAM does not take": (
+        {"tags": {"team(old)": "x"}},
+        "tags team(old) has '()', and AWS takes letters, digits",
+    ),
     "tag of AWS's": ({"tags": {"aws:x": "1"}}, "tags aws:x starts with aws:"),
     "tag of the stack's": ({"tags": {"Name": "mine"}}, "tags Name is one of the stack's own"),
     "tag that is no text": (
@@ -230,7 +336,28 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 """By name: what differs from the good settings, and a part of the message."""
 
+RAW: dict[str, tuple[dict[str, str], str]] = {
+    "nodes of a space": ({"nodeIps": " "}, "nodeIps is not set, and is required"),
+    "nodes of an empty list": ({"nodeIps": "[ ]"}, "nodeIps is not set, and is required"),
+    "a token of 5000 digits": ({"tokenMs": "9" * 5000}, "is not a whole number from 500 to 30000"),
+    "clients nested too deep": ({"clients": "[" * 100_000}, "is not a list"),
+    "tags nested too deep": ({"tags": '{"a":' * 100 + "1" + "}" * 100}, "is not a mapping"),
+    "a subnet of one address": ({"subnetCidr": "10.0.250.185/32"}, "prefix of /32, and AWS takes /16 to /28"),
+    "a parameter with a control character": (
+        {"services": '[{"agent": "ocf:heartbeat:Dummy", "parameters": {"x": "a\\u001bb"}}]'},
+        "has the parameter x 'a\\x1bb'; set it to one line",
+    ),
+    "a parameter with half a character": (
+        {"services": '[{"agent": "ocf:heartbeat:Dummy", "parameters": {"x": "\\ud800"}}]'},
+        "has the parameter x '\\ud800'; set it to one line",
+    ),
+    "a tag with an emoji": ({"tags": '{"team": "😀"}'}, "tags 😀 has '😀', and AWS takes letters"),
+    "a setting of a megabyte": ({"vip": "1" * 1_000_000}, "does not parse"),
+}
+"""Texts that Pulumi itself would refuse for their type, or that no terminal shows as they are."""
+
 SECRETS: dict[str, tuple[str, str]] = {
+    "not ASCII": ("ké" * 100, "encryptionKey is not base64"),
     "not base64": ("not base64!", "encryptionKey is not base64"),
     "too short": (
         base64.b64encode(b"x" * 127).decode(),

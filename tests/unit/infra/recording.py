@@ -3,23 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
+from unittest import mock
 
 import pulumi
 from pulumi.runtime import mocks, rpc
 
+from cloudinit.spec import NodeSpec
+from cloudinit.userdata import render
+from infra import nodes
 from infra.clients import ClientRule
 from infra.pair import FloatingIpPair, FloatingIpPairArgs
 from infra.sites import NewVpc
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 IMAGE = "ami-0123456789abcdef0"
-ANSWERS: dict[str, dict[str, Any]] = {
+VPC, SUBNET = "vpc-0123456789abcdef0", "subnet-0123456789abcdef0"
+Answer = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
+"""What a look-up gives, or a function of its arguments that gives it or raises LookupError."""
+
+
+def nothing(what: str) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
+    """The answer of a look-up that finds nothing, in the provider's words."""
+
+    def look_up(_: dict[str, Any]) -> Mapping[str, Any]:
+        raise LookupError(f"no matching {what} found")
+
+    return look_up
+
+
+ANSWERS: dict[str, Answer] = {
     "aws:index/getRegion:getRegion": {"region": REGION},
     "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
+    "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"]},
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {"locations": ["us-east-1b", "us-east-1a"]},
+    "aws:ec2/getVpcEndpointService:getVpcEndpointService": lambda args: {"serviceName": args["serviceName"]},
+    "aws:ec2/getVpcEndpoint:getVpcEndpoint": nothing("EC2 VPC Endpoint"),
+    "aws:ec2/getNetworkInterfaces:getNetworkInterfaces": {"ids": []},
+    "aws:ec2/getInternetGateway:getInternetGateway": {"internetGatewayId": "igw-0123456789abcdef0"},
+    "aws:ec2/getSubnet:getSubnet": {
+        "id": SUBNET,
+        "arn": f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{SUBNET}",
+        "vpcId": VPC,
+        "cidrBlock": "10.0.250.0/24",
+        "mapPublicIpOnLaunch": True,
+        "ownerId": ACCOUNT,
+        "availabilityZone": "us-east-1a",
+    },
+    "aws:ec2/getVpc:getVpc": {
+        "id": VPC,
+        "cidrBlockAssociations": [{"cidrBlock": "10.0.0.0/16"}],
+        "enableDnsSupport": True,
+        "enableDnsHostnames": True,
+        "ownerId": ACCOUNT,
+    },
     "aws:ec2/getInstanceType:getInstanceType": {
         "supportedArchitectures": ["x86_64"],
         "maximumIpv4AddressesPerInterface": 2,
@@ -38,6 +79,7 @@ class Resource:
     parent: str
     ignored: tuple[str, ...]
     delete_before_replace: bool
+    replacing: tuple[str, ...]
     depends_on: tuple[str, ...]
     has_trigger: bool
     retain_on_delete: bool
@@ -47,13 +89,15 @@ class Resource:
 class Recorder(mocks.Mocks):
     """Answers look-ups from a table and makes up the outputs that the program reads."""
 
-    answers: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(ANSWERS))
+    answers: dict[str, Answer] = field(default_factory=lambda: dict(ANSWERS))
+    calls: list[mocks.MockCallArgs] = field(default_factory=list)
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """The inputs come back, with an id and an ARN; a stash gives what it was given."""
+        """The inputs come back, with an id and an ARN; a stash gives what it was given, now or earlier."""
         outputs = dict(args.inputs)
         if args.typ == "pulumi:index:Stash":
-            outputs["output"] = outputs["input"]
+            outputs["output"] = self.kept.get(args.name, outputs["input"])
         if args.typ == "aws:ec2/subnet:Subnet":
             outputs["arn"] = f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{args.name}-id"
         if args.typ == "aws:ssm/parameter:Parameter":
@@ -69,7 +113,12 @@ class Recorder(mocks.Mocks):
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         """The table's answer; a look-up that is not in it is an error of the test."""
-        return self.answers[args.token], []
+        self.calls.append(args)
+        answer = self.answers[args.token]
+        try:
+            return dict(answer(args.args) if callable(answer) else answer), []
+        except LookupError as e:
+            return {}, [("", str(e))]
 
 
 class RecordingMonitor(mocks.MockMonitor):
@@ -90,6 +139,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 parent=request.parent,
                 ignored=tuple(request.ignoreChanges),
                 delete_before_replace=request.deleteBeforeReplace,
+                replacing=tuple(request.replaceOnChanges),
                 depends_on=tuple(urn.rsplit("::", 1)[1] for urn in request.dependencies),
                 has_trigger=request.HasField("replacement_trigger"),
                 retain_on_delete=request.retainOnDelete,
@@ -110,11 +160,28 @@ def pair_args(**changes: Any) -> FloatingIpPairArgs:
     return FloatingIpPairArgs(**ordinary | changes)
 
 
+_rendered: dict[str, bytes] = {}
+
+
+def _render_once(spec: NodeSpec) -> bytes:
+    """The node's user data: the same for the same node, and costly to compress."""
+    key = repr(spec)
+    if key not in _rendered:
+        _rendered[key] = render(spec)
+    return _rendered[key]
+
+
 def record(
-    program: Callable[[], Any], answers: dict[str, dict[str, Any]] | None = None
+    program: Callable[[], Any],
+    answers: Mapping[str, Answer] | None = None,
+    calls: list[mocks.MockCallArgs] | None = None,
+    kept: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Resource], Any]:
-    """Run a program; the resources that it made by name, and what it returned, outputs resolved."""
-    monitor = RecordingMonitor(recorder := Recorder())
+    """Run a program; the resources that it made by name, and what it returned, outputs resolved.
+
+    What it looked up is added to `calls`; `kept` are stashes that an earlier `up` has filled, by name.
+    """
+    monitor = RecordingMonitor(recorder := Recorder(calls=[] if calls is None else calls, kept=kept or {}))
     recorder.answers.update(answers or {})
     # pulumi.runtime.test wants a current loop, and an asyncio.run in the same process leaves none.
     asyncio.set_event_loop(asyncio.new_event_loop())
@@ -125,7 +192,8 @@ def record(
     def run() -> pulumi.Output[Any]:
         return pulumi.Output.from_input(program()).apply(returned.append)
 
-    run()
+    with mock.patch.object(nodes, "render", _render_once):
+        run()
     return monitor.made, returned[0]
 
 

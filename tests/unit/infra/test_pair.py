@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import gzip
+import hashlib
 import json
 import re
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 import pytest
-from pulumi.runtime import rpc
+from pulumi.runtime import mocks, rpc
 
 from cloudinit.spec import Service
 from infra import pair as outputs
@@ -20,7 +24,7 @@ from infra.errors import ConfigError
 from infra.pair import FloatingIpPair
 from infra.sites import ExistingSubnet, NewSubnet, NewVpc
 
-from .recording import ACCOUNT, IMAGE, REGION, of_type, pair_args, record, record_pair
+from .recording import ACCOUNT, IMAGE, REGION, Answer, of_type, pair_args, record, record_pair
 
 UNTAGGABLE = {
     "ec2vip:index:FloatingIpPair",
@@ -93,7 +97,9 @@ def test_nodes_are_made_as_a_floating_address_needs_them() -> None:
                 "httpEndpoint": "enabled",
                 "httpTokens": "required",
                 "httpPutResponseHopLimit": 1,
+                "instanceMetadataTags": "disabled",
             },
+            "sourceDestCheck": True,
             "rootBlockDevice": {
                 "encrypted": True,
                 "volumeType": "gp3",
@@ -352,13 +358,159 @@ def test_two_pairs_in_one_program_do_not_collide() -> None:
     assert made["two-a"].inputs["userDataBase64"] != made["one-a"].inputs["userDataBase64"]
 
 
-def test_the_image_follows_platform_and_architecture_and_else_stays() -> None:
+def test_the_image_follows_platform_architecture_and_region_and_else_stays() -> None:
     made, _ = record_pair()
-    kept = made["ec2vip-image-debian12-x86_64"]
+    kept = made["ec2vip-image-debian12-x86_64-us-east-1"]
     assert kept.ignored == ("input",)
     made, _ = record_pair(ami_id="ami-0fedcba9876543210")
     assert made["ec2vip-a"].inputs["ami"] == "ami-0fedcba9876543210"
-    assert not list(of_type(made, ":Stash"))
+    assert {stash.name for stash in of_type(made, ":Stash")} == {"ec2vip-zone-us-east-1"}
+    made, _ = record(program(), {"aws:index/getRegion:getRegion": {"region": "eu-west-1"}})
+    assert {stash.name for stash in of_type(made, ":Stash")} == {
+        "ec2vip-image-debian12-x86_64-eu-west-1",
+        "ec2vip-zone-eu-west-1",
+    }
+
+
+def test_a_gateway_may_pass_on_packets_of_others() -> None:
+    made, _ = record_pair(source_dest_check=False)
+    assert [node.inputs["sourceDestCheck"] for node in of_type(made, ":Instance")] == [False, False]
+
+
+def test_every_look_up_goes_to_the_pairs_own_provider() -> None:
+    calls: list[mocks.MockCallArgs] = []
+
+    def elsewhere() -> Any:
+        provider = aws.Provider("elsewhere", region="eu-west-1")
+        opts = pulumi.ResourceOptions(providers=[provider])
+        return FloatingIpPair("ec2vip", pair_args(**EVERYTHING), opts).outputs()
+
+    record(elsewhere, calls=calls)
+    assert {call.token.rpartition(":")[2] for call in calls} == {
+        "getAvailabilityZones",
+        "getInstanceType",
+        "getInstanceTypeOfferings",
+        "getParameter",
+        "getRegion",
+        "getVpcEndpointService",
+    }
+    assert [call.token for call in calls if "::elsewhere::" not in call.provider] == []
+
+
+OFFERINGS = "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings"
+ZONES = "aws:index/getAvailabilityZones:getAvailabilityZones"
+SERVICE = "aws:ec2/getVpcEndpointService:getVpcEndpointService"
+
+
+def program(**changes: Any) -> Callable[[], Any]:
+    return lambda: FloatingIpPair("ec2vip", pair_args(**changes)).outputs()
+
+
+def test_a_zone_is_chosen_that_has_the_type_and_is_kept() -> None:
+    offered = {"locations": ["us-east-1d", "us-east-1-bos-1a", "us-east-1c"]}
+    made, _ = record(program(), {OFFERINGS: offered, ZONES: {"names": [f"us-east-1{z}" for z in "abcd"]}})
+    kept = made["ec2vip-zone-us-east-1"]
+    assert (kept.inputs["input"], kept.ignored) == ("us-east-1c", ("input",))
+    assert made["ec2vip-subnet"].inputs["availabilityZone"] == "us-east-1c"
+
+
+def test_a_zone_is_chosen_that_has_the_endpoints_services_too() -> None:
+    served = {"serviceName": "com.amazonaws.us-east-1.ec2", "availabilityZones": ["us-east-1b", "us-east-1c"]}
+    made, _ = record(program(endpoints=True), {SERVICE: served})
+    assert made["ec2vip-subnet"].inputs["availabilityZone"] == "us-east-1b"
+
+
+def test_a_zone_without_the_type_is_refused_with_those_that_have_it() -> None:
+    site = NewVpc(
+        vpc_cidr=IPv4Network("10.0.0.0/16"),
+        subnet_cidr=IPv4Network("10.0.250.0/24"),
+        availability_zone="us-east-1e",
+    )
+    said = (
+        "availabilityZone us-east-1e does not offer t3.micro (zones that do: us-east-1a, us-east-1b); set "
+        "ec2vip:availabilityZone to another, or ec2vip:instanceType to a type that it offers"
+    )
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        record(program(site=site))
+    existing = dataclasses.replace(EXISTING, availability_zone="us-east-1e")
+    with pytest.raises(ConfigError, match=r"subnet-0123456789abcdef0 in us-east-1e does not offer t3\.micro"):
+        record(program(site=existing))
+    with pytest.raises(
+        ConfigError, match=r"t3\.micro is offered in no zone of us-east-1 that suits the pair"
+    ):
+        record(program(), {OFFERINGS: {"locations": []}})
+
+
+def test_a_kept_zone_is_refused_for_a_type_that_it_lacks() -> None:
+    with pytest.raises(ConfigError, match=r"us-east-1z \(AWS chose it\) does not offer t3\.micro"):
+        record(program(), kept={"ec2vip-zone-us-east-1": "us-east-1z"})
+
+
+def test_addresses_that_a_reservation_covers_get_none() -> None:
+    site = dataclasses.replace(EXISTING, reserved=frozenset({IPv4Address("10.0.250.186")}))
+    made, _ = record_pair(site=site)
+    assert {r.inputs["cidrBlock"] for r in of_type(made, ":SubnetCidrReservation")} == {
+        "10.0.250.185/32",
+        "10.0.250.187/32",
+    }
+    described = {r.inputs["description"] for r in of_type(made, ":SubnetCidrReservation")}
+    assert described == {"ec2vip/test/ec2vip: assigned by name alone"}
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["in the clear", "encrypted"])
+def test_user_data_that_is_too_large_is_refused_with_what_makes_it_so(key: bytes | None) -> None:
+    noise = "".join(hashlib.sha256(bytes([n])).hexdigest() for n in range(200))
+    service = Service(name="x", agent="ocf:heartbeat:Dummy", parameters={"state": noise})
+    with pytest.raises(ConfigError) as caught:
+        record(program(services=(service,), encryption_key=key))
+    (problem,) = caught.value.problems
+    assert problem.startswith("services makes the nodes' user data too large: its 1 entries take some ")
+    assert "of 16384; shorten the packages and parameters in ec2vip:services" in problem
+
+
+def only(*known: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Endpoint services, of which there are these."""
+
+    def look_up(arguments: dict[str, Any]) -> dict[str, Any]:
+        if arguments["serviceName"] not in known:
+            raise LookupError(f"api error InvalidServiceName: {arguments['serviceName']} does not exist")
+        return {"serviceName": arguments["serviceName"]}
+
+    return look_up
+
+
+def test_endpoints_have_the_names_that_their_region_gives_them() -> None:
+    answers: dict[str, Answer] = {
+        "aws:index/getRegion:getRegion": {"region": "cn-north-1"},
+        SERVICE: only("cn.com.amazonaws.cn-north-1.ec2", "com.amazonaws.cn-north-1.ssm"),
+    }
+    made, _ = record(program(endpoints=True, encryption_key=KEY), answers)
+    assert [e.inputs["serviceName"] for e in of_type(made, ":VpcEndpoint")] == [
+        "cn.com.amazonaws.cn-north-1.ec2",
+        "com.amazonaws.cn-north-1.ssm",
+    ]
+
+
+def test_a_region_without_an_endpoint_is_named() -> None:
+    said = (
+        "endpoints true needs an endpoint of ec2, and us-east-1 has none (com.amazonaws.us-east-1.ec2); set"
+    )
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        record(program(endpoints=True), {SERVICE: only()})
+
+
+def test_an_endpoint_is_made_anew_in_another_subnet() -> None:
+    made, _ = record_pair(endpoints=True)
+    endpoint = made["ec2vip-endpoint"]
+    assert (endpoint.replacing, endpoint.delete_before_replace) == (("subnetIds",), True)
+
+
+def test_what_aws_would_not_take_is_refused_in_other_programs_too() -> None:
+    with pytest.raises(ConfigError, match="tags R&D has '&'"):
+        pair_args(tags={"team": "R&D"})
+    many = tuple(ClientRule(protocol="tcp", from_port=n, to_port=n) for n in range(1, 62))
+    with pytest.raises(ConfigError, match="clients needs 62 rules in the nodes' group"):
+        pair_args(clients=many)
 
 
 @pytest.mark.parametrize(

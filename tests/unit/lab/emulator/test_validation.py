@@ -226,7 +226,7 @@ def test_every_type_that_actions_make_has_a_schema_and_the_properties_named() ->
 def test_the_schemas_are_those_that_cfn_lint_gives() -> None:
     """They are read past the library, which takes a second to load; this sees that it has nothing more."""
     assert importlib.util.find_spec("cfnlint")
-    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
     for made in schemas.MADE.values():
         given = PROVIDER_SCHEMA_MANAGER.get_resource_schema(schemas.REGION, made.type).schema
