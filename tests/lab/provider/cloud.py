@@ -46,9 +46,14 @@ class Cloud:
         return self._client("ssm")
 
     @functools.cached_property
+    def sts(self) -> Any:
+        """The client for STS."""
+        return self._client("sts")
+
+    @functools.cached_property
     def account(self) -> str:
         """The number of the account that the credentials belong to."""
-        return str(self._client("sts").get_caller_identity()["Account"])
+        return str(self.sts.get_caller_identity()["Account"])
 
     def arn(self, kind: str, name: str) -> str:
         """The ARN of one of EC2's objects."""

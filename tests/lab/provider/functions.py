@@ -29,6 +29,17 @@ def get_region(cloud: Cloud, arguments: Values) -> Values:
     return {"id": cloud.region, "region": cloud.region, "endpoint": f"ec2.{cloud.region}.amazonaws.com"}
 
 
+def get_caller_identity(cloud: Cloud, arguments: Values) -> Values:
+    """Whom the provider's credentials belong to."""
+    found = cloud.sts.get_caller_identity()
+    return {
+        "id": found["Account"],
+        "accountId": found["Account"],
+        "arn": found["Arn"],
+        "userId": found["UserId"],
+    }
+
+
 def get_subnet(cloud: Cloud, arguments: Values) -> Values:
     """A subnet by its id."""
     subnet = cloud.ec2.describe_subnets(SubnetIds=[arguments["id"]])["Subnets"][0]
@@ -117,6 +128,9 @@ def get_parameter(cloud: Cloud, arguments: Values) -> Values:
 
 
 FUNCTIONS = {
+    "aws:index/getCallerIdentity:getCallerIdentity": Function(
+        label="STS Caller Identity", arguments=(), look_up=get_caller_identity
+    ),
     "aws:index/getRegion:getRegion": Function(label="Region", arguments=(), look_up=get_region),
     "aws:ec2/getSubnet:getSubnet": Function(label="EC2 Subnet", arguments=("id",), look_up=get_subnet),
     "aws:ec2/getVpc:getVpc": Function(label="EC2 VPC", arguments=("id",), look_up=get_vpc),

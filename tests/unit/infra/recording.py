@@ -18,6 +18,7 @@ from infra.sites import NewVpc
 ACCOUNT, REGION = "123456789012", "us-east-1"
 IMAGE = "ami-0123456789abcdef0"
 ANSWERS: dict[str, dict[str, Any]] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:index/getRegion:getRegion": {"region": REGION},
     "aws:ec2/getInstanceType:getInstanceType": {
         "supportedArchitectures": ["x86_64"],
