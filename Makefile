@@ -8,7 +8,7 @@ export LAB STACK PROBE YES
 export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ec2vip)/pycache
 
 # Commands on a running lab install nothing where there is none; a stack other than the lab's needs no lab.
-WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then $(TOOLS) engine -- python -m tests $(1); \
+WITH_LAB = @if [ "$${STACK:-local}" != local ] || [ -d "$${EC2VIP_LABS:-/var/lib/ec2vip-labs}" ]; then exec $(TOOLS) engine -- python -m tests $(1); \
 	else echo "no lab runs here; start one with: make up" >&2; $(2); fi
 
 .PHONY: help up status shell verify roll faults soak fault bench tokens down env test lint check

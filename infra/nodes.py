@@ -233,6 +233,7 @@ def _make_node(
             ignore_changes=["secondaryPrivateIps", "volumeTags"],
             # So that the tag is always that of what the node was made from.
             replacement_trigger=made_from,
+            transforms=roll.transforms,
         ),
         **replacing,
     )

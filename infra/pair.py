@@ -12,11 +12,12 @@ import pulumi_aws as aws
 
 from cloudinit.spec import Service
 
-from .account import ec2_client
+from .account import check_place, ec2_client
 from .addressing import pair_problems
 from .clients import ClientRule, quota_problems
 from .errors import raise_if_any
 from .identity import make_identity
+from .known import known_nodes
 from .network import (
     EndpointService,
     Subnet,
@@ -27,10 +28,11 @@ from .network import (
     reserve,
 )
 from .nodes import Machine, make_nodes, specs
+from .operation import Operation
 from .roll import Roll
 from .sites import ExistingSubnet, Site
 from .tags import Scope, tag_problems
-from .watch import Watch
+from .watch import Expected, Watch
 from .zones import check_zone, new_zone, zones_with
 
 TYPE = "ec2vip:index:FloatingIpPair"
@@ -61,9 +63,10 @@ class FloatingIpPairArgs:
     `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the platform's image.
     `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
     random bytes; without one the nodes' traffic is not encrypted. `ready_timeout_minutes` is how long a new node
-    may take to be a working member; an `up` waits for it, unless it is 0. It then looks at EC2 as the default AWS
-    provider's settings say, so use 0 with a provider of your own. `permissions_boundary` is the ARN of a managed
-    policy that bounds what the nodes' role may do. `tags` go on everything that can have them.
+    may take to be a working member; an `up` waits for it, unless it is 0. The program then looks at EC2 itself, as
+    the stack's `aws:` settings or the environment say, and that must be where the pair's provider works.
+    `permissions_boundary` is the ARN of a managed policy that bounds what the nodes' role may do. `tags` go on
+    everything that can have them.
 
     Raises ConfigError if the addresses cannot be a pair's in the subnet, or AWS takes no such clients or tags.
     """
@@ -138,6 +141,8 @@ class FloatingIpPair(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: FloatingIpPairArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        if args.ready_timeout_minutes:
+            check_place(opts)
         super().__init__(TYPE, name, {}, opts)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         region = str(aws.get_region(opts=scope.asks()).region)
@@ -156,10 +161,15 @@ class FloatingIpPair(pulumi.ComponentResource):
         if args.endpoints:
             ready += make_endpoints(scope, subnet, groups.nodes, services)
         limit = timedelta(minutes=args.ready_timeout_minutes)
-        watch = (
-            Watch(scope.full_name, str(args.vip), identity.profile.name, limit, ec2_client) if limit else None
+        names = (f"{name}-a", f"{name}-b")
+        expected = Expected(
+            profile=identity.profile.name,
+            addresses=dict(zip(names, map(str, (first, second)), strict=True)),
+            subnet_id=subnet.subnet_id,
+            known=lambda: known_nodes(names),
         )
-        roll = Roll((f"{name}-a", f"{name}-b"), watch)
+        watch = Watch(scope.full_name, str(args.vip), expected, limit, ec2_client) if limit else None
+        roll = Roll(names, watch, Operation(scope))
         nodes = make_nodes(
             scope,
             roll,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -19,7 +19,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .tags import MADE_FROM, NAME, PAIR
 
 POLL_S = 2.0
-TERMINATED = ("shutting-down", "terminated")
+# As for pulumi-aws, an instance is gone when it is terminated. Until then it has its addresses, for some minutes:
+# hashicorp/terraform-provider-aws internal/service/ec2/find.go, findInstanceByID.
+TERMINATED, SHUTTING_DOWN = "terminated", "shutting-down"
 # What another try does not mend:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 FINAL = ("AccessDenied", "AuthFailure", "ExpiredToken", "InvalidClientTokenId", "UnauthorizedOperation")
@@ -69,25 +71,74 @@ class Said:
         return " | ".join(self.end[-LAST_WORDS:]) or "nothing"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What tells that an instance is one of the pair's, or in its place.
+
+    `profile` is the name of the pair's instance profile: no other stack's nodes have it. `addresses` are the
+    nodes' own, in the subnet `subnet_id`, by their names. `known` gives the ids that Pulumi has for them, by name.
+    """
+
+    profile: pulumi.Output[str]
+    addresses: Mapping[str, str]
+    subnet_id: pulumi.Input[str]
+    known: Callable[[], Awaitable[Mapping[str, str]]]
+
+
 class Watch:
     """Looks at the nodes of one pair. `make_client` makes a boto3 client for EC2 when it is first needed.
 
-    `limit` is how long a node may take from its start until it is a working member. `profile` is the name of the
-    pair's instance profile: no other stack's nodes have it.
+    `limit` is how long a node may take from its start until it is a working member.
     """
 
     def __init__(
         self,
         pair: str,
         vip: str,
-        profile: pulumi.Output[str],
+        expected: Expected,
         limit: timedelta,
         make_client: Callable[[], Any],
     ) -> None:
         self.pair, self.vip, self.limit = pair, vip, limit
-        self._profile, self._make_client = profile, make_client
+        self._expected, self._make_client = expected, make_client
         self._client: Any = None
         self._making = asyncio.Lock()
+        self._known: dict[str, str] = {}  # name by instance id
+        self._seen: list[Node] = []  # at the last look, also several of one name
+
+    async def begin(self) -> tuple[dict[str, Node], list[str]]:
+        """The nodes before this run changes any, and what makes that picture doubtful; empty if nothing does.
+
+        A node counts if it has the pair's tag, or if Pulumi knows it: a tag that somebody removed hides none.
+        Raises PairError as `look` does.
+        """
+        known = await self._expected.known()
+        self._known = {instance_id: name for name, instance_id in known.items()}
+        found = await self.look()
+        return found, [*self._of_one_name(), *await self._in_the_way()]
+
+    def _of_one_name(self) -> Iterator[str]:
+        for name in self._expected.addresses:
+            ids = [n.instance_id for n in self._seen if n.name == name and n.state != SHUTTING_DOWN]
+            if len(ids) > 1:
+                yield f"{' and '.join(ids)} are both called {name}; terminate the one that does not belong here"
+
+    async def _in_the_way(self) -> list[str]:
+        """Instances that have a node's address and are not seen as nodes."""
+        subnet_id = await pulumi.Output.from_input(self._expected.subnet_id).future()
+        if not subnet_id:
+            return []
+        addresses = self._expected.addresses
+        seen = {node.instance_id for node in self._seen}
+        return [
+            f"{instance['InstanceId']} has {instance['PrivateIpAddress']}, a node's address, and is not known as "
+            f"a node; if it is one, give it back its tags ({NAME}, and {PAIR} with {self.pair}), if it is none, "
+            "terminate it"
+            for instance in await self._asked(
+                {"subnet-id": [str(subnet_id)], "private-ip-address": [*addresses.values()]}
+            )
+            if instance["State"]["Name"] != TERMINATED and instance["InstanceId"] not in seen
+        ]
 
     async def call(self, operation: str, **request: Any) -> Any:
         """One call of the API, off the program's thread. Raises PairError where it is not allowed."""
@@ -116,16 +167,35 @@ class Watch:
 
     async def nodes(self) -> dict[str, Node]:
         """The same. Raises botocore's errors, which another try may mend, and PairError where it may not."""
-        profile = await self._profile.future()
-        filters = [{"Name": f"tag:{PAIR}", "Values": [self.pair]}]
-        answer = await self.call("describe_instances", Filters=filters)
-        found = {}
-        for instance in (i for reservation in answer["Reservations"] for i in reservation["Instances"]):
-            arn = instance.get("IamInstanceProfile", {}).get("Arn", "")
-            if instance["State"]["Name"] not in TERMINATED and arn.endswith(f"/{profile}"):
-                node = self._node(instance)
-                found[node.name] = node
-        return found
+        profile = await self._expected.profile.future()
+        tagged = await self._asked({f"tag:{PAIR}": [self.pair]})
+        listed = {instance["InstanceId"]: instance for instance in tagged}
+        if hidden := [instance_id for instance_id in self._known if instance_id not in listed]:
+            listed |= {i["InstanceId"]: i for i in await self._asked({"instance-id": hidden})}
+        own = [
+            self._node(instance)
+            for key, instance in listed.items()
+            if instance["State"]["Name"] != TERMINATED
+            and (key in self._known or _profile_of(instance).endswith(f"/{profile}"))
+        ]
+        self._seen = [node for node in own if node.name in self._expected.addresses]
+        # Of one that ends and its successor the latter counts.
+        ordered = sorted(
+            self._seen, key=lambda node: (node.state != SHUTTING_DOWN, node.instance_id in self._known)
+        )
+        return {node.name: node for node in ordered}
+
+    async def _asked(self, filters: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
+        """The instances that pass the filters, terminated ones included as long as EC2 shows them."""
+        wanted = [{"Name": name, "Values": list(values)} for name, values in filters.items()]
+        found: list[dict[str, Any]] = []
+        request: dict[str, str] = {}
+        while True:
+            answer = await self.call("describe_instances", Filters=wanted, **request)
+            found += [i for reservation in answer["Reservations"] for i in reservation["Instances"]]
+            if not answer.get("NextToken"):
+                return found
+            request = {"NextToken": answer["NextToken"]}
 
     def _node(self, instance: dict[str, Any]) -> Node:
         tags = {tag["Key"]: tag["Value"] for tag in instance.get("Tags", [])}
@@ -135,7 +205,7 @@ class Watch:
             for address in interface.get("PrivateIpAddresses", [])
         ]
         return Node(
-            name=tags.get(NAME, ""),
+            name=self._known.get(instance["InstanceId"]) or tags.get(NAME, ""),
             instance_id=instance["InstanceId"],
             state=instance["State"]["Name"],
             instance_type=instance["InstanceType"],
@@ -158,6 +228,13 @@ class Watch:
         text = answer.get("Output") or ""  # boto3 has decoded it
         end = [line for line in re.split(r"[\x00-\x1f\x7f]+", text[-4096:]) if line.strip()]
         return Said(tuple(SAID.findall(text)), tuple(end))
+
+    async def has_joined(self, node: Node) -> bool:
+        """Whether the node's console says that it is a member; False if it cannot be read just now."""
+        try:
+            return (await self.console(node)).last.startswith(DONE)
+        except (BotoCoreError, ClientError):
+            return False
 
     async def reboot(self, name: str, instance_id: str) -> None:
         """Have the node shut down as it should, and boot. Raises PairError where EC2 refuses."""
@@ -189,7 +266,7 @@ class Watch:
                     if node.holds and node.state == "running":
                         return
                     said = await self.console(node)
-                elif seen:
+                elif seen or await self._is_over(instance_id):
                     raise PairError(f"{who} is gone; run `pulumi up --refresh` for a new one")
             except (BotoCoreError, ClientError) as error:
                 trouble = f"; EC2's last answer: {error}"
@@ -216,8 +293,21 @@ class Watch:
                 )
             await asyncio.sleep(POLL_S)
 
+    async def _is_over(self, instance_id: str) -> bool:
+        """Whether EC2 says so of an instance. One that it has just made, it may not know yet."""
+        found = await self._asked({"instance-id": [instance_id]})
+        return found[0]["State"]["Name"] == TERMINATED if found else instance_id in self._known
+
+
+def _profile_of(instance: Mapping[str, Any]) -> str:
+    return str(instance.get("IamInstanceProfile", {}).get("Arn", ""))
+
 
 def _check_runs(who: str, node: Node) -> None:
+    if node.state == SHUTTING_DOWN:
+        raise PairError(
+            f"{who} is {SHUTTING_DOWN}; wait until it is {TERMINATED}, then run `pulumi up --refresh`"
+        )
     if node.state in ("stopping", "stopped"):
         raise PairError(
             f"{who} is {node.state} and so no working member; start it, or terminate it and run "

@@ -21,6 +21,7 @@ from rich.table import Table
 from tests.drill import console as console_log
 from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
 from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
+from tests.drill.ending import ENDING
 from tests.drill.first_boot import stages
 from tests.drill.pair import NodeView, Pair
 from tests.drill.reports import save, seconds, verdict
@@ -40,7 +41,7 @@ UP_LIMIT_S = 300.0
 """From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
 
 INTERRUPTED = 130
-"""The exit status of a program that Ctrl-C ended (128 + SIGINT)."""
+"""The exit status with which Typer ends after a KeyboardInterrupt."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 console = Console()
@@ -508,17 +509,19 @@ app.command()(soak)
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a command; a LabError is one line, Ctrl-C another."""
+    """Run a command; a LabError is one line, a signal that ends it another."""
     os.chdir(PROJECT)
-    try:
-        app(words)
-    except LabError as error:
-        say(f"error: {error}")
-        return 1
-    except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
-        if end.code == INTERRUPTED:
-            say("interrupted; a lab goes on with `make up` and ends with `make down`")
-        return int(end.code or 0)
+    with ENDING.in_order():
+        try:
+            app(words)
+        except LabError as error:
+            say(f"error: {error}")
+            return 1
+        except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
+            if end.code == INTERRUPTED:
+                say("interrupted; a lab goes on with `make up` and ends with `make down`")
+                return ENDING.status if ENDING.number else INTERRUPTED
+            return int(end.code or 0)
     return 0
 
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.drill.ending import ENDING
 from tests.drill.pair import Pair
 from tests.lab.errors import LabError
 from tests.lab.faults import Fault, Faults
@@ -87,17 +88,18 @@ class Scene:
         """End everything that is broken, the last first. One that can't be ended keeps no other from it;
         raises LabError with all that went wrong."""
         wrong = []
-        for step in [*reversed(self._cures), *reversed(self._heals), self.faults.undo_all]:
-            try:
-                step()
-            except FAILURES as error:
-                wrong.append(str(error))
-        self._cures.clear()
-        self._heals.clear()
-        for future in self._aside:
-            with contextlib.suppress(*FAILURES):
-                future.result()
-        self._aside.clear()
+        with ENDING.held():
+            for step in [*reversed(self._cures), *reversed(self._heals), self.faults.undo_all]:
+                try:
+                    step()
+                except FAILURES as error:
+                    wrong.append(str(error))
+            self._cures.clear()
+            self._heals.clear()
+            for future in self._aside:
+                with contextlib.suppress(*FAILURES):
+                    future.result()
+            self._aside.clear()
         if wrong:
             raise LabError(f"could not mend all: {'; '.join(wrong)}", "see `make status`")
 

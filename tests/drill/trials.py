@@ -15,6 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from tests.drill.ending import ENDING
 from tests.drill.pair import Pair
 from tests.drill.probe import Probe
 from tests.lab.errors import LabError
@@ -122,7 +123,7 @@ TRIALS = (
 def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Result:
     """Break, watch, heal, check. A failure is a result, not an exception.
 
-    What was broken is healed in any case, also where Ctrl-C ends the trial. Where nobody can ping the VIP, the
+    What was broken is healed in any case, also where a signal ends the trial. Where nobody can ping the VIP, the
     outage of a trial that moves it is the time until EC2 shows the move, and the detail says so.
     """
     reach = pair.cloud.reach
@@ -193,11 +194,12 @@ def _heal(trial: Trial, pair: Pair, holder: str, progress: Callable[[str], None]
     if trial.heal is _nothing:
         return
     by_hand = trial.by_hand.format(node=holder)
-    progress(f"bringing {holder} back (if that does not end well: {by_hand})")
-    try:
-        trial.heal(pair, holder)
-    except (LabError, BotoCoreError, ClientError) as error:
-        progress(f"{holder} is still broken: {error}; by hand: {by_hand}")
+    with ENDING.held():
+        progress(f"bringing {holder} back (if that does not end well: {by_hand})")
+        try:
+            trial.heal(pair, holder)
+        except (LabError, BotoCoreError, ClientError) as error:
+            progress(f"{holder} is still broken: {error}; by hand: {by_hand}")
 
 
 def report(stack: str, cloud: str, started: datetime, results: Sequence[Result]) -> dict[str, Any]:

@@ -8,7 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +24,7 @@ import tests.__main__ as commands
 from tests.drill import aws, reports, trials
 from tests.drill.aws import AwsCloud, drill_policy
 
-from .cloud import REGION, Cloud
+from .cloud import REGION, ROOT, Cloud, end
 
 VIP = "10.0.250.185"
 NODES = ("ec2vip-a", "ec2vip-b")
@@ -178,6 +182,87 @@ def test_ctrl_c_leaves_a_report_and_the_instance_on(
     assert changes(pair) == ["ec2:StopInstances", "ec2:StartInstances"]
     node = pair.instances()["ec2vip-a"]["InstanceId"]
     assert f"aws ec2 start-instances --instance-ids {node}" in capsys.readouterr().err
+
+
+@contextlib.contextmanager
+def verifying() -> Iterator[subprocess.Popen[str]]:
+    """A process of its own that breaks the holder's power, with its report where the test looks for it."""
+    program = (
+        "import sys; from pathlib import Path; "
+        "from tests.drill import reports; import tests.__main__ as commands; "
+        f"reports.BUILD = Path({str(REPORT.parent)!r}); "
+        "sys.exit(commands.main(['verify', '--stack', 'dev', '--yes', '--only', 'power-loss']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_a_report_and_the_instance_on(number: signal.Signals, pair: Cloud) -> None:
+    stopped = pair.reached("ec2:StopInstances")
+    with verifying() as process:
+        assert stopped.wait(120), "nothing was broken"
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, said
+    assert changes(pair) == ["ec2:StopInstances", "ec2:StartInstances"]
+    (trial,) = written()["trials"]
+    assert (trial["passed"], trial["detail"]) == (False, "interrupted")
+    assert "interrupted; a lab goes on" in said
+
+
+def test_a_closed_terminal_that_takes_no_more_words_still_heals(pair: Cloud) -> None:
+    stopped = pair.reached("ec2:StopInstances")
+    with verifying() as process:
+        assert stopped.wait(120), "nothing was broken"
+        assert process.stdout is not None
+        process.stdout.close()
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(120) == 128 + signal.SIGHUP
+    assert changes(pair) == ["ec2:StopInstances", "ec2:StartInstances"]
+
+
+def test_a_second_signal_is_answered_and_the_healing_goes_on(
+    pair: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, may_stop = pair.guests.stop, threading.Event()
+
+    def slowly(instance_id: str, *, force: bool, skip_os_shutdown: bool) -> None:
+        may_stop.wait(120)
+        stop(instance_id, force=force, skip_os_shutdown=skip_os_shutdown)
+
+    monkeypatch.setattr(pair.guests, "stop", slowly)
+    stopped = pair.reached("ec2:StopInstances")
+    try:
+        with verifying() as process:
+            assert stopped.wait(120), "nothing was broken"
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout is not None
+            said = ""
+            while "bringing i-" not in said:
+                said += (line := process.stdout.readline())
+                assert line, f"it ended before it healed: {said}"
+            process.send_signal(signal.SIGTERM)
+            while "SIGTERM: what was broken is being brought back" not in said:
+                said += (line := process.stdout.readline())
+                assert line, f"the second signal ended it: {said}"
+            may_stop.set()
+            process.communicate(timeout=120)
+    finally:
+        may_stop.set()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert changes(pair) == ["ec2:StopInstances", "ec2:StartInstances"]
 
 
 def answering_agents(cloud: Cloud, ran: list[str]) -> None:

@@ -163,6 +163,36 @@ def test_a_node_that_is_gone_comes_back_and_the_holder_is_left_alone(cloud: Clou
     assert cloud.holder(VIP) == A
 
 
+def test_a_node_that_is_not_gone_yet_is_named_at_once(
+    cloud: Cloud, pair: PulumiStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EC2 shows one as shutting-down for some minutes; Pulumi makes no other until it is terminated."""
+    (_, lost) = pair.outputs()["nodeIds"]
+    with monkeypatch.context() as slow:
+        slow.setattr(cloud.guests, "terminate", lambda instance_id: None)
+        cloud.ec2.terminate_instances(InstanceIds=[lost])
+        with pytest.raises(CommandError) as caught:
+            pair.up("--skip-preview")
+    assert (
+        f"{B} ({lost}) is shutting-down; wait until it is terminated, then run `pulumi up --refresh`"
+        in caught.value.stdout
+    )
+    cloud.guests.terminate(lost)
+    pair.up("--skip-preview", "--refresh")
+    assert cloud.instances()[B]["InstanceId"] != lost
+
+
+def test_a_node_that_is_gone_is_named_at_once_where_pulumi_does_not_know(
+    cloud: Cloud, pair: PulumiStack
+) -> None:
+    (_, lost) = pair.outputs()["nodeIds"]
+    cloud.ec2.terminate_instances(InstanceIds=[lost])
+    with pytest.raises(CommandError) as caught:
+        pair.up("--skip-preview")
+    assert f"{B} ({lost}) is gone; run `pulumi up --refresh` for a new one" in caught.value.stdout
+    pair.up("--skip-preview", "--refresh")
+
+
 def test_ctrl_c_ends_the_wait(cloud: Cloud, pair: PulumiStack, change: None) -> None:
     cloud.guests.fate = lambda instance: SILENT
     waiting = cloud.reached("ec2:GetConsoleOutput", 2)

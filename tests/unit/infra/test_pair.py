@@ -364,11 +364,15 @@ def test_the_image_follows_platform_architecture_and_region_and_else_stays() -> 
     assert kept.ignored == ("input",)
     made, _ = record_pair(ami_id="ami-0fedcba9876543210")
     assert made["ec2vip-a"].inputs["ami"] == "ami-0fedcba9876543210"
-    assert {stash.name for stash in of_type(made, ":Stash")} == {"ec2vip-zone-us-east-1"}
+    assert {stash.name for stash in of_type(made, ":Stash")} == {
+        "ec2vip-zone-us-east-1",
+        "ec2vip-last-roll",
+    }
     made, _ = record(program(), {"aws:index/getRegion:getRegion": {"region": "eu-west-1"}})
     assert {stash.name for stash in of_type(made, ":Stash")} == {
         "ec2vip-image-debian12-x86_64-eu-west-1",
         "ec2vip-zone-eu-west-1",
+        "ec2vip-last-roll",
     }
 
 

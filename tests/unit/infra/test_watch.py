@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from infra import roll, watch
 from infra.roll import Roll, Wanted, order
-from infra.watch import Node, PairError, Watch
+from infra.watch import Expected, Node, PairError, Watch
 
 A, B, VIP = "ec2vip-a", "ec2vip-b", "10.0.250.185"
+ADDRESSES = {A: "10.0.250.186", B: "10.0.250.187"}
 NOW = datetime.now(timezone.utc)
 DONE = "[    1.0] x\r\nec2vip: settings: done (1 s)\r\nec2vip: bootstrap done (23 s)\r\n"
 FAILED = "ec2vip: bootstrap failed: packages: not within 900 s\r\nlogin: "
@@ -34,30 +35,50 @@ class Ec2:
         self.nitro = True
 
     def add(self, name: str, **changes: Any) -> str:
-        """An instance that runs, with changes: state, holds, launched, made_from, instance_type, profile."""
+        """An instance that runs, with changes: state, holds, launched, made_from, instance_type, profile, tagged,
+        called, address."""
         self.nodes[name] = {
             "state": "running",
             "holds": False,
             "launched": NOW,
             "profile": "profile",
+            "tagged": True,
+            "called": name,
+            "address": ADDRESSES.get(name, "10.0.250.9"),
         } | changes
         return f"i-{name}"
 
-    def describe_instances(self, **_: Any) -> Any:
+    def describe_instances(self, Filters: list[dict[str, Any]], NextToken: str = "") -> Any:  # noqa: N803
+        """One instance a page, as EC2 is free to do."""
         self._refuse("describe_instances")
-        return {"Reservations": [{"Instances": [self._shown(name) for name in self.nodes]}]}
+        wanted = {each["Name"]: each["Values"] for each in Filters}
+        page = int(NextToken or 0)
+        found = [self._shown(name) for name in self.nodes if self._passes(name, wanted)]
+        more = {"NextToken": str(page + 1)} if page + 1 < len(found) else {}
+        return {"Reservations": [{"Instances": found[page : page + 1]}], **more}
+
+    def _passes(self, name: str, wanted: Mapping[str, list[str]]) -> bool:
+        node = self.nodes[name]
+        values = {
+            "tag:ec2vip:pair": "ec2vip" if node["tagged"] else "",
+            "instance-id": f"i-{name}",
+            "subnet-id": "subnet",
+            "private-ip-address": node["address"],
+        }
+        return all(values[each] in allowed for each, allowed in wanted.items())
 
     def _shown(self, name: str) -> dict[str, Any]:
         node = self.nodes[name]
-        addresses = ["10.0.250.186", *([VIP] if node["holds"] else [])]
+        addresses = [node["address"], *([VIP] if node["holds"] else [])]
         return {
+            "PrivateIpAddress": node["address"],
             "InstanceId": f"i-{name}",
             "State": {"Name": node["state"]},
             "InstanceType": node.get("instance_type", "t3.micro"),
             "LaunchTime": node["launched"],
             "IamInstanceProfile": {"Arn": f"arn:aws:iam::1:instance-profile/{node['profile']}"},
             "Tags": [
-                {"Key": "Name", "Value": name},
+                {"Key": "Name", "Value": node["called"]},
                 {"Key": "ec2vip:made-from", "Value": node.get("made_from", "new")},
             ],
             "NetworkInterfaces": [{"PrivateIpAddresses": [{"PrivateIpAddress": a} for a in addresses]}],
@@ -103,14 +124,24 @@ def ec2(said: list[str]) -> Ec2:
     return Ec2()
 
 
+def watching(ec2: Ec2, known: Mapping[str, str] | None = None, minutes: float = 20) -> Watch:
+    """A watch of the pair, of which Pulumi's state has `known`: ids by name."""
+
+    async def knows() -> Mapping[str, str]:
+        return known or {}
+
+    expected = Expected(
+        profile=pulumi.Output.from_input("profile"), addresses=ADDRESSES, subnet_id="subnet", known=knows
+    )
+    return Watch("ec2vip", VIP, expected, timedelta(minutes=minutes), lambda: ec2)
+
+
 def works(ec2: Ec2, name: str = B, *, again: bool = False, minutes: float = 20) -> None:
     """Wait for a node. The resource is only shown to the user."""
 
     async def run() -> None:
-        watching = Watch(
-            "ec2vip", VIP, pulumi.Output.from_input("profile"), timedelta(minutes=minutes), lambda: ec2
-        )
-        await watching.works(name, f"i-{name}", again=again, resource=None)  # type: ignore[arg-type]
+        watch = watching(ec2, minutes=minutes)
+        await watch.works(name, f"i-{name}", again=again, resource=None)  # type: ignore[arg-type]
 
     asyncio.run(run())
 
@@ -181,6 +212,80 @@ def test_a_node_that_ends_meanwhile_is_not_waited_for(ec2: Ec2) -> None:
         works(ec2)
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_a_node_that_shuts_down_is_named_at_once(before: bool, ec2: Ec2) -> None:
+    ec2.add(B, state="shutting-down")
+    with pytest.raises(
+        PairError,
+        match=r"i-ec2vip-b\) is shutting-down; wait until it is terminated, then run `pulumi up --re",
+    ):
+        works(ec2, again=before)
+
+
+def test_a_node_that_ec2_shows_as_terminated_is_not_waited_for(ec2: Ec2) -> None:
+    ec2.add(B, state="terminated")
+    with pytest.raises(PairError, match=r"i-ec2vip-b\) is gone; run `pulumi up --refresh`"):
+        works(ec2)
+
+
+def begin(ec2: Ec2, known: Mapping[str, str] | None = None) -> tuple[dict[str, str], list[str]]:
+    """The ids that are seen, by name, and what makes them doubtful."""
+
+    async def look() -> tuple[dict[str, Node], list[str]]:
+        return await watching(ec2, known).begin()
+
+    found, doubts = asyncio.run(look())
+    return {name: node.instance_id for name, node in found.items()}, doubts
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tagged": False},
+        {"called": "renamed"},
+        {"profile": "the-one-before"},
+        {"tagged": False, "called": ""},
+    ],
+)
+def test_a_node_that_pulumi_knows_is_seen_whatever_became_of_its_marks(
+    changes: dict[str, Any], ec2: Ec2
+) -> None:
+    ids = {A: ec2.add(A, **changes), B: ec2.add(B)}
+    assert begin(ec2, ids) == (ids, [])
+
+
+def test_a_node_that_pulumi_knows_and_that_ec2_does_not_or_no_longer_is_gone(ec2: Ec2) -> None:
+    ec2.add(A, state="terminated")
+    assert begin(ec2, {A: "i-ec2vip-a", B: "i-of-last-week"}) == ({}, [])
+
+
+@pytest.mark.parametrize("changes", [{"tagged": False}, {"called": "renamed"}, {"profile": "anothers"}])
+def test_an_instance_with_a_nodes_address_that_is_no_known_node_is_doubtful(
+    changes: dict[str, Any], ec2: Ec2
+) -> None:
+    ec2.add(A, **changes)
+    found, (doubt,) = begin(ec2)
+    assert found == {}
+    assert doubt.startswith(
+        "i-ec2vip-a has 10.0.250.186, a node's address, and is not known as a node; if it is one"
+    )
+    assert "ec2vip:pair with ec2vip" in doubt
+
+
+def test_two_instances_of_one_name_are_doubtful(ec2: Ec2) -> None:
+    mine = ec2.add(A)
+    other = ec2.add("orphan", called=A)
+    found, (doubt,) = begin(ec2, {A: mine})
+    assert found == {A: mine}
+    assert doubt == f"{mine} and {other} are both called {A}; terminate the one that does not belong here"
+
+
+def test_one_that_ends_does_not_hide_its_successor(ec2: Ec2) -> None:
+    ec2.add("z-old", called=A, state="shutting-down", address=ADDRESSES[A])
+    new = ec2.add(A)
+    assert begin(ec2) == ({A: new}, [])
+
+
 def test_nodes_of_another_stack_are_not_these(ec2: Ec2) -> None:
     ec2.add(B, holds=True, profile="anothers")
     with pytest.raises(PairError, match="not known to be a working member"):
@@ -229,6 +334,21 @@ def test_whoever_serves_less_goes_first(nodes: list[Node], first: str) -> None:
     assert order({node.name: node for node in nodes}, (A, B))[0] == first
 
 
+class Run:
+    """A run of the program of which it is known what it is."""
+
+    def __init__(self, is_up: bool) -> None:
+        self._is_up = is_up
+        self.pending: list[bool] = []
+
+    async def is_up(self, pending: bool) -> bool:
+        self.pending.append(pending)
+        return self._is_up
+
+
+UP, REFRESH = Run(True), Run(False)
+
+
 class Made:
     """A registered node, of which only the id counts here."""
 
@@ -237,24 +357,26 @@ class Made:
 
 
 def second_turn(
-    ec2: Ec2, first_id: str | None, made_from: str = "new", names: tuple[str, str] = (A, B)
-) -> None:
+    ec2: Ec2,
+    first_id: str | None,
+    made_from: str = "new",
+    names: tuple[str, str] = (A, B),
+    run: Run = UP,
+) -> Roll:
     """Wait for the turn of the first of `names`, which goes second; both are to be made from `made_from`."""
     second, first = names
 
-    async def run() -> None:
-        watching = Watch(
-            "ec2vip", VIP, pulumi.Output.from_input("profile"), timedelta(minutes=20), lambda: ec2
-        )
-        turns = Roll((A, B), watching)
+    async def wait() -> Roll:
+        turns = Roll((A, B), watching(ec2), run)  # type: ignore[arg-type]
         for name, instance_id in ((second, f"i-{second}"), (first, first_id)):
             turns.made(name, Made(instance_id))
         wanted = Wanted(pulumi.Output.from_input(made_from), "t3.micro")
         for name in (first, second):
             turn = turns.turn(name, wanted, [])
         await pulumi.Output.from_input(turn).future()
+        return turns
 
-    asyncio.run(run())
+    return asyncio.run(wait())
 
 
 def test_a_holder_that_stays_does_not_wait_for_a_node_that_stays(ec2: Ec2) -> None:
@@ -314,7 +436,93 @@ def test_with_another_key_the_first_node_goes_first_and_takes_the_vip_unasked(ec
             ec2.nodes[A]["holds"], ec2.nodes[B]["holds"] = True, False
         return show(**request)
 
-    ec2.describe_instances = takes  # type: ignore[method-assign]
+    ec2.describe_instances = takes  # type: ignore[method-assign,assignment]
     second_turn(ec2, "i-ec2vip-a", "new.key2", names=(B, A))
     assert ec2.rebooted == []
     assert ec2.nodes[A]["holds"]
+
+
+def left(turns: Roll) -> list[str]:
+    """The nodes that the run leaves as they are."""
+    (transform,) = turns.transforms
+    kept = []
+    for name in (A, B):
+        options = pulumi.ResourceOptions(replacement_trigger="new")
+        args = pulumi.ResourceTransformArgs(True, "aws:ec2/instance:Instance", name, {}, options)
+        if (changed := transform(args)) is not None:
+            assert isinstance(changed, pulumi.ResourceTransformResult)
+            assert (changed.opts.ignore_changes, changed.opts.replacement_trigger) == (["*"], None)
+            kept.append(name)
+    return kept
+
+
+def test_a_run_that_may_be_no_up_leaves_the_holder_as_it_is_and_waits_for_nobody(
+    ec2: Ec2, said: list[str]
+) -> None:
+    """A refresh, a destroy, and an up whose --target leaves out what tells that it is one."""
+    ec2.add(A, holds=True, made_from="old")
+    ec2.consoles[ec2.add(B)] = FAILED
+    assert left(second_turn(ec2, "i-ec2vip-b", run=REFRESH)) == [A]
+    assert ec2.rebooted == []
+    assert "leaves ec2vip-a (i-ec2vip-a) as it is" in said[-1]
+
+
+def test_a_first_node_that_is_another_now_shows_that_it_is_an_up(ec2: Ec2) -> None:
+    ec2.add(A, holds=True, made_from="old")
+    ec2.add(B, made_from="old")
+    show = ec2.describe_instances
+
+    def replaced(**request: Any) -> Any:
+        answer = show(**request)
+        if "subnet-id" in str(request) and "NextToken" not in answer:  # the last look at the beginning
+            ec2.consoles[ec2.add("new", called=B, address=ADDRESSES[B])] = FAILED
+            del ec2.nodes[B]
+        return answer
+
+    ec2.describe_instances = replaced  # type: ignore[method-assign,assignment]
+    with pytest.raises(PairError, match=r"ec2vip-b \(i-new\) is no working member"):
+        second_turn(ec2, "i-new", run=REFRESH)
+
+
+@pytest.mark.parametrize(("run", "stops"), [(UP, True), (REFRESH, False)])
+def test_an_up_that_cannot_tell_the_nodes_stops_and_another_run_leaves_both(
+    run: Run, stops: bool, ec2: Ec2
+) -> None:
+    ec2.add(A, holds=True, made_from="old")
+    ec2.add(B, tagged=False)
+    if stops:
+        with pytest.raises(
+            PairError, match=r"not known for certain: i-ec2vip-b has 10.0.250.187.*up --refresh"
+        ):
+            second_turn(ec2, "i-ec2vip-b", run=run)
+    else:
+        assert left(second_turn(ec2, "i-ec2vip-b", run=run))[:1] == [A]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pending"),
+    [
+        ({}, False),
+        ({"state": "stopped"}, True),
+        ({"made_from": "old"}, True),
+        ({"instance_type": "t3.large"}, True),
+        ({"state": "terminated"}, True),
+        ({"state": "shutting-down"}, True),
+        ({"holds": False}, True),
+    ],
+)
+def test_only_what_is_to_be_looked_after_is_told_to_pulumi(
+    changes: dict[str, Any], pending: bool, ec2: Ec2
+) -> None:
+    """For it is told by a change of a resource, which an up that has nothing to do must not show."""
+    ec2.add(A, **{"holds": True, **changes})
+    ec2.consoles[ec2.add(B)] = DONE
+    second_turn(ec2, "i-ec2vip-b", run=(run := Run(False)))
+    assert run.pending == [pending]
+
+
+def test_a_standby_that_did_not_say_that_it_joined_is_looked_after(ec2: Ec2) -> None:
+    ec2.add(A, holds=True)
+    ec2.consoles[ec2.add(B)] = FAILED
+    second_turn(ec2, "i-ec2vip-b", run=(run := Run(False)))
+    assert run.pending == [True]
