@@ -191,17 +191,18 @@ def _make_node(
         metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
             http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
         ),
-        root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
-            encrypted=True, volume_type="gp3", tags=scope.tags(f"{role}-root")
-        ),
+        root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(encrypted=True, volume_type="gp3"),
+        # These go into RunInstances; a root device's own would be added to an untagged volume later, which needs
+        # the right to tag any volume (terraform-provider-aws, internal/service/ec2/ec2_instance.go).
+        volume_tags=scope.tags(f"{role}-root"),
         user_data_replace_on_change=True,
         tags={**scope.tags(role), MADE_FROM: made_from},
         opts=scope.options(
             depends_on=roll.turn(spec.name, Wanted(made_from, machine.instance_type), ready),
             # A fixed address can be on one instance at a time.
             delete_before_replace=True,
-            # Where the VIP is, is the cluster's to say.
-            ignore_changes=["secondaryPrivateIps"],
+            # Where the VIP is, is the cluster's to say. The tags would spread to volumes that are attached later.
+            ignore_changes=["secondaryPrivateIps", "volumeTags"],
             # So that the tag is always that of what the node was made from.
             replacement_trigger=made_from,
         ),

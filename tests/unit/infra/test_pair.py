@@ -68,7 +68,7 @@ def test_everything_that_can_have_tags_has_the_stacks_and_the_users() -> None:
 
 def test_root_volumes_are_tagged_like_their_instances() -> None:
     made, _ = record_pair(tags={"team": "payments"})
-    tags = made["ec2vip-b"].inputs["rootBlockDevice"]["tags"]
+    tags = made["ec2vip-b"].inputs["volumeTags"]
     assert tags == {"team": "payments", "Name": "ec2vip-b-root", "ec2vip:pair": "ec2vip"}
 
 
@@ -96,13 +96,13 @@ def test_nodes_are_made_as_a_floating_address_needs_them() -> None:
             "rootBlockDevice": {
                 "encrypted": True,
                 "volumeType": "gp3",
-                "tags": {"Name": f"ec2vip-{role}-root", "ec2vip:pair": "ec2vip"},
             },
+            "volumeTags": {"Name": f"ec2vip-{role}-root", "ec2vip:pair": "ec2vip"},
             "userDataReplaceOnChange": True,
             "tags": {"Name": f"ec2vip-{role}", "ec2vip:pair": "ec2vip"},
         }
         assert node.delete_before_replace
-        assert node.ignored == ("secondaryPrivateIps",)
+        assert node.ignored == ("secondaryPrivateIps", "volumeTags")
     assert made["ec2vip-apart"].inputs["strategy"] == "spread"
 
 
