@@ -18,6 +18,7 @@ from tests.lab.provider.calls import RESOURCES, Call, condense, flat, polled, wh
 from tests.lab.provider.calls_of_functions import LOOK_UPS
 from tests.lab.provider.messages import to_struct, to_values
 from tests.lab.provider.registry import FUNCTIONS, TYPES
+from tests.lab.provider.schema import ResourceType
 from tests.lab.provider.service import Provider
 
 from .cloud import REGION, Cloud
@@ -285,6 +286,16 @@ def parameter(life: Life, world: World) -> None:
     assert life.read_gone()
 
 
+def tag(life: Life, world: World) -> None:
+    life.create(resourceId=world.subnet, key="one", value="1")
+    life.update(value="2")
+    life.cloud.ec2.create_tags(Resources=[world.subnet], Tags=[{"Key": "one", "Value": "theirs"}])
+    assert life.mend()["value"] == "2"
+    life.settled()
+    life.delete()
+    assert life.read_gone()
+
+
 def placement_group(life: Life, world: World) -> None:
     life.create(strategy="spread", tags={"a": "1"})
     retag(life)
@@ -396,6 +407,7 @@ SCENARIOS: dict[str, Callable[[Life, World], None]] = {
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": attachment,
     "aws:iam/instanceProfile:InstanceProfile": profile,
     "aws:ssm/parameter:Parameter": parameter,
+    "aws:ec2/tag:Tag": tag,
     "aws:ec2/placementGroup:PlacementGroup": placement_group,
     "aws:ec2/instance:Instance": instance,
 }
@@ -405,7 +417,11 @@ def test_every_type_and_look_up_has_its_calls_and_its_life_written_down() -> Non
     assert set(RESOURCES) == set(TYPES) == set(SCENARIOS)
     assert set(LOOK_UPS) == set(FUNCTIONS) == set(ARGUMENTS)
     for token, resource in RESOURCES.items():
-        assert resource.framework == TYPES[token].framework, token
+        kind = TYPES[token]
+        assert resource.framework == kind.framework, token
+        in_place = {name for name, prop in kind.inputs.items() if prop.replaces is False and not prop.unread}
+        if in_place - {"tags"}:
+            assert type(kind).update is not ResourceType.update, token
 
 
 @pytest.mark.parametrize("token", SCENARIOS)

@@ -379,6 +379,15 @@ RESOURCES: dict[str, Resource] = {
         update=(when("anything but tags changes", Call("ssm:PutParameter")),),
         delete=(Call("ssm:DeleteParameter"),),
     ),
+    "aws:ec2/tag:Tag": Resource(
+        file="ec2/tag_gen.go",
+        at="6.x",
+        tags="none",
+        create=(Call("ec2:CreateTags"),),
+        read=(Call("ec2:DescribeTags"),),
+        update=(Call("ec2:CreateTags"),),
+        delete=(Call("ec2:DeleteTags"),),
+    ),
     "aws:ec2/placementGroup:PlacementGroup": Resource(
         file="ec2/ec2_placement_group.go",
         at="05e34de7",
