@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
+from tests.lab import plugin
 from tests.lab.process import CommandError, run
 
-PROVIDER_BIN = Path(__file__).parent / "provider" / "bin"
 PASSPHRASE = "not a secret: the state of a lab is thrown away with it"
 UP_LIMIT_S = 600.0
 COMMAND_LIMIT_S = 120.0
@@ -33,7 +33,7 @@ class Step:
 
 
 class PulumiStack:
-    """One stack of the project in `project_dir`, run by the `pulumi` on PATH with the lab's AWS provider.
+    """One stack of the project in `project_dir`, run by the `pulumi` on PATH with the AWS provider of `plugin`.
 
     `state_dir` keeps the backend, Pulumi's home and a project folder in which the settings are copies and the
     program is a link: Pulumi writes a salt, and `configure` values, into the settings. Stacks with one
@@ -70,7 +70,7 @@ class PulumiStack:
         path = self._env.get("PATH", os.environ.get("PATH", ""))
         return {
             **self._env,
-            "PATH": os.pathsep.join([str(PROVIDER_BIN), str(Path(sys.executable).parent), path]),
+            "PATH": os.pathsep.join([str(plugin.plugin().parent), str(Path(sys.executable).parent), path]),
             "PULUMI_BACKEND_URL": f"file://{self.state_dir / 'backend'}",
             "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
             "PULUMI_HOME": str(self.state_dir / "home"),
@@ -179,6 +179,8 @@ class PulumiStack:
             if source.exists():
                 shutil.copy(source, self.folder / source.name)
         self.settings_file.touch()
+        if plugin.is_real():
+            self.configure(plugin.REAL_SETTINGS)
         main = yaml.safe_load(settings[0].read_text()).get("main")
         sources = [project_dir / main] if main else project_dir.glob("*.py")
         for source in sources:

@@ -12,116 +12,8 @@ the interceptor of `internal/provider`).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from .call_table import EC2_TAGS, Call, Resource, polled, when
 
-
-@dataclass(frozen=True)
-class Call:
-    """One call. `many`: as often as it takes, at least once. `only_warns`: a failure goes to the log alone."""
-
-    action: str
-    many: bool = False
-    only_warns: bool = False
-
-
-@dataclass(frozen=True)
-class When:
-    """Calls that are made together, if the condition holds."""
-
-    condition: str
-    calls: tuple[Row, ...]
-
-
-Row = Call | When
-
-
-def when(condition: str, *calls: Row) -> When:
-    """Calls under a condition."""
-    return When(condition, calls)
-
-
-def polled(action: str) -> Call:
-    """A call that waits for a state."""
-    return Call(action, many=True)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resource:
-    """The calls of one resource type."""
-
-    file: str
-    at: str
-    create: tuple[Row, ...]
-    read: tuple[Row, ...]
-    update: tuple[Row, ...] = ()
-    delete: tuple[Row, ...]
-    tags: str = "ec2"
-    framework: bool = False
-
-    def own(self, operation: str) -> tuple[Row, ...]:
-        """The rows of an operation, without the read at its end."""
-        rows: tuple[Row, ...] = getattr(self, operation)
-        return (*TAGS[self.tags], *rows) if operation == "update" else rows
-
-    def rows(self, operation: str) -> tuple[Row, ...]:
-        """All rows of an operation."""
-        reads = operation in ("create", "update") and not self.framework
-        return (*self.own(operation), *(self.read if reads else ()))
-
-
-@dataclass(frozen=True, kw_only=True)
-class LookUp:
-    """The calls of one look-up."""
-
-    file: str
-    calls: tuple[Row, ...] = field(default=())
-
-
-def condense(rows: Sequence[Row], calls: Sequence[str]) -> set[int] | None:
-    """Which of the rows' calls, by their place, were made; None if the calls are others, or in another order."""
-    pattern = "".join(_patterns(rows, [0]))
-    found = re.fullmatch(pattern, "".join(f"{call};" for call in calls))
-    if found is None:
-        return None
-    return {int(name[1:]) for name, text in found.groupdict().items() if text}
-
-
-def flat(rows: Sequence[Row]) -> list[Call]:
-    """The calls of the rows, by their place."""
-    return [call for row in rows for call in (flat(row.calls) if isinstance(row, When) else [row])]
-
-
-def _patterns(rows: Sequence[Row], place: list[int]) -> Iterator[str]:
-    for row in rows:
-        if isinstance(row, When):
-            yield "(?:" + "".join(_patterns(row.calls, place)) + ")?"
-            continue
-        yield f"(?P<c{place[0]}>(?:{re.escape(row.action)};)" + ("+" if row.many else "") + ")"
-        place[0] += 1
-
-
-_EC2_TAGS = (
-    when("tags are gone", Call("ec2:DeleteTags")),
-    when("tags are new or changed", Call("ec2:CreateTags")),
-)
-TAGS: dict[str, tuple[Row, ...]] = {
-    "ec2": _EC2_TAGS,
-    "role": (
-        when("tags are gone", Call("iam:UntagRole")),
-        when("tags are new or changed", Call("iam:TagRole")),
-    ),
-    "profile": (
-        when("tags are gone", Call("iam:UntagInstanceProfile")),
-        when("tags are new or changed", Call("iam:TagInstanceProfile")),
-    ),
-    "parameter": (
-        when("tags are gone", Call("ssm:RemoveTagsFromResource")),
-        when("tags are new or changed", Call("ssm:AddTagsToResource")),
-    ),
-    "none": (),
-}
 _STOPPED = (
     Call("ec2:StopInstances"),
     polled("ec2:DescribeInstances"),
@@ -379,6 +271,15 @@ RESOURCES: dict[str, Resource] = {
         update=(when("anything but tags changes", Call("ssm:PutParameter")),),
         delete=(Call("ssm:DeleteParameter"),),
     ),
+    "aws:ec2/tag:Tag": Resource(
+        file="ec2/tag_gen.go",
+        at="6.x",
+        tags="none",
+        create=(Call("ec2:CreateTags"),),
+        read=(Call("ec2:DescribeTags"),),
+        update=(Call("ec2:CreateTags"),),
+        delete=(Call("ec2:DeleteTags"),),
+    ),
     "aws:ec2/placementGroup:PlacementGroup": Resource(
         file="ec2/ec2_placement_group.go",
         at="05e34de7",
@@ -410,7 +311,7 @@ RESOURCES: dict[str, Resource] = {
             when("the type is burstable", Call("ec2:DescribeInstanceCreditSpecifications")),
         ),
         update=(
-            when("volumeTags change", Call("ec2:DescribeVolumes"), *_EC2_TAGS),
+            when("volumeTags change", Call("ec2:DescribeVolumes"), *EC2_TAGS),
             when(
                 "iamInstanceProfile changes",
                 Call("ec2:DescribeIamInstanceProfileAssociations"),
@@ -442,7 +343,7 @@ RESOURCES: dict[str, Resource] = {
                 Call("ec2:ModifyVolume"),
                 polled("ec2:DescribeVolumesModifications"),
             ),
-            *_EC2_TAGS,  # rootBlockDevice.tags
+            *EC2_TAGS,  # rootBlockDevice.tags
         ),
         delete=(
             Call(

@@ -5,7 +5,7 @@ Their files were not in reach: each calls what it is named for, and what its doc
 
 from __future__ import annotations
 
-from .calls import Call, LookUp
+from .call_table import Call, LookUp
 
 _ATTRIBUTE = Call("ec2:DescribeVpcAttribute")
 
