@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-from . import policy
+from . import policy, service_authorization, tags
 from .errors import ApiError
+from .parameters import Given
 from .principals import Principal
 from .world import World
 
@@ -39,37 +40,26 @@ KINDS = {
 }
 # What an action makes, or touches without naming its id.
 MAKES = {
-    "AuthorizeSecurityGroupEgress": ("security-group-rule",),
-    "AuthorizeSecurityGroupIngress": ("security-group-rule",),
-    "CreateInternetGateway": ("internet-gateway",),
-    "CreateNetworkInterface": ("network-interface",),
-    "CreatePlacementGroup": ("placement-group",),
-    "CreateRouteTable": ("route-table",),
-    "CreateSecurityGroup": ("security-group",),
-    "CreateSubnet": ("subnet",),
-    "CreateVpc": ("vpc",),
-    "CreateVpcEndpoint": ("vpc-endpoint",),
+    **tags.TAGGED_BY,
+    "CreateSubnetCidrReservation": (),
     "DeletePlacementGroup": ("placement-group",),
     "RunInstances": ("instance", "volume", "network-interface"),
 }
-# Actions that are authorised on fewer resources than they name.
-JUDGED_ON = {
-    "AuthorizeSecurityGroupEgress": ("security-group",),
-    "AuthorizeSecurityGroupIngress": ("security-group",),
-    "CreateRoute": ("route-table",),
-    "DeleteRoute": ("route-table",),
-    "ReplaceRoute": ("route-table",),
-    "RevokeSecurityGroupEgress": ("security-group",),
-    "RevokeSecurityGroupIngress": ("security-group",),
-}
-# Reads that are authorised on a resource; all others are on every resource or none.
-READS_OF_ONE = ("DescribeInstanceAttribute", "DescribeVpcAttribute", "GetConsoleOutput")
-# Parameters that hold an id which is not what the action is authorised on.
+# Parameters that hold an id which is not what the action is authorised on; the groups that a rule names are not.
 ASIDE = {
     "ClientToken",
     "Description",
     "GroupName",
+    "IpPermissions",
     "UserData",
+}
+# Dependent actions that only some calls need; for each, how a call is told, see `_dependent`.
+ON_CONDITION = ("ec2:CreateTags", "iam:PassRole", "route53:AssociateVPCWithHostedZone", "ssm:GetParameters")
+TAGS_IN_IAM = {
+    "CreateInstanceProfile": "iam:TagInstanceProfile",
+    "CreatePolicy": "iam:TagPolicy",
+    "CreateRole": "iam:TagRole",
+    "CreateUser": "iam:TagUser",
 }
 
 
@@ -82,7 +72,9 @@ class Need:
     context: dict[str, str | list[str]] = field(default_factory=dict)
 
 
-def check(world: World, principal: Principal, service: str, action: str, params: Params) -> None:
+def check(
+    world: World, principal: Principal, service: str, action: str, params: Params, given: Given
+) -> None:
     """Raise ApiError unless the principal's policies give all that the call needs.
 
     The text is AWS's newer one, as in hashicorp/boundary#5174 on a sister action; EC2's Describe calls say
@@ -90,8 +82,14 @@ def check(world: World, principal: Principal, service: str, action: str, params:
     """
     if principal.policies is None or (service, action) == ("sts", "GetCallerIdentity"):
         return
-    for need in needs(world, service, action, params):
-        context = {"ec2:Region": world.region, "aws:RequestedRegion": world.region, **need.context}
+    for need in needs(world, service, action, params, given):
+        known = {"ec2:Region": world.region, "aws:RequestedRegion": world.region, **need.context}
+        # A condition on a key that the action does not have for the resource finds none, and so holds for nothing.
+        context = {
+            key: value
+            for key, value in known.items()
+            if service_authorization.supports(need.action, need.resource, key)
+        }
         verdict = policy.evaluate(principal.policies, need.action, need.resource, context)
         if verdict is not policy.Verdict.ALLOWED:
             raise _denied(principal, service, need, verdict)
@@ -103,7 +101,7 @@ def check(world: World, principal: Principal, service: str, action: str, params:
 
 def denied_by_fault(world: World, arn: str, service: str, action: str, params: Params) -> ApiError:
     """The answer a caller gets whose policy was taken away."""
-    need = next(needs(world, service, action, params))
+    need = next(needs(world, service, action, params, {}))
     return _denied(Principal(arn, ()), service, need, policy.Verdict.IMPLICIT_DENY)
 
 
@@ -130,67 +128,82 @@ def _denied(
     return ApiError(403, "AccessDenied", who)
 
 
-def needs(world: World, service: str, action: str, params: Params) -> Iterator[Need]:
+def needs(world: World, service: str, action: str, params: Params, given: Given) -> Iterator[Need]:
     """The permissions of a call, the main one first. The world's lock is held."""
     if service == "ec2":
-        yield from _ec2(world, action, params)
+        yield from _ec2(world, action, params, given)
     elif service == "iam":
-        yield from _iam(world, action, params)
+        yield from _iam(world, action, params, given)
     elif service == "ssm":
         yield from _ssm(world, action, params)
     else:
         yield Need(f"{service}:{action}", params.get("RoleArn", "*"))
 
 
-def _ec2(world: World, action: str, params: Params) -> Iterator[Need]:
-    if action.startswith(("Describe", "Get")) and action not in READS_OF_ONE:
-        yield Need(f"ec2:{action}", "*")
-        return
-    tags = {
-        params[key]: params.get(key.removesuffix("Key") + "Value", "")
-        for key in params
-        if key.startswith(("Tag", "TagSpecification")) and key.endswith(".Key")
-    }
-    asked: dict[str, str | list[str]] = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
-    if tags:
-        asked["aws:TagKeys"] = list(tags)
+def _ec2(world: World, action: str, params: Params, given: Given) -> Iterator[Need]:
+    types = service_authorization.resource_types(f"ec2:{action}")
     found = False
     for kind in MAKES.get(action, ()):
-        name = params.get("GroupName", "*") if kind == "placement-group" else "*"
+        name = _new_name(params, kind)
         known = (
             _of_group(world, name) if action == "DeletePlacementGroup" else _placed_in(world, params, kind)
         )
+        asked = _asked(tags.of_kind(given, kind))
         yield Need(f"ec2:{action}", _arn(world, kind, name), {**asked, **known})
         found = True
     for parameter, kind in (("Placement.GroupName", "placement-group"), ("KeyName", "key-pair")):
         if parameter in params and action == "RunInstances":
             name = params[parameter]
             yield Need(f"ec2:{action}", _arn(world, kind, name), _of_group(world, name))
-    for resource_id in dict.fromkeys(_ids(world, params)):
+    given_tags = {tag["Key"]: tag.get("Value", "") for tag in given.get("Tags", [])}
+    for resource_id in dict.fromkeys(_ids(world, params)) if types else ():
         kind = KINDS[resource_id.split("-")[0]]
-        if kind not in JUDGED_ON.get(action, (kind,)):
+        if kind not in types:
             continue
-        context = {**(asked if action == "CreateTags" else {}), **about(world, resource_id)}
-        yield Need(f"ec2:{action}", _arn(world, kind, resource_id), context)
+        yield Need(
+            f"ec2:{action}",
+            _arn(world, kind, resource_id),
+            {**_asked(given_tags), **about(world, resource_id)},
+        )
         found = True
     if not found:
-        yield Need(f"ec2:{action}", "*", asked)
-    for kind in _tagged_at_birth(action, params):
-        name = params.get("GroupName", "*") if kind == "placement-group" else "*"
-        yield Need("ec2:CreateTags", _arn(world, kind, name), {**asked, "ec2:CreateAction": action})
-    profile = params.get("IamInstanceProfile.Name") or params.get("IamInstanceProfile.Arn", "").split("/")[-1]
+        yield Need(f"ec2:{action}", "*", _asked(given_tags))
+    yield from _dependent(world, action, params, given)
+
+
+def _dependent(world: World, action: str, params: Params, given: Given) -> Iterator[Need]:
+    """What the caller must be allowed besides: to tag what is made, to pass a role, to look, to name."""
+    for specification in given.get("TagSpecifications", []):
+        kind = specification["ResourceType"]
+        context = {**_asked(tags.of_kind(given, kind)), "ec2:CreateAction": action}
+        yield Need("ec2:CreateTags", _arn(world, kind, _new_name(params, kind)), context)
+    wanted = service_authorization.dependent_actions(f"ec2:{action}")
+    if "iam:PassRole" in wanted:
+        yield from _passed(world, given.get("IamInstanceProfile", {}))
+    named = given.get("VpcEndpointType") == "Interface" and given.get("PrivateDnsEnabled", True)
+    if "route53:AssociateVPCWithHostedZone" in wanted and named:
+        vpc = f"VPCId={given['VpcId']},VPCRegion={world.region}"
+        yield Need("route53:AssociateVPCWithHostedZone", "*", {"route53:VPCs": [vpc]})
+    for other in wanted:
+        if other not in ON_CONDITION:
+            yield Need(other, "*")
+
+
+def _passed(world: World, given: Given) -> Iterator[Need]:
+    profile = given.get("Name") or given.get("Arn", "").split("/")[-1]
     if profile and profile in {each.name for each in world.iam.instance_profiles.values()}:
         for role in world.iam.get_instance_profile(profile).roles:
-            yield Need("iam:PassRole", role.arn, {"iam:PassedToService": "ec2.amazonaws.com"})
+            yield Need("iam:PassRole", role.arn, {"iam:PassedToService": world.partition.passed_to("ec2")})
 
 
-def _tagged_at_birth(action: str, params: Params) -> list[str]:
-    if action == "CreateTags":
-        return []
-    kinds = [
-        v for k, v in params.items() if k.startswith("TagSpecification.") and k.endswith(".ResourceType")
-    ]
-    return list(dict.fromkeys(kinds))
+def _asked(given: Mapping[str, str]) -> dict[str, str | list[str]]:
+    """The condition keys of the tags that a request puts on something."""
+    asked: dict[str, str | list[str]] = {f"aws:RequestTag/{key}": value for key, value in given.items()}
+    return {**asked, "aws:TagKeys": list(given)} if given else asked
+
+
+def _new_name(params: Params, kind: str) -> str:
+    return params.get("GroupName", "*") if kind == "placement-group" else "*"
 
 
 def _ids(world: World, params: Params) -> Iterator[str]:
@@ -288,46 +301,43 @@ def _of_subnet(world: World, subnet: Any) -> dict[str, str | list[str]]:
     }
 
 
-def _iam(world: World, action: str, params: Params) -> Iterator[Need]:
-    account = world.arn("iam", "", region="").removesuffix(":")
-    resource = "*"
-    path = params.get("Path", "/")
-    role = _role(world, params.get("RoleName", ""))
-    if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
-        resource = params["PolicyArn"]
-    elif "InstanceProfileName" in params:
-        profile = _profile(world, params["InstanceProfileName"])
-        made = f"{account}:instance-profile{path}{params['InstanceProfileName']}"
-        resource = made if profile is None else profile.arn
-    elif "RoleName" in params:
-        resource = role.arn if role is not None else f"{account}:role{path}{params['RoleName']}"
-    elif "UserName" in params:
-        resource = f"{account}:user{path}{params['UserName']}"
-    elif "PolicyName" in params:
-        resource = f"{account}:policy{path}{params['PolicyName']}"
-    context: dict[str, str | list[str]] = {}
+def _iam(world: World, action: str, params: Params, given: Given) -> Iterator[Need]:
+    resource, there = _of_iam(world, params)
+    context: dict[str, str | list[str]] = _asked({tag["Key"]: tag["Value"] for tag in given.get("Tags", [])})
     if "PolicyArn" in params and resource != params["PolicyArn"]:
         context["iam:PolicyARN"] = params["PolicyArn"]
-    # That of a call which sets one; of any other, the role's own.
-    boundary = params.get("PermissionsBoundary") or (
-        role.permissions_boundary_arn if role is not None else None
-    )
+    boundary = given.get("PermissionsBoundary") or getattr(there, "permissions_boundary_arn", None)
     if boundary:
         context["iam:PermissionsBoundary"] = boundary
+    tagged = getattr(there, "tags", None) or ()
+    for tag in tagged.values() if isinstance(tagged, dict) else tagged:
+        for prefix in ("aws", "iam"):
+            context[f"{prefix}:ResourceTag/{tag['Key']}"] = tag["Value"]
     yield Need(f"iam:{action}", resource, context)
+    # IAM user guide, "Tagging IAM resources": tags at birth want the permission to tag.
+    if given.get("Tags") and action in TAGS_IN_IAM:
+        yield Need(TAGS_IN_IAM[action], resource, context)
     if action == "AddRoleToInstanceProfile":
-        given = role.arn if role is not None else f"{account}:role/{params['RoleName']}"
-        yield Need("iam:PassRole", given, {"iam:PassedToService": "ec2.amazonaws.com"})
+        yield Need("iam:PassRole", _of_iam(world, {"RoleName": params["RoleName"]})[0])
 
 
-def _role(world: World, name: str) -> Any:
-    """The role of that name, which no other has, whatever its path; None if there is none."""
-    return next((each for each in world.iam.roles.values() if each.name == name), None)
-
-
-def _profile(world: World, name: str) -> Any:
-    """The same for an instance profile."""
-    return next((each for each in world.iam.instance_profiles.values() if each.name == name), None)
+def _of_iam(world: World, params: Params) -> tuple[str, Any]:
+    """The ARN of what a call to IAM is about, and moto's object if it is there already."""
+    iam = world.iam
+    if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
+        return params["PolicyArn"], None
+    for parameter, kind, there in (
+        ("InstanceProfileName", "instance-profile", iam.instance_profiles.values()),
+        ("RoleName", "role", iam.roles.values()),
+        ("UserName", "user", iam.users.values()),
+        ("PolicyName", "policy", ()),
+    ):
+        if parameter in params:
+            name = params[parameter]
+            found = next((each for each in there if each.name == name), None)
+            made = world.arn("iam", f"{kind}{params.get('Path', '/')}{name}", region="")
+            return (found.arn if found is not None else made), found
+    return "*", None
 
 
 def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
@@ -341,9 +351,6 @@ def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
                 known = about(world, value)
                 tags = {name.replace("aws:ResourceTag/", "ssm:resourceTag/"): v for name, v in known.items()}
                 yield Need("ssm:SendCommand", _arn(world, "instance", value), {**known, **tags})
-        return
-    if action == "DescribeParameters":
-        yield Need(f"ssm:{action}", world.arn("ssm", "*"))
         return
     names = [
         value for key, value in params.items() if key in ("Name", "ResourceId") or key.startswith("Names.")

@@ -136,7 +136,7 @@ class ApiFront:
         quotas.check(call.action, call.given)
         with world.answering():
             # Policies count at the moment the call takes effect, after the delay.
-            authorization.check(world, call.principal, call.service, call.action, call.params)
+            authorization.check(world, call.principal, call.service, call.action, call.params, call.given)
             response = self._dispatch(call)
         if response.status < 400 and not call.reads and call.service in ("ec2", "iam"):
             world.changed()

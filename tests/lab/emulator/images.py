@@ -78,12 +78,21 @@ IMAGES = (
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 
+def _amazon_linux(region: str) -> list[dict[str, Any]]:
+    """Amazon Linux's images in a Region; moto knows none of China's and GovCloud's, which get us-east-1's ids."""
+    try:
+        found: list[dict[str, Any]] = load_resource(f"ec2/resources/latest_amis/{region}.json")
+    except FileNotFoundError:
+        found = load_resource("ec2/resources/latest_amis/us-east-1.json")
+    return found
+
+
 def add_images(ec2: Any, account_id: str, region: str) -> None:
     """Make the images known to this account's EC2 and their parameters to its SSM.
 
     Amazon Linux's are moto's own, and so are its parameters.
     """
-    for known in load_resource(f"ec2/resources/latest_amis/{region}.json"):
+    for known in _amazon_linux(region):
         fields = {name: value for name, value in known.items() if name != "creation_date"}
         ami = ec2.amis[known["ami_id"]] = Ami(ec2, **{**fields, "owner_alias": "amazon"})
         if known["name"].startswith("al2023"):

@@ -55,7 +55,7 @@ def meta_data(world: World, principals: Principals, instance: Instance) -> Tree:
         "profile": "default-hvm",
         "reservation-id": reservation,
         "security-groups": "\n".join(sorted(group.name for group in primary.group_set)),
-        "services": {"domain": "amazonaws.com", "partition": "aws"},
+        "services": {"domain": world.partition.dns_suffix, "partition": world.partition.name},
     }
     if primary.public_ip:
         tree["public-ipv4"] = primary.public_ip

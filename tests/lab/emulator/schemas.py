@@ -34,7 +34,7 @@ GROUP_NAME = r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]+"
 
 @dataclass(frozen=True)
 class Made:
-    """The type that an action makes, and the properties that its parameters are, where the names differ."""
+    """The type that an action makes, and its parameters' properties if named otherwise ("" for none)."""
 
     type: str
     names: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +53,8 @@ MADE = {
     ("iam", "CreateInstanceProfile"): Made("AWS::IAM::InstanceProfile"),
     ("iam", "CreateRole"): Made("AWS::IAM::Role"),
     ("iam", "PutRolePolicy"): Made("AWS::IAM::RolePolicy"),
-    ("ssm", "PutParameter"): Made("AWS::SSM::Parameter"),
+    # CloudFormation makes no SecureString, which the service does: the type is for its own model to judge.
+    ("ssm", "PutParameter"): Made("AWS::SSM::Parameter", {"Type": ""}),
 }
 RULES = {
     "AuthorizeSecurityGroupEgress": "AWS::EC2::SecurityGroupEgress",

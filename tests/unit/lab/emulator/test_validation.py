@@ -115,6 +115,7 @@ def test_iam_takes_letters_of_any_script_in_tags(cloud: Cloud) -> None:
 
 def test_systems_manager_refuses_what_its_model_does_not_allow(cloud: Cloud) -> None:
     ssm = cloud.client("ssm")
+    ssm.put_parameter(Name="/secret", Value="y", Type="SecureString")
     code, message, _ = error_of(ssm.put_parameter, Name="/x", Value="y", Type="Number")
     assert code == "ValidationException"
     assert "'Number' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [" in message
