@@ -135,7 +135,8 @@ def test_a_pair_in_a_users_own_subnet_needs_no_more_than_the_policies_for_it(fre
     subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
     place = place_of(cloud, vpc=vpc, subnet=subnet)
     boundary = make_boundary(cloud, place)
-    here = {"vpcCidr": None, "subnetCidr": None, "subnetId": subnet, "publicIps": False, "endpoints": True}
+    gone = dict.fromkeys(("vpcCidr", "subnetCidr", "availabilityZone"))
+    here = {**gone, "subnetId": subnet, "publicIps": False, "endpoints": True}
     stack = cloud.stack(
         settings={**here, "permissionsBoundary": boundary},
         key=deployer(cloud, create_policy(place), manage_policy(place)),

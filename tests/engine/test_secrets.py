@@ -105,7 +105,7 @@ def test_the_nodes_role_may_read_that_key_where_there_is_one_and_nothing_else(
         return
     (name,) = own
     account = cloud.emulator.account_id
-    assert actions == {"ssm:GetParameter": f"arn:aws:ssm:us-east-1:{account}:parameter/{name}"}
+    assert actions == {"ssm:GetParameter": f"arn:aws:ssm:us-east-1:{account}:parameter{name}"}
 
 
 def test_without_a_key_nothing_is_secret(fresh_cloud: Cloud) -> None:

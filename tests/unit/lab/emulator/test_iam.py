@@ -56,6 +56,44 @@ def test_an_explicit_deny_is_told_apart(cloud: Cloud) -> None:
     assert message.endswith("with an explicit deny in an identity-based policy.")
 
 
+def test_a_role_may_do_what_its_policies_and_its_boundary_both_allow(cloud: Cloud) -> None:
+    instance_id = node_with(cloud, allow("ec2:*"))
+    iam, eni, node = cloud.client("iam"), cloud.eni(instance_id), cloud.node(instance_id)
+    give = {"NetworkInterfaceId": eni, "PrivateIpAddresses": [VIP]}
+    deny = {"Effect": "Deny", "Action": UNASSIGN, "Resource": "*"}
+    text = document(allow([ASSIGN, UNASSIGN]), deny)
+    boundary = iam.create_policy(PolicyName="most", PolicyDocument=text)["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName="node", PermissionsBoundary=boundary)
+    node.assign_private_ip_addresses(**give)
+    code, message, _ = error_of(node.reboot_instances, InstanceIds=[instance_id])
+    assert code == "UnauthorizedOperation"
+    assert message.endswith("because no permissions boundary allows the ec2:RebootInstances action.")
+    _, message, _ = error_of(node.unassign_private_ip_addresses, **give)
+    assert message.endswith("with an explicit deny in a permissions boundary.")
+    iam.delete_role_permissions_boundary(RoleName="node")
+    node.unassign_private_ip_addresses(**give)
+
+
+def test_the_conditions_of_iam_know_a_roles_path_and_boundary(cloud: Cloud) -> None:
+    iam, text = cloud.client("iam"), document(allow("*"))
+    made = iam.create_policy(PolicyName="most", PolicyDocument=text)["Policy"]["Arn"]
+    arn = f"arn:aws:iam::{cloud.emulator.account_id}:role/team/*"
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": made}}
+    user = cloud.user("maker", allow(["iam:CreateRole", "iam:PutRolePolicy"], arn, **bounded))
+    theirs = cloud.client("iam", **user)
+    role: dict[str, Any] = {"RoleName": "ours", "Path": "/team/", "AssumeRolePolicyDocument": text}
+    assert error_of(theirs.create_role, **role)[0] == "AccessDenied"
+    assert (
+        error_of(theirs.create_role, **{**role, "Path": "/", "PermissionsBoundary": made})[0]
+        == "AccessDenied"
+    )
+    theirs.create_role(**role, PermissionsBoundary=made)
+    fill = {"RoleName": "ours", "PolicyName": "p", "PolicyDocument": text}
+    theirs.put_role_policy(**fill)
+    iam.delete_role_permissions_boundary(RoleName="ours")
+    assert error_of(theirs.put_role_policy, **fill)[0] == "AccessDenied"
+
+
 def test_the_resource_of_an_assign_is_its_interface(cloud: Cloud) -> None:
     other = cloud.eni(cloud.launch(NODE_B))
     instance_id = node_with(cloud)
