@@ -46,7 +46,8 @@ def main(arn: str, digest: str, path: str) -> int:
     """Do it; the exit code."""
     try:
         client = botocore.session.get_session().create_client("ssm", arn.split(":")[3])
-        keep(fetch(client, arn.split("/", 1)[1], digest), path)
+        # A name in folders starts with a slash, and its ARN says `parameter` before that.
+        keep(fetch(client, arn.split(":parameter", 1)[1], digest), path)
     except Exception as error:  # whatever it is, it belongs on the console
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+import boto3
 import pulumi
+from botocore.exceptions import BotoCoreError
 
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import Service
@@ -45,6 +47,7 @@ KEYS = (
     "tokenMs",
     "encryptionKey",
     "readyTimeoutMinutes",
+    "permissionsBoundary",
     "tags",
 )
 # The keys whose values the stack keeps secret from end to end.
@@ -100,6 +103,7 @@ class StackConfig:
     token_ms: int
     encryption_key: bytes | None = field(repr=False)
     ready_timeout_minutes: int
+    permissions_boundary: str | None
     tags: Mapping[str, str]
 
     @property
@@ -163,6 +167,7 @@ class StackConfig:
                 READY_MINUTES_MAX,
                 "minutes, 0 for an up that does not wait",
             ),
+            "permissions_boundary": _boundary(reader, region),
             "tags": reader.mapping("tags"),
         }
         reader.problems += tag_problems(read["tags"])
@@ -230,6 +235,26 @@ def _zone(reader: Reader, region: str | None) -> str | None:
             "availabilityZone", f"is not in {region}", f"set ec2vip:availabilityZone to one of {region}"
         )
     return zone
+
+
+def _boundary(reader: Reader, region: str | None) -> str | None:
+    """The ARN of a managed policy, in the partition of the AWS provider's Region if that is known."""
+    arn = reader.text(
+        "permissionsBoundary",
+        r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[!-~]+",
+        "arn:aws:iam::123456789012:policy/ec2vip-boundary",
+    )
+    try:
+        partition = boto3.Session().get_partition_for_region(region) if region else None
+    except BotoCoreError:  # a Region that botocore does not know is the AWS provider's to judge
+        partition = None
+    if arn and partition and arn.split(":")[1] != partition:
+        reader.wrong(
+            "permissionsBoundary",
+            f"is not of the partition {partition} that {region} is in",
+            f"set ec2vip:permissionsBoundary to a policy of an account there, arn:{partition}:iam::…",
+        )
+    return arn
 
 
 def _repository(reader: Reader) -> dict[str, str]:

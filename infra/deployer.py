@@ -1,188 +1,107 @@
-"""What the user who runs `pulumi up` and `pulumi destroy` must be allowed to do, and no more."""
+"""Prints the IAM policies for a user who runs `pulumi up` and `pulumi destroy` without being an administrator.
+
+`python -m infra.deployer boundary ACCOUNT REGION STACK` prints the most that the nodes may ever do; `create` and
+`manage` in place of `boundary` print the two policies of the deploying user.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from .identity import KEY_PART, POLICY_VERSION, SSM_POLICY
-from .tags import PAIR
+import boto3
+from botocore.exceptions import BotoCoreError
 
-# Reading is on every resource or none: EC2 has no narrower way to say it. The last few are what pulumi-aws
-# reads beside what it shows (a VPC's default ACL, an instance's credits, an endpoint's prefix list).
-SEE = (
-    "ec2:DescribeImages",
-    "ec2:DescribeInstanceAttribute",
-    "ec2:DescribeInstanceTypes",
-    "ec2:DescribeInstances",
-    "ec2:DescribeInternetGateways",
-    "ec2:DescribePlacementGroups",
-    "ec2:DescribeRouteTables",
-    "ec2:DescribeSecurityGroupRules",
-    "ec2:DescribeSecurityGroups",
-    "ec2:DescribeSubnets",
-    "ec2:DescribeVolumes",
-    "ec2:DescribeVpcAttribute",
-    "ec2:DescribeVpcEndpoints",
-    "ec2:DescribeVpcs",
-    "ec2:GetSubnetCidrReservations",
-    "ec2:DescribeInstanceCreditSpecifications",
-    "ec2:DescribeNetworkAcls",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribePrefixLists",
-    "ec2:DescribeTags",
-)
-CREATE = (
-    "ec2:CreateInternetGateway",
-    "ec2:CreatePlacementGroup",
-    "ec2:CreateRouteTable",
-    "ec2:CreateSecurityGroup",
-    "ec2:CreateSubnet",
-    "ec2:CreateVpc",
-    "ec2:CreateVpcEndpoint",
-    "ec2:AuthorizeSecurityGroupEgress",
-    "ec2:AuthorizeSecurityGroupIngress",
-    "ec2:RunInstances",
-)
-# What joins things of which one may be the user's own (an existing subnet), or that cannot have tags.
-CHANGE = (
-    "ec2:AssociateRouteTable",
-    "ec2:AttachInternetGateway",
-    "ec2:CreateRoute",
-    "ec2:CreateSubnetCidrReservation",
-    "ec2:DeleteRoute",
-    "ec2:DeleteSubnetCidrReservation",
-    "ec2:DetachInternetGateway",
-    "ec2:DisassociateRouteTable",
-    "ec2:ModifyInstanceAttribute",
-    "ec2:ModifyInstanceMetadataOptions",
-    "ec2:ModifySecurityGroupRules",
-    "ec2:ModifySubnetAttribute",
-    "ec2:ModifyVpcAttribute",
-    "ec2:ModifyVpcEndpoint",
-    "ec2:ReplaceRoute",
-    "ec2:ReplaceRouteTableAssociation",
-    "ec2:RevokeSecurityGroupEgress",
-    "ec2:RevokeSecurityGroupIngress",
-)
-# What can do harm to others' things is for those with the pair's tag alone.
-OWN = (
-    "ec2:CreateTags",
-    "ec2:DeleteInternetGateway",
-    "ec2:DeleteRouteTable",
-    "ec2:DeleteSecurityGroup",
-    "ec2:DeleteSubnet",
-    "ec2:DeleteTags",
-    "ec2:DeleteVpc",
-    "ec2:DeleteVpcEndpoints",
-    "ec2:GetConsoleOutput",
-    "ec2:RebootInstances",
-    "ec2:StartInstances",
-    "ec2:StopInstances",
-    "ec2:TerminateInstances",
-)
-ROLE = (
-    "iam:CreateRole",
-    "iam:DeleteRole",
-    "iam:DeleteRolePolicy",
-    "iam:GetRole",
-    "iam:GetRolePolicy",
-    "iam:ListAttachedRolePolicies",
-    "iam:ListInstanceProfilesForRole",
-    "iam:ListRolePolicies",
-    "iam:PutRolePolicy",
-    "iam:TagRole",
-    "iam:UntagRole",
-    "iam:UpdateAssumeRolePolicy",
-    "iam:UpdateRole",
-    "iam:UpdateRoleDescription",
-    "iam:AddRoleToInstanceProfile",
-    "iam:CreateInstanceProfile",
-    "iam:DeleteInstanceProfile",
-    "iam:GetInstanceProfile",
-    "iam:RemoveRoleFromInstanceProfile",
-    "iam:TagInstanceProfile",
-    "iam:UntagInstanceProfile",
-)
-KEY = (
-    "ssm:AddTagsToResource",
-    "ssm:DeleteParameter",
-    "ssm:GetParameter",
-    "ssm:ListTagsForResource",
-    "ssm:PutParameter",
-    "ssm:RemoveTagsFromResource",
-)
+from .policies import Place, boundary_policy, create_policy, manage_policy
+from .tags import name_problems
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters, white space apart.
+POLICY_LENGTH_MAX, POLICY_NAME_LENGTH_MAX = 6144, 128
+DOCUMENTS = {"boundary": boundary_policy, "create": create_policy, "manage": manage_policy}
 
 
-def deployer_policy(
-    account: str, region: str, *, pair: str = "ec2vip", partition: str = "aws"
-) -> dict[str, Any]:
-    """The policy for who deploys one pair, of that name, in one account and Region.
-
-    Without the statement `ManagedPolicies` it does for a pair that has `ssm` off, without `Key` and `SeeKeys` for
-    one that has no `encryptionKey`. It is for a managed policy: an inline one of a user has no room for it.
-    """
-    here = {"StringEquals": {"aws:RequestedRegion": region}}
-    own = {"StringEquals": {"aws:ResourceTag/" + PAIR: pair}}
-    role = f"arn:{partition}:iam::{account}:role/{pair}-role-*"
-    profile = f"arn:{partition}:iam::{account}:instance-profile/{pair}-profile-*"
-    return {
-        "Version": POLICY_VERSION,
-        "Statement": [
-            _allow("See", SEE, "*"),
-            _allow(
-                "SeeImages",
-                ("ssm:GetParameter",),
-                f"arn:{partition}:ssm:{region}::parameter/aws/service/*",
-            ),
-            _allow("Create", CREATE, "*", here),
-            _allow("Change", CHANGE, "*", here),
-            _allow("TagWhatIsMade", ("ec2:CreateTags",), "*", _made_by(CREATE)),
-            _allow("Own", OWN, "*", own),
-            _allow(
-                "OwnPlacementGroup",
-                ("ec2:DeletePlacementGroup",),
-                f"arn:{partition}:ec2:{region}:{account}:placement-group/{pair}-apart-*",
-            ),
-            _allow("Role", ROLE, [role, profile]),
-            # To be found, a parameter must be among those that may be listed: that is for all of them or none.
-            _allow("SeeKeys", ("ssm:DescribeParameters",), f"arn:{partition}:ssm:{region}:{account}:*"),
-            _allow("Key", KEY, f"arn:{partition}:ssm:{region}:{account}:parameter/{pair}-{KEY_PART}-*"),
-            _allow(
-                "ManagedPolicies",
-                ("iam:AttachRolePolicy", "iam:DetachRolePolicy"),
-                role,
-                {"ArnEquals": {"iam:PolicyARN": f"arn:{partition}:iam::aws:policy/{SSM_POLICY}"}},
-            ),
-            _allow(
-                "HandRoleToNodes",
-                ("iam:PassRole",),
-                role,
-                {"StringEqualsIfExists": {"iam:PassedToService": "ec2.amazonaws.com"}},
-            ),
-        ],
-    }
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m infra.deployer",
+        description="Print an IAM policy for one pair. An administrator makes a managed policy of each of the "
+        "three, and attaches create and manage to the deploying user. The user sets "
+        "ec2vip:permissionsBoundary to the boundary's ARN.",
+    )
+    parser.add_argument(
+        "document",
+        choices=DOCUMENTS,
+        help="boundary: the most that the nodes may ever do. create, manage: what the deploying user may do",
+    )
+    parser.add_argument("account", help="the account's 12 digits")
+    parser.add_argument("region", help="the Region, such as eu-west-1")
+    parser.add_argument("stack", help="the stack's name, such as dev")
+    parser.add_argument(
+        "--project", default="ec2vip", help="the Pulumi project's name (default: %(default)s)"
+    )
+    parser.add_argument("--pair", default="ec2vip", help="the component's name (default: %(default)s)")
+    parser.add_argument("--vpc", help="the id of the VPC that the pair is in, if it exists already")
+    parser.add_argument("--subnet", help="the id of the subnet that the pair is in, if it exists already")
+    parser.add_argument(
+        "--boundary",
+        default="",
+        help="the ARN of a boundary of your own (default: of a policy PROJECT-STACK-PAIR-boundary)",
+    )
+    given = parser.parse_args(words)
+    if problems := list(_problems(given)):
+        parser.error("; ".join(problems))
+    return given
 
 
-def _allow(
-    sid: str, actions: tuple[str, ...], resource: str | list[str], condition: dict[str, Any] | None = None
-) -> dict[str, Any]:
-    statement = {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": resource}
-    return statement | ({"Condition": condition} if condition else {})
+def _problems(given: argparse.Namespace) -> Iterator[str]:
+    """All that is wrong with the arguments."""
+    for name, pattern, example in (
+        ("account", r"\d{12}", "123456789012"),
+        ("vpc", r"vpc-[0-9a-f]{8,17}", "vpc-0123456789abcdef0"),
+        ("subnet", r"subnet-[0-9a-f]{8,17}", "subnet-0123456789abcdef0"),
+        (
+            "boundary",
+            r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/[!-~]+",
+            "arn:aws:iam::123456789012:policy/nodes",
+        ),
+    ):
+        value = getattr(given, name)
+        if value and not re.fullmatch(pattern, value):
+            yield f"{name} {value} is not of the form {pattern}; give one such as {example}"
+    if given.subnet and not given.vpc:
+        yield f"subnet {given.subnet} is given without its VPC; add --vpc"
+    try:
+        boto3.Session().get_partition_for_region(given.region)
+    except BotoCoreError:
+        yield f"region {given.region} is none that this botocore knows; correct it, or install a newer one"
+    yield from name_problems(given.project, given.stack, given.pair)
 
 
-def _made_by(actions: tuple[str, ...]) -> dict[str, Any]:
-    """A condition that is true while one of the actions is making the resource."""
-    return {"StringEquals": {"ec2:CreateAction": [action.removeprefix("ec2:") for action in actions]}}
-
-
-def main() -> None:
-    """Print the policy for an account and a Region: `python -m infra.deployer 123456789012 us-east-1`."""
-    account, region, *pair = sys.argv[1:]
-    policy = deployer_policy(account, region, pair=pair[0] if pair else "ec2vip")
-    sys.stdout.write(json.dumps(policy, indent=2) + "\n")
+def main(words: Sequence[str] | None = None) -> int:
+    """Print one document. The exit code is 1 if it is too long for a managed policy, 2 for wrong arguments."""
+    given = _arguments(words)
+    partition = boto3.Session().get_partition_for_region(given.region)
+    make = DOCUMENTS[given.document]
+    place = Place(partition=partition, **{k: v for k, v in vars(given).items() if k != "document"})
+    policy = make(place)
+    if (length := len(json.dumps(policy, separators=(",", ":")))) > POLICY_LENGTH_MAX:
+        print(
+            f"the policy has {length} characters, and IAM takes {POLICY_LENGTH_MAX}; use shorter names",
+            file=sys.stderr,
+        )
+        return 1
+    if not place.boundary and len(place.boundary_name) > POLICY_NAME_LENGTH_MAX:
+        print(
+            f"{place.boundary_name} has {len(place.boundary_name)} characters, and a policy's name has "
+            f"{POLICY_NAME_LENGTH_MAX} at most; name another with --boundary",
+            file=sys.stderr,
+        )
+        return 1
+    print(json.dumps(policy, indent=2))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,10 +1,10 @@
-"""Who the nodes are to AWS, and the three things that they may do."""
+"""Who the nodes are to AWS, and what they may do."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import pulumi_aws as aws
 
 from cloudinit.spec import digest_of
 
-from .tags import Scope
+from .tags import PAIR, Scope
 
 POLICY_VERSION = "2012-10-17"
 KEY_PART = "corosync-key"
@@ -41,27 +41,39 @@ class Identity:
     ready: tuple[pulumi.Resource, ...]
 
 
-def trust_policy() -> dict[str, Any]:
-    """Who may take the role: EC2, for an instance."""
+def path(full_name: str) -> str:
+    """The path of the pair's role and instance profile, for policies to name these two and no others."""
+    return f"/{full_name}/"
+
+
+def key_parameter(full_name: str) -> str:
+    """The name of the parameter with Corosync's key. No project's name comes first: the Systems Manager refuses
+    parameters whose names start with aws or ssm."""
+    return f"/ec2vip/{full_name}/{KEY_PART}"
+
+
+def trust_policy(dns_suffix: str) -> dict[str, Any]:
+    """Who may take the role: EC2, for an instance. `dns_suffix` is the partition's, such as amazonaws.com."""
     return {
         "Version": POLICY_VERSION,
         "Statement": [
             {
                 "Effect": "Allow",
-                "Principal": {"Service": "ec2.amazonaws.com"},
+                "Principal": {"Service": f"ec2.{dns_suffix}"},
                 "Action": "sts:AssumeRole",
             }
         ],
     }
 
 
-def vip_policy(subnet_arn: str) -> dict[str, Any]:
-    """What the agent may do: see interfaces, and move addresses among those of its own subnet.
+def vip_policy(subnet_arn: str, account: str, full_name: str) -> dict[str, Any]:
+    """What the agent may do: see interfaces, and move addresses among the pair's own two.
 
-    EC2 has no resource and no condition for DescribeNetworkInterfaces, and no condition for the address that
-    the other two move: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+    The interfaces are this account's; the subnet may be that of another account, which shares it. EC2 has no
+    resource and no condition for DescribeNetworkInterfaces, and no condition for the address that the others move:
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
     """
-    interfaces = subnet_arn.rsplit(":", 1)[0] + ":network-interface/*"
+    _, partition, _, region, *_ = subnet_arn.split(":")
     return {
         "Version": POLICY_VERSION,
         "Statement": [
@@ -69,8 +81,11 @@ def vip_policy(subnet_arn: str) -> dict[str, Any]:
                 "Sid": "MoveAddresses",
                 "Effect": "Allow",
                 "Action": ["ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"],
-                "Resource": interfaces,
-                "Condition": {"ArnEquals": {"ec2:Subnet": subnet_arn}},
+                "Resource": f"arn:{partition}:ec2:{region}:{account}:network-interface/*",
+                "Condition": {
+                    "ArnEquals": {"ec2:Subnet": subnet_arn},
+                    "StringEquals": {f"aws:ResourceTag/{PAIR}": full_name},
+                },
             },
             {
                 "Sid": "SeeInterfaces",
@@ -107,56 +122,63 @@ def _document(policy: Mapping[str, Any]) -> str:
 
 
 def make_identity(
-    scope: Scope, subnet_arn: pulumi.Input[str], ssm: bool, encryption_key: bytes | None
+    scope: Scope,
+    subnet_arn: pulumi.Input[str],
+    ssm: bool,
+    encryption_key: bytes | None,
+    permissions_boundary: str | None,
 ) -> Identity:
     """The role, its policies for this subnet and this key, and the instance profile that hands it to a node."""
+    aws_here = aws.get_partition(opts=pulumi.InvokeOptions(parent=scope.pair))
     role = aws.iam.Role(
         scope.part("role"),
-        assume_role_policy=_document(trust_policy()),
+        path=path(scope.full_name),
+        assume_role_policy=_document(trust_policy(aws_here.dns_suffix)),
+        permissions_boundary=permissions_boundary,
         description=f"The nodes of the floating IP pair {scope.name}",
         tags=scope.tags("role"),
         opts=scope.options(),
     )
-    policies: list[pulumi.Resource] = [_add_policy(scope, "policy", role, subnet_arn, vip_policy)]
+    account = role.arn.apply(lambda arn: arn.split(":")[4])
+    may_move = pulumi.Output.all(subnet_arn, account).apply(
+        lambda known: _document(vip_policy(known[0], known[1], scope.full_name))
+    )
+    policies: list[pulumi.Resource] = [_add_policy(scope, "policy", role, may_move)]
     if ssm:
-        partition = pulumi.Output.from_input(subnet_arn).apply(lambda arn: arn.split(":")[1])
         policies.append(
             aws.iam.RolePolicyAttachment(
                 scope.part("policy-ssm"),
                 role=role.name,
-                policy_arn=pulumi.Output.format("arn:{0}:iam::aws:policy/{1}", partition, SSM_POLICY),
+                policy_arn=f"arn:{aws_here.partition}:iam::aws:policy/{SSM_POLICY}",
                 opts=scope.options(),
             )
         )
     key = None
     if encryption_key is not None:
         key = Key(parameter=_make_parameter(scope, encryption_key), digest=digest_of(encryption_key))
-        policies.append(_add_policy(scope, "policy-key", role, key.parameter.arn, key_policy))
+        may_read = key.parameter.arn.apply(lambda arn: _document(key_policy(arn)))
+        policies.append(_add_policy(scope, "policy-key", role, may_read))
     profile = aws.iam.InstanceProfile(
-        scope.part("profile"), role=role.name, tags=scope.tags("profile"), opts=scope.options()
+        scope.part("profile"),
+        path=path(scope.full_name),
+        role=role.name,
+        tags=scope.tags("profile"),
+        opts=scope.options(),
     )
     return Identity(role=role, profile=profile, key=key, ready=tuple(policies))
 
 
 def _add_policy(
-    scope: Scope,
-    part: str,
-    role: aws.iam.Role,
-    arn: pulumi.Input[str],
-    policy: Callable[[str], Mapping[str, Any]],
+    scope: Scope, part: str, role: aws.iam.Role, document: pulumi.Output[str]
 ) -> aws.iam.RolePolicy:
-    return aws.iam.RolePolicy(
-        scope.part(part),
-        role=role.name,
-        policy=pulumi.Output.from_input(arn).apply(lambda arn: _document(policy(arn))),
-        opts=scope.options(),
-    )
+    return aws.iam.RolePolicy(scope.part(part), role=role.name, policy=document, opts=scope.options())
 
 
 def _make_parameter(scope: Scope, key: bytes) -> aws.ssm.Parameter:
-    """The key in the Systems Manager, under a name that Pulumi makes up, with no slash in it."""
+    """The key in the Systems Manager, under a name that no other stack's parameter has."""
     return aws.ssm.Parameter(
         scope.part(KEY_PART),
+        name=key_parameter(scope.full_name),
         type="SecureString",
         value=pulumi.Output.secret(base64.b64encode(key).decode("ascii")),
         description=f"Corosync's key of the floating IP pair {scope.name}",

@@ -15,6 +15,7 @@ from .errors import looked_up, raise_if_any
 from .network import endpoint_services, reservation_note
 from .pair import FloatingIpPairArgs
 from .sites import ExistingSubnet, NewSubnet, NewVpc, Site
+from .tags import full_name
 
 
 def pair_args(config: StackConfig, name: str = "ec2vip") -> FloatingIpPairArgs:
@@ -42,6 +43,7 @@ def pair_args(config: StackConfig, name: str = "ec2vip") -> FloatingIpPairArgs:
         token_ms=config.token_ms,
         encryption_key=config.encryption_key,
         ready_timeout_minutes=config.ready_timeout_minutes,
+        permissions_boundary=config.permissions_boundary,
         tags=config.tags,
     )
 
@@ -56,6 +58,11 @@ def _site(config: StackConfig, name: str) -> Site:
     return NewVpc(
         vpc_cidr=config.vpc_cidr, subnet_cidr=config.subnet_cidr, availability_zone=config.availability_zone
     )
+
+
+def _pair(name: str) -> str:
+    """The value of the tag `ec2vip:pair` on what belongs to this stack's component of that name."""
+    return full_name(pulumi.get_project(), pulumi.get_stack(), name)
 
 
 def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> ExistingSubnet:
@@ -73,12 +80,12 @@ def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> Existing
             f"ec2vip:publicIps to {str(found.map_public_ip_on_launch).lower()}, or change the subnet"
         )
     settings = _settings(config)
-    problems += existing.taken_problems(subnet_id, settings, name)
+    problems += existing.taken_problems(subnet_id, settings, _pair(name))
     owner = found.owner_id if found.owner_id and found.owner_id != existing.account() else None
     if owner is None:
         reservations = existing.reservations(subnet_id, ec2_client)
         problems += existing.prefix_problems(reservations, settings)
-        reserved = existing.covered(reservations, list(settings), reservation_note(name))
+        reserved = existing.covered(reservations, list(settings), reservation_note(_pair(name)))
         if config.endpoints:
             problems += _endpoint_problems(config, found.vpc_id, name)
     else:
@@ -165,7 +172,7 @@ def _endpoint_problems(config: StackConfig, vpc_id: str, name: str) -> list[str]
         ssm=config.ssm,
         key=config.encryption_key is not None,
     )
-    return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, name)]
+    return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, _pair(name))]
 
 
 def _dns_problems(vpc_id: str) -> list[str]:

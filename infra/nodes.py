@@ -22,7 +22,7 @@ from cloudinit.userdata import MAX_BYTES, render
 from .errors import ConfigError, looked_up
 from .identity import Key
 from .roll import CLUSTER_MARK, Roll, Wanted
-from .tags import MADE_FROM, Scope
+from .tags import MADE_FROM, PAIR, Scope
 
 # In place of a key's digest, where the nodes' traffic is not encrypted.
 NO_KEY = "open"
@@ -219,23 +219,33 @@ def _make_node(
             instance_metadata_tags="disabled",
         ),
         source_dest_check=machine.source_dest_check,
-        root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(
-            encrypted=True, volume_type="gp3", tags=scope.tags(f"{role}-root")
-        ),
+        root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(encrypted=True, volume_type="gp3"),
+        # These go into RunInstances; a root device's own would be added to an untagged volume later, which needs
+        # the right to tag any volume (terraform-provider-aws, internal/service/ec2/ec2_instance.go).
+        volume_tags=scope.tags(f"{role}-root"),
         user_data_replace_on_change=True,
         tags={**scope.tags(role), MADE_FROM: made_from},
         opts=scope.options(
             depends_on=roll.turn(spec.name, Wanted(made_from, machine.instance_type), ready),
             # A fixed address can be on one instance at a time.
             delete_before_replace=True,
-            # Where the VIP is, is the cluster's to say.
-            ignore_changes=["secondaryPrivateIps"],
+            # Where the VIP is, is the cluster's to say. The tags would spread to volumes that are attached later.
+            ignore_changes=["secondaryPrivateIps", "volumeTags"],
             # So that the tag is always that of what the node was made from.
             replacement_trigger=made_from,
         ),
         **replacing,
     )
     roll.made(spec.name, node)
+    # An instance has no property for this tag, and the nodes may move addresses among interfaces that have it.
+    # It ends with its interface: nothing waits for its removal, and no node loses it before its end.
+    aws.ec2.Tag(
+        f"{spec.name}-interface",
+        resource_id=node.primary_network_interface_id,
+        key=PAIR,
+        value=scope.full_name,
+        opts=scope.options(retain_on_delete=True),
+    )
     return node
 
 

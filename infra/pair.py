@@ -62,7 +62,8 @@ class FloatingIpPairArgs:
     `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
     random bytes; without one the nodes' traffic is not encrypted. `ready_timeout_minutes` is how long a new node
     may take to be a working member; an `up` waits for it, unless it is 0. It then looks at EC2 as the default AWS
-    provider's settings say, so use 0 with a provider of your own. `tags` go on everything that can have them.
+    provider's settings say, so use 0 with a provider of your own. `permissions_boundary` is the ARN of a managed
+    policy that bounds what the nodes' role may do. `tags` go on everything that can have them.
 
     Raises ConfigError if the addresses cannot be a pair's in the subnet, or AWS takes no such clients or tags.
     """
@@ -86,6 +87,7 @@ class FloatingIpPairArgs:
     token_ms: int = 1000
     encryption_key: bytes | None = field(default=None, repr=False)
     ready_timeout_minutes: int = 20
+    permissions_boundary: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -149,12 +151,14 @@ class FloatingIpPair(pulumi.ComponentResource):
         first, second = sorted(args.node_ips)
         reservations = reserve(scope, subnet, (*args.vips, first, second))
         groups = make_groups(scope, subnet.vpc_id, args.clients)
-        identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key)
+        identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key, args.permissions_boundary)
         ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
         if args.endpoints:
             ready += make_endpoints(scope, subnet, groups.nodes, services)
         limit = timedelta(minutes=args.ready_timeout_minutes)
-        watch = Watch(name, str(args.vip), identity.profile.name, limit, ec2_client) if limit else None
+        watch = (
+            Watch(scope.full_name, str(args.vip), identity.profile.name, limit, ec2_client) if limit else None
+        )
         roll = Roll((f"{name}-a", f"{name}-b"), watch)
         nodes = make_nodes(
             scope,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pulumi
 
-from .errors import quoted, shown
+from .errors import quoted, raise_if_any, shown
 
 # The stack's own tags: a resource's name, the pair that it belongs to, and a digest of what replaces a node.
 NAME, PAIR, MADE_FROM = "Name", "ec2vip:pair", "ec2vip:made-from"
@@ -17,18 +18,37 @@ OWN = (NAME, PAIR, MADE_FROM)
 TAGS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 50, 128, 256
 # Beside \p{L}, \p{Z} and \p{N} in the patterns of IAM's and the Systems Manager's tags (botocore's models).
 TAG_SIGNS = "_.:/=+-@"
+# A role's name has 64 characters at most; Pulumi adds eight to `NAME-role`:
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+NAME_LENGTH_MAX = 64 - len("-role") - 8
+# What a tag's value, an IAM path and a parameter's name all take; * and ? would be wildcards in a policy.
+PART = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+def full_name(project: str, stack: str, name: str) -> str:
+    """The name that tells a pair from every other one in the account: the value of the tag `ec2vip:pair`."""
+    return f"{project}/{stack}/{name}"
 
 
 @dataclass(frozen=True)
 class Scope:
     """A pair's component, as its parts see it: whose children they are and what they are called.
 
-    `pair` is the component, `name` its name, `extra_tags` the user's.
+    `pair` is the component, `name` its name, `extra_tags` the user's. Raises ConfigError if the name does
+    not fit AWS.
     """
 
     pair: pulumi.ComponentResource
     name: str
     extra_tags: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        raise_if_any(list(name_problems(pulumi.get_project(), pulumi.get_stack(), self.name)))
+
+    @property
+    def full_name(self) -> str:
+        """The pair's name in the account: `ec2vip/dev/ec2vip`."""
+        return full_name(pulumi.get_project(), pulumi.get_stack(), self.name)
 
     def part(self, role: str) -> str:
         """The name of the part with that role: `ec2vip-subnet`."""
@@ -36,7 +56,7 @@ class Scope:
 
     def tags(self, role: str) -> dict[str, str]:
         """The tags of the part with that role."""
-        return {**self.extra_tags, NAME: self.part(role), PAIR: self.name}
+        return {**self.extra_tags, NAME: self.part(role), PAIR: self.full_name}
 
     def options(self, **options: object) -> pulumi.ResourceOptions:
         """Resource options that make the part the pair's child."""
@@ -45,6 +65,26 @@ class Scope:
     def asks(self) -> pulumi.InvokeOptions:
         """Options for a look-up by the pair's provider: its Region and account, not the default one's."""
         return pulumi.InvokeOptions(parent=self.pair)
+
+
+def name_problems(project: str, stack: str, name: str) -> Iterator[str]:
+    """Why a pair of that project, stack and name cannot have its full name in tags, paths and policies."""
+    for what, part in (("project", project), ("stack", stack), ("pair", name)):
+        if not PART.fullmatch(part):
+            yield (
+                f"{what} {part!r} has other characters than letters, digits, _, . and -, and IAM and the Systems "
+                f"Manager take no others here; rename the {what}"
+            )
+    if len(name) > NAME_LENGTH_MAX:
+        yield (
+            f"pair {name} has {len(name)} characters, and the name of its role has room for {NAME_LENGTH_MAX}; "
+            "shorten it"
+        )
+    if (length := len(full_name(project, stack, name))) > VALUE_LENGTH_MAX:
+        yield (
+            f"{full_name(project, stack, name)} has {length} characters, and AWS takes {VALUE_LENGTH_MAX} in the "
+            "tag's value; shorten the project's or the stack's name"
+        )
 
 
 def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:

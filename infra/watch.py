@@ -100,8 +100,8 @@ class Watch:
             if error.response["Error"]["Code"] not in FINAL:
                 raise
             raise PairError(
-                f"the nodes of {self.pair} cannot be watched: {error}; give who deploys the policy that "
-                f"`python -m infra.deployer` prints, or {OFF}"
+                f"the nodes of {self.pair} cannot be watched: {error}; attach the policies that "
+                f"`python -m infra.deployer` prints to the deploying user, or {OFF}"
             ) from error
 
     async def look(self) -> dict[str, Node]:

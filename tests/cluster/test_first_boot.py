@@ -69,7 +69,7 @@ EVERYTHING: dict[str, Any] = {
         Service(name="data", agent="ocf:heartbeat:Filesystem", parameters={"directory": "/srv/my 'data'"}),
         Service(name="nginx", agent="systemd:nginx", packages=("nginx",)),
     ),
-    "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip-corosync-key-1a2b3c4",
+    "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/corosync-key",
     "key_digest": "0123456789ab",
 }
 

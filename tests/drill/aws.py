@@ -1,10 +1,11 @@
 """The drill in a user's AWS account: their stack, their credentials, and no more rights than `policy` prints.
 
-`python -m tests.drill.aws policy ACCOUNT REGION` prints the IAM policy that verify and status need.
+`python -m tests.drill.aws ACCOUNT REGION STACK` prints the IAM policy that verify and status need.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -230,19 +231,27 @@ def aws_errors() -> Iterator[None]:
         if code in EXPIRED:
             remedy = "the credentials are expired or wrong: `aws sts get-caller-identity` shows"
         elif code in DENIED:
-            remedy = "`python -m tests.drill.aws policy ACCOUNT REGION` prints what is needed"
+            remedy = "`python -m tests.drill.aws ACCOUNT REGION STACK` prints what is needed"
         raise LabError(str(error), remedy) from error
     except BotoCoreError as error:
         raise LabError(f"AWS can't be reached: {error}", "look at AWS_PROFILE and the network") from error
 
 
 def drill_policy(
-    account: str, region: str, *, pair: str = "ec2vip", partition: str = "aws"
+    account: str,
+    region: str,
+    stack: str,
+    *,
+    project: str = "ec2vip",
+    pair: str = "ec2vip",
+    partition: str = "aws",
 ) -> dict[str, Any]:
     """What the caller of verify and status must be allowed; beside it, reading the stack in Pulumi's backend.
 
-    Status needs the first two statements. Without the last three, the trials that need a shell are skipped.
+    It reaches the nodes of that stack's pair alone. Status needs the first two statements. Without the last three,
+    the trials that need a shell are skipped.
     """
+    own = f"{project}/{stack}/{pair}"
     nodes = f"arn:{partition}:ec2:{region}:{account}:instance/*"
     return {
         "Version": "2012-10-17",
@@ -262,14 +271,14 @@ def drill_policy(
                 "Effect": "Allow",
                 "Action": "ec2:GetConsoleOutput",
                 "Resource": nodes,
-                "Condition": {"StringEquals": {f"aws:ResourceTag/{PAIR}": pair}},
+                "Condition": {"StringEquals": {f"aws:ResourceTag/{PAIR}": own}},
             },
             {
                 "Sid": "Break",
                 "Effect": "Allow",
                 "Action": ["ec2:RebootInstances", "ec2:StartInstances", "ec2:StopInstances"],
                 "Resource": nodes,
-                "Condition": {"StringEquals": {f"aws:ResourceTag/{PAIR}": pair}},
+                "Condition": {"StringEquals": {f"aws:ResourceTag/{PAIR}": own}},
             },
             {
                 "Sid": "SeeCommands",
@@ -282,7 +291,7 @@ def drill_policy(
                 "Effect": "Allow",
                 "Action": "ssm:SendCommand",
                 "Resource": nodes,
-                "Condition": {"StringEquals": {f"ssm:resourceTag/{PAIR}": pair}},
+                "Condition": {"StringEquals": {f"ssm:resourceTag/{PAIR}": own}},
             },
             {
                 "Sid": "CommandDocument",
@@ -294,14 +303,35 @@ def drill_policy(
     }
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Print the policy."""
-    if len(words) != 3 or words[0] != "policy" or not re.fullmatch(r"\d{12}", words[1]):
-        print("usage: python -m tests.drill.aws policy ACCOUNT REGION", file=sys.stderr)
-        return 2
-    print(json.dumps(drill_policy(words[1], words[2]), indent=2))
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.drill.aws",
+        description="Print the IAM policy that make verify and make status need for one stack's pair.",
+    )
+    parser.add_argument("account", type=_account, help="the account's 12 digits")
+    parser.add_argument("region", help="the Region, such as eu-west-1")
+    parser.add_argument("stack", help="the stack's name, such as dev")
+    parser.add_argument(
+        "--project", default="ec2vip", help="the Pulumi project's name (default: %(default)s)"
+    )
+    parser.add_argument("--pair", default="ec2vip", help="the component's name (default: %(default)s)")
+    given = parser.parse_args(words)
+    try:
+        partition = boto3.Session().get_partition_for_region(given.region)
+    except BotoCoreError:
+        parser.error(
+            f"region {given.region} is none that this botocore knows; correct it, or install a newer one"
+        )
+    print(json.dumps(drill_policy(**vars(given), partition=partition), indent=2))
     return 0
 
 
+def _account(text: str) -> str:
+    if not re.fullmatch(r"\d{12}", text):
+        raise argparse.ArgumentTypeError(f"{text} is not 12 digits")
+    return text
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

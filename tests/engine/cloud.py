@@ -168,14 +168,15 @@ class Cloud:
         finally:
             entry.value = before
 
-    def client(self, service: str, key: tuple[str, str]) -> Any:
-        """A client with an access key."""
+    def client(self, service: str, key: tuple[str, str], token: str | None = None) -> Any:
+        """A client with an access key, and its token if it is a role's."""
         return boto3.client(
             service,  # type: ignore[call-overload]
             region_name=REGION,
             endpoint_url=self.url,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
+            aws_session_token=token,
         )
 
     def _note(self, event: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ from .cloud import REGION, Cloud
 
 NODES = ("a", "b")
 DEBIAN = f"image-debian12-x86_64-{REGION}"
+# A new node has a new interface, with a tag of its own.
+ANEW = (*NODES, "a-interface", "b-interface")
 TAGGED = (
     "a",
     "apart",
@@ -60,37 +62,37 @@ CHANGES = {
         {"clients": [WEB]},
         delete=("from-10.0.0.0-16-icmp", "from-clients-icmp", "clients-to-nodes-icmp"),
     ),
-    "the token": Change({"tokenMs": 2000}, replace=NODES),
+    "the token": Change({"tokenMs": 2000}, replace=ANEW),
     "the instance type": Change({"instanceType": "t3.small"}, update=NODES),
-    "an image of one's own": Change({"amiId": "ami-0123456789abcdef0"}, replace=NODES, delete=(DEBIAN,)),
+    "an image of one's own": Change({"amiId": "ami-0123456789abcdef0"}, replace=ANEW, delete=(DEBIAN,)),
     "the platform": Change(
         {"platform": "al2023"},
         create=(f"image-al2023-x86_64-{REGION}",),
-        replace=NODES,
+        replace=ANEW,
         delete=(DEBIAN,),
     ),
     "the architecture": Change(
         {"platform": "al2023", "instanceType": "t4g.micro"},
         create=(f"image-al2023-arm64-{REGION}",),
-        replace=NODES,
+        replace=ANEW,
         delete=(DEBIAN,),
     ),
     "the VIP": Change(
         {"vip": "10.0.250.200"},
         create=("reservation-10.0.250.200",),
-        replace=NODES,
+        replace=ANEW,
         delete=("reservation-10.0.250.185",),
     ),
     "a second VIP": Change(
         {"vip": None, "vips": ["10.0.250.185", "10.0.250.190"], "instanceType": "t3.small"},
         create=("reservation-10.0.250.190",),
-        replace=NODES,
+        replace=ANEW,
     ),
-    "a service": Change({"services": [{"unit": "nginx"}]}, replace=NODES),
+    "a service": Change({"services": [{"unit": "nginx"}]}, replace=ANEW),
     "one node's address": Change(
         {"nodeIps": ["10.0.250.186", "10.0.250.190"]},
         create=("reservation-10.0.250.190",),
-        replace=NODES,
+        replace=ANEW,
         delete=("reservation-10.0.250.187",),
     ),
     "the nodes' addresses the other way round": Change({"nodeIps": ["10.0.250.187", "10.0.250.186"]}),
@@ -101,26 +103,27 @@ CHANGES = {
             "nodeIps": ["10.0.251.186", "10.0.251.187"],
         },
         create=tuple(f"reservation-10.0.251.{number}" for number in (185, 186, 187)),
-        replace=("subnet", "routes-subnet", *NODES),
+        replace=("subnet", "routes-subnet", *ANEW),
         delete=tuple(f"reservation-10.0.250.{number}" for number in (185, 186, 187)),
         update=("policy",),
     ),
     "no public addresses": Change(
         {"publicIps": False},
         update=("subnet",),
-        replace=NODES,
+        replace=ANEW,
         delete=("internet", "routes", "route-internet", "routes-subnet"),
     ),
     "an endpoint": Change({"endpoints": True}, create=("endpoint-group", "from-nodes-https", "endpoint")),
     "Session Manager, and an image with its agent": Change(
         {"ssm": True, "platform": "al2023"},
         create=("policy-ssm", f"image-al2023-x86_64-{REGION}"),
-        replace=NODES,
+        replace=ANEW,
         delete=(DEBIAN,),
     ),
     "gateways in place of servers": Change({"sourceDestCheck": False}, update=NODES),
+    "a boundary": Change({"permissionsBoundary": "arn:aws:iam::123456789012:policy/nodes"}, update=("role",)),
     "how long an up waits": Change({"readyTimeoutMinutes": 5}),
-    "an SSH key": Change({"keyName": "operators"}, replace=NODES),
+    "an SSH key": Change({"keyName": "operators"}, replace=ANEW),
 }
 
 

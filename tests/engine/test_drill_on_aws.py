@@ -216,7 +216,7 @@ def test_with_ssm_commands_reach_the_node_that_holds_the_vip(pair: Cloud) -> Non
 def test_the_policy_that_is_printed_is_enough_and_every_action_is_used(
     pair: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = drill_policy(pair.emulator.account_id, REGION)
+    policy = drill_policy(pair.emulator.account_id, REGION, "dev")
     use(pair, monkeypatch, pair.user("driller", json.dumps(policy)))
     with failing_over(pair, "RebootInstances"):
         assert verify("--yes", "--only", "reboot") == 0
@@ -242,7 +242,7 @@ def test_the_policy_that_is_printed_is_enough_and_every_action_is_used(
 def test_without_a_part_of_the_policy_the_trial_fails_in_awss_words(
     sid: str, trial: str, pair: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = drill_policy(pair.emulator.account_id, REGION)
+    policy = drill_policy(pair.emulator.account_id, REGION, "dev")
     policy["Statement"] = [statement for statement in policy["Statement"] if statement["Sid"] != sid]
     use(pair, monkeypatch, pair.user(f"without-{sid}", json.dumps(policy)))
     if trial != "reboot":
@@ -253,13 +253,22 @@ def test_without_a_part_of_the_policy_the_trial_fails_in_awss_words(
 
 
 def test_the_caller_may_break_no_other_instance(pair: Cloud) -> None:
-    policy = drill_policy(pair.emulator.account_id, REGION)
+    policy = drill_policy(pair.emulator.account_id, REGION, "dev")
     theirs = pair.client("ec2", pair.user("curious", json.dumps(policy)))
     image = pair.ec2.describe_images()["Images"][0]["ImageId"]
     other = pair.ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     with pytest.raises(Exception, match="UnauthorizedOperation"):
         theirs.reboot_instances(InstanceIds=[other])
     pair.ec2.terminate_instances(InstanceIds=[other])
+
+
+def test_the_drill_of_one_stack_may_not_break_anothers_nodes(pair: Cloud) -> None:
+    policy = drill_policy(pair.emulator.account_id, REGION, "prod")
+    theirs = pair.client("ec2", pair.user("of-prod", json.dumps(policy)))
+    node = pair.instances()["ec2vip-b"]["InstanceId"]
+    for refused in (theirs.reboot_instances, theirs.stop_instances, theirs.start_instances):
+        with pytest.raises(Exception, match="UnauthorizedOperation"):
+            refused(InstanceIds=[node])
 
 
 def test_status_shows_the_holder_and_takes_not_knowing_for_no_flaw(

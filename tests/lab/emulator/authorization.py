@@ -62,6 +62,8 @@ JUDGED_ON = {
     "RevokeSecurityGroupEgress": ("security-group",),
     "RevokeSecurityGroupIngress": ("security-group",),
 }
+# Reads that are authorised on a resource; all others are on every resource or none.
+READS_OF_ONE = ("DescribeInstanceAttribute", "DescribeVpcAttribute", "GetConsoleOutput")
 # Parameters that hold an id which is not what the action is authorised on.
 ASIDE = {
     "ClientToken",
@@ -93,6 +95,10 @@ def check(world: World, principal: Principal, service: str, action: str, params:
         verdict = policy.evaluate(principal.policies, need.action, need.resource, context)
         if verdict is not policy.Verdict.ALLOWED:
             raise _denied(principal, service, need, verdict)
+        if principal.boundary is not None:
+            verdict = policy.evaluate((principal.boundary,), need.action, need.resource, context)
+            if verdict is not policy.Verdict.ALLOWED:
+                raise _denied(principal, service, need, verdict, "permissions boundary")
 
 
 def denied_by_fault(world: World, arn: str, service: str, action: str, params: Params) -> ApiError:
@@ -101,11 +107,17 @@ def denied_by_fault(world: World, arn: str, service: str, action: str, params: P
     return _denied(Principal(arn, ()), service, need, policy.Verdict.IMPLICIT_DENY)
 
 
-def _denied(principal: Principal, service: str, need: Need, verdict: policy.Verdict) -> ApiError:
+def _denied(
+    principal: Principal,
+    service: str,
+    need: Need,
+    verdict: policy.Verdict,
+    by: str = "identity-based policy",
+) -> ApiError:
     reason = (
-        f"because no identity-based policy allows the {need.action} action"
+        f"because no {by} allows the {need.action} action"
         if verdict is policy.Verdict.IMPLICIT_DENY
-        else "with an explicit deny in an identity-based policy"
+        else f"with an explicit deny in {'an' if by[0] in 'aeiou' else 'a'} {by}"
     )
     where = f" on resource: {need.resource}" if need.resource != "*" or service != "ec2" else ""
     who = f"User: {principal.arn} is not authorized to perform: {need.action}{where} {reason}"
@@ -131,7 +143,7 @@ def needs(world: World, service: str, action: str, params: Params) -> Iterator[N
 
 
 def _ec2(world: World, action: str, params: Params) -> Iterator[Need]:
-    if action.startswith(("Describe", "Get")) and action != "GetConsoleOutput":
+    if action.startswith(("Describe", "Get")) and action not in READS_OF_ONE:
         yield Need(f"ec2:{action}", "*")
         return
     tags = {
@@ -145,12 +157,15 @@ def _ec2(world: World, action: str, params: Params) -> Iterator[Need]:
     found = False
     for kind in MAKES.get(action, ()):
         name = params.get("GroupName", "*") if kind == "placement-group" else "*"
-        placed = _placed_in(world, params, kind)
-        yield Need(f"ec2:{action}", _arn(world, kind, name), {**asked, **placed})
+        known = (
+            _of_group(world, name) if action == "DeletePlacementGroup" else _placed_in(world, params, kind)
+        )
+        yield Need(f"ec2:{action}", _arn(world, kind, name), {**asked, **known})
         found = True
     for parameter, kind in (("Placement.GroupName", "placement-group"), ("KeyName", "key-pair")):
         if parameter in params and action == "RunInstances":
-            yield Need(f"ec2:{action}", _arn(world, kind, params[parameter]))
+            name = params[parameter]
+            yield Need(f"ec2:{action}", _arn(world, kind, name), _of_group(world, name))
     for resource_id in dict.fromkeys(_ids(world, params)):
         kind = KINDS[resource_id.split("-")[0]]
         if kind not in JUDGED_ON.get(action, (kind,)):
@@ -255,6 +270,12 @@ def about(world: World, resource_id: str) -> dict[str, str | list[str]]:
     return context
 
 
+def _of_group(world: World, name: str) -> dict[str, str | list[str]]:
+    """The condition keys of the placement group of that name, if there is one."""
+    group = world.placement_groups.get(name)
+    return {} if group is None else about(world, group["GroupId"])
+
+
 def _subnets(world: World) -> dict[str, Any]:
     return {subnet_id: subnet for zone in world.ec2.subnets.values() for subnet_id, subnet in zone.items()}
 
@@ -271,12 +292,15 @@ def _iam(world: World, action: str, params: Params) -> Iterator[Need]:
     account = f"arn:aws:iam::{world.account_id}"
     resource = "*"
     path = params.get("Path", "/")
+    role = _role(world, params.get("RoleName", ""))
     if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
         resource = params["PolicyArn"]
     elif "InstanceProfileName" in params:
-        resource = f"{account}:instance-profile{path}{params['InstanceProfileName']}"
+        profile = _profile(world, params["InstanceProfileName"])
+        made = f"{account}:instance-profile{path}{params['InstanceProfileName']}"
+        resource = made if profile is None else profile.arn
     elif "RoleName" in params:
-        resource = f"{account}:role{path}{params['RoleName']}"
+        resource = role.arn if role is not None else f"{account}:role{path}{params['RoleName']}"
     elif "UserName" in params:
         resource = f"{account}:user{path}{params['UserName']}"
     elif "PolicyName" in params:
@@ -284,9 +308,26 @@ def _iam(world: World, action: str, params: Params) -> Iterator[Need]:
     context: dict[str, str | list[str]] = {}
     if "PolicyArn" in params and resource != params["PolicyArn"]:
         context["iam:PolicyARN"] = params["PolicyArn"]
+    # That of a call which sets one; of any other, the role's own.
+    boundary = params.get("PermissionsBoundary") or (
+        role.permissions_boundary_arn if role is not None else None
+    )
+    if boundary:
+        context["iam:PermissionsBoundary"] = boundary
     yield Need(f"iam:{action}", resource, context)
     if action == "AddRoleToInstanceProfile":
-        yield Need("iam:PassRole", f"{account}:role/{params['RoleName']}")
+        given = role.arn if role is not None else f"{account}:role/{params['RoleName']}"
+        yield Need("iam:PassRole", given, {"iam:PassedToService": "ec2.amazonaws.com"})
+
+
+def _role(world: World, name: str) -> Any:
+    """The role of that name, which no other has, whatever its path; None if there is none."""
+    return next((each for each in world.iam.roles.values() if each.name == name), None)
+
+
+def _profile(world: World, name: str) -> Any:
+    """The same for an instance profile."""
+    return next((each for each in world.iam.instance_profiles.values() if each.name == name), None)
 
 
 def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:

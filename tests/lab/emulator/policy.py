@@ -1,7 +1,7 @@
 """What IAM policies allow: the evaluation of statements, without knowledge of any service.
 
 Source: AWS IAM user guide, "Policy evaluation logic" and "IAM JSON policy elements". Left out, as nothing
-here uses them: permission boundaries, session policies, resource policies.
+here uses them: session policies, resource policies.
 """
 
 from __future__ import annotations

@@ -20,10 +20,13 @@ RENEW_BEFORE_S = 300  # new role credentials are there five minutes before the o
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller whose signature was good. `policies` is None for who may do everything."""
+    """A caller whose signature was good. `policies` is None for who may do everything; what is not in `boundary`
+    too, where there is one, is not allowed (IAM user guide, "Permissions boundaries for IAM entities").
+    """
 
     arn: str
     policies: tuple[Mapping[str, Any], ...] | None
+    boundary: Mapping[str, Any] | None = None
     role: str | None = None
     instance_id: str | None = None
 
@@ -106,6 +109,7 @@ class Principals:
         return Principal(
             arn=f"arn:aws:sts::{self._world.account_id}:assumed-role/{role.name}/{name}",
             policies=tuple(self._role_policies(role)),
+            boundary=self._boundary(role.permissions_boundary_arn),
             role=role.name,
             instance_id=name if name.startswith("i-") else None,
         )
@@ -133,6 +137,13 @@ class Principals:
     def _role_policies(self, role: Any) -> list[Mapping[str, Any]]:
         documents = [_document(text) for text in role.policies.values()]
         return documents + [_managed(policy) for policy in role.managed_policies.values()]
+
+    def _boundary(self, arn: str | None) -> Mapping[str, Any] | None:
+        """The document of a boundary. A policy that is not there any more allows nothing."""
+        if not arn:
+            return None
+        managed = self._world.iam.managed_policies.get(arn)
+        return {} if managed is None else _managed(managed)
 
     def _user_policies(self, user: Any) -> list[Mapping[str, Any]]:
         holders = [user, *self._world.iam.get_groups_for_user(user.name)]

@@ -12,6 +12,7 @@ from .parameters import Parameter
 from .placement import PlacementGroup
 from .routes import InternetGateway, Route, RouteTable, RouteTableAssociation
 from .schema import ResourceType
+from .tags import Tag
 
 TYPES: dict[str, ResourceType] = {
     kind.token: kind
@@ -34,6 +35,7 @@ TYPES: dict[str, ResourceType] = {
         Parameter(),
         PlacementGroup(),
         Instance(),
+        Tag(),
     )
 }
 

@@ -15,7 +15,7 @@ MEMBERS = (
 )
 KEY = bytes(range(256))
 ENCRYPTED = {
-    "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip-corosync-key-1a2b3c4",
+    "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/corosync-key",
     "key_digest": digest_of(KEY),
 }
 

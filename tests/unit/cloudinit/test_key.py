@@ -47,7 +47,7 @@ def test_the_key_is_kept_for_root_alone(manager: SystemsManager, tmp_path: Path)
     assert key.main(ARN, DIGEST, str(place)) == 0
     assert manager.asked == [
         ("ssm", "us-east-1"),
-        {"Name": "ec2vip-corosync-key-1a2b3c4", "WithDecryption": True},
+        {"Name": "/ec2vip/ec2vip/dev/ec2vip/corosync-key", "WithDecryption": True},
     ]
     assert place.read_bytes() == KEY
     assert stat.S_IMODE(place.stat().st_mode) == 0o400

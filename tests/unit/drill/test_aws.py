@@ -7,9 +7,10 @@ import pytest
 
 import tests.drill.aws as aws
 from infra.pair import NODE_IDS, VIP
-from infra.tags import PAIR
+from infra.tags import PAIR, full_name
 from tests.drill.aws import AwsCloud, aws_errors, drill_policy, main
 from tests.lab.errors import LabError
+from tests.unit.infra.policy_rules import as_list, problems
 
 
 class NotThereError(Exception):
@@ -152,22 +153,37 @@ def test_names_are_those_that_the_program_exports() -> None:
     assert (aws.VIP, aws.NODE_IDS, aws.PAIR) == (VIP, NODE_IDS, PAIR)
 
 
-def test_only_the_pairs_own_nodes_can_be_broken_under_the_policy() -> None:
-    for statement in drill_policy("123456789012", "eu-west-1")["Statement"]:
-        actions = statement["Action"]
-        reads = all(a.split(":")[1].startswith(("Describe", "Get")) for a in _list(actions))
-        tagged = "ec2vip:pair" in json.dumps(statement.get("Condition", {}))
-        assert reads or tagged or statement["Resource"].endswith("::document/AWS-RunShellScript")
+ACCOUNT = "123456789012"
 
 
-def _list(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def test_only_the_stacks_own_nodes_can_be_broken_under_the_policy() -> None:
+    for statement in drill_policy(ACCOUNT, "eu-west-1", "prod")["Statement"]:
+        reads = all(a.split(":")[1].startswith(("Describe", "Get")) for a in as_list(statement["Action"]))
+        tags = {v for keys in statement.get("Condition", {}).values() for v in keys.values()}
+        own = tags == {full_name("ec2vip", "prod", "ec2vip")}
+        assert own or reads or statement["Resource"].endswith("::document/AWS-RunShellScript")
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_aws_has_what_the_policy_names(partition: str) -> None:
+    policy = drill_policy(ACCOUNT, "eu-west-1", "prod", partition=partition)
+    assert list(problems([policy], never={})) == []
+    arns = [part for part in json.dumps(policy).split('"') if part.startswith("arn:")]
+    assert {arn.split(":")[1] for arn in arns} == {partition}
 
 
 def test_the_policy_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["policy", "123456789012", "eu-west-1"]) == 0
-    assert json.loads(capsys.readouterr().out) == drill_policy("123456789012", "eu-west-1")
-    assert main(["policy"]) == 2
+    assert main([ACCOUNT, "cn-north-1", "prod", "--pair", "mail"]) == 0
+    expected = drill_policy(ACCOUNT, "cn-north-1", "prod", pair="mail", partition="aws-cn")
+    assert json.loads(capsys.readouterr().out) == expected
+
+
+@pytest.mark.parametrize("words", [[], ["1234", "eu-west-1", "prod"], [ACCOUNT, "eu-west", "prod"]])
+def test_wrong_words_are_told(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 2
+    assert "error:" in capsys.readouterr().err
 
 
 def test_missing_credentials_come_with_their_remedy() -> None:

@@ -16,6 +16,14 @@ GOOD: dict[str, Any] = {
 WEB = {"protocol": "tcp", "ports": 443, "cidr": "10.0.0.0/16"}
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
+    "boundary is no ARN": (
+        {"permissionsBoundary": "nodes"},
+        "permissionsBoundary nodes is not of the form arn:aws",
+    ),
+    "boundary is a role": (
+        {"permissionsBoundary": "arn:aws:iam::123456789012:role/nodes"},
+        "permissionsBoundary arn:aws:iam::123456789012:role/nodes is not of the form",
+    ),
     "no VIP": ({"vip": ""}, "vip is not set, and is required"),
     "no nodes": ({"nodeIps": []}, "nodeIps is not set, and is required"),
     "no subnet": ({"subnetCidr": ""}, "subnetCidr is not set, and is required"),

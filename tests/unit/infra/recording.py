@@ -60,6 +60,7 @@ ANSWERS: dict[str, Answer] = {
         "enableDnsHostnames": True,
         "ownerId": ACCOUNT,
     },
+    "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
     "aws:ec2/getInstanceType:getInstanceType": {
         "supportedArchitectures": ["x86_64"],
         "maximumIpv4AddressesPerInterface": 2,
@@ -81,6 +82,7 @@ class Resource:
     replacing: tuple[str, ...]
     depends_on: tuple[str, ...]
     has_trigger: bool
+    retain_on_delete: bool
 
 
 @dataclass
@@ -99,7 +101,12 @@ class Recorder(mocks.Mocks):
         if args.typ == "aws:ec2/subnet:Subnet":
             outputs["arn"] = f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{args.name}-id"
         if args.typ == "aws:ssm/parameter:Parameter":
-            outputs["arn"] = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{args.name}"
+            name = outputs.get("name", args.name)
+            outputs["arn"] = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name.lstrip('/')}"
+        if args.typ == "aws:iam/role:Role":
+            outputs["arn"] = f"arn:aws:iam::{ACCOUNT}:role{outputs['path']}{args.name}"
+        if args.typ == "aws:ec2/instance:Instance":
+            outputs["primaryNetworkInterfaceId"] = f"{args.name}-eni"
         outputs.setdefault("arn", f"arn:aws:made-up:::{args.name}")
         outputs.setdefault("name", args.name)
         return f"{args.name}-id", outputs
@@ -135,6 +142,7 @@ class RecordingMonitor(mocks.MockMonitor):
                 replacing=tuple(request.replaceOnChanges),
                 depends_on=tuple(urn.rsplit("::", 1)[1] for urn in request.dependencies),
                 has_trigger=request.HasField("replacement_trigger"),
+                retain_on_delete=request.retainOnDelete,
             )
         return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
@@ -189,9 +197,11 @@ def record(
     return monitor.made, returned[0]
 
 
-def record_pair(name: str = "ec2vip", **changes: Any) -> tuple[dict[str, Resource], dict[str, Any]]:
+def record_pair(
+    name: str = "ec2vip", answers: dict[str, dict[str, Any]] | None = None, **changes: Any
+) -> tuple[dict[str, Resource], dict[str, Any]]:
     """The resources of a pair, and its outputs."""
-    return record(lambda: FloatingIpPair(name, pair_args(**changes)).outputs())
+    return record(lambda: FloatingIpPair(name, pair_args(**changes)).outputs(), answers)
 
 
 def of_type(made: dict[str, Resource], kind: str) -> Iterator[Resource]:

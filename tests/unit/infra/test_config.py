@@ -241,6 +241,20 @@ def test_the_component_has_the_same_defaults_as_the_configuration() -> None:
     assert SCHEMA["platform"]["default"] == FloatingIpPairArgs.__dataclass_fields__["platform"].default
 
 
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
+)
+def test_a_boundary_is_of_the_partition_that_the_region_is_in(region: str, partition: str) -> None:
+    for account in ("123456789012", "aws"):
+        arn = f"arn:{partition}:iam::{account}:policy/team/nodes"
+        values = as_pulumi_gives_them(GOOD | {"permissionsBoundary": arn})
+        assert StackConfig.parse(values, region=region).permissions_boundary == arn
+        assert StackConfig.parse(values).permissions_boundary == arn
+        with pytest.raises(ConfigError, match="is not of the partition aws-iso"):
+            StackConfig.parse(values, region="us-iso-east-1")
+
+
 @pytest.mark.parametrize("stack", ["dev", "local"])
 def test_the_committed_stacks_are_good(stack: str) -> None:
     settings = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]

@@ -33,6 +33,7 @@ UNTAGGABLE = {
     "aws:ec2/subnetCidrReservation:SubnetCidrReservation",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+    "aws:ec2/tag:Tag",
     "pulumi:index:Stash",
 }
 KEY = bytes(range(256))
@@ -66,14 +67,14 @@ def test_everything_that_can_have_tags_has_the_stacks_and_the_users() -> None:
         assert tags == {
             "team": "payments",
             "Name": resource.name,
-            "ec2vip:pair": "ec2vip",
+            "ec2vip:pair": "ec2vip/test/ec2vip",
         }, resource.name
 
 
 def test_root_volumes_are_tagged_like_their_instances() -> None:
     made, _ = record_pair(tags={"team": "payments"})
-    tags = made["ec2vip-b"].inputs["rootBlockDevice"]["tags"]
-    assert tags == {"team": "payments", "Name": "ec2vip-b-root", "ec2vip:pair": "ec2vip"}
+    tags = made["ec2vip-b"].inputs["volumeTags"]
+    assert tags == {"team": "payments", "Name": "ec2vip-b-root", "ec2vip:pair": "ec2vip/test/ec2vip"}
 
 
 def test_nodes_are_made_as_a_floating_address_needs_them() -> None:
@@ -102,14 +103,26 @@ def test_nodes_are_made_as_a_floating_address_needs_them() -> None:
             "rootBlockDevice": {
                 "encrypted": True,
                 "volumeType": "gp3",
-                "tags": {"Name": f"ec2vip-{role}-root", "ec2vip:pair": "ec2vip"},
             },
+            "volumeTags": {"Name": f"ec2vip-{role}-root", "ec2vip:pair": "ec2vip/test/ec2vip"},
             "userDataReplaceOnChange": True,
-            "tags": {"Name": f"ec2vip-{role}", "ec2vip:pair": "ec2vip"},
+            "tags": {"Name": f"ec2vip-{role}", "ec2vip:pair": "ec2vip/test/ec2vip"},
         }
         assert node.delete_before_replace
-        assert node.ignored == ("secondaryPrivateIps",)
+        assert node.ignored == ("secondaryPrivateIps", "volumeTags")
     assert made["ec2vip-apart"].inputs["strategy"] == "spread"
+
+
+def test_the_nodes_interfaces_get_the_pairs_tag_which_ends_with_them() -> None:
+    made, _ = record_pair()
+    for role in ("a", "b"):
+        tag = made[f"ec2vip-{role}-interface"]
+        assert tag.inputs == {
+            "resourceId": f"ec2vip-{role}-eni",
+            "key": "ec2vip:pair",
+            "value": "ec2vip/test/ec2vip",
+        }
+        assert tag.retain_on_delete
 
 
 def test_the_vip_is_declared_to_no_interface() -> None:
@@ -143,7 +156,10 @@ def test_the_key_goes_to_a_parameter_as_a_secret_and_the_nodes_are_told_where_it
     for node in of_type(made, ":Instance"):
         text = text_of(node)
         assert "crypto_cipher: aes256" in text
-        assert f"KEY_PARAMETER=arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ec2vip-corosync-key\n" in text
+        assert (
+            f"KEY_PARAMETER=arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ec2vip/ec2vip/test/ec2vip/corosync-key\n"
+            in text
+        )
         for hidden in (value["value"], KEY.hex(), str(KEY)):
             assert hidden not in text
 
@@ -318,7 +334,7 @@ def test_outputs_are_complete_and_registered() -> None:
         "nodePrivateIps": ["10.0.250.186", "10.0.250.187"],
         "securityGroupId": "ec2vip-nodes-id",
         "clientSecurityGroupId": "ec2vip-clients-id",
-        "roleArn": "arn:aws:made-up:::ec2vip-role",
+        "roleArn": "arn:aws:iam::123456789012:role/ec2vip/test/ec2vip/ec2vip-role",
         "instanceProfileName": "ec2vip-profile",
     }
 

@@ -1,0 +1,433 @@
+"""Two pairs' and a stranger's things in one account, and what a caller may try on them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from infra.policies import Place
+from infra.tags import PAIR
+
+from .cloud import REGION, Cloud
+
+EVERYTHING = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+)
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+SOON: Any = {"Delay": 0.1, "MaxAttempts": 600}
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One user's clients."""
+
+    ec2: Any
+    iam: Any
+    ssm: Any
+
+
+@dataclass(frozen=True)
+class Things:
+    """What an owner has: a network, an instance that runs and one that is stopped, a role and its profile."""
+
+    tags: list[dict[str, str]]
+    vpc: str
+    subnet: str
+    group: str
+    rule: str
+    table: str
+    association: str
+    gateway: str
+    node: str
+    stopped: str
+    interface: str
+    volume: str
+    profile_association: str
+    role: str
+    profile: str
+    empty_profile: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The caller's own pair, somebody else's things, and a fresh number for names."""
+
+    place: Place
+    own: Things
+    theirs: Things
+    number: int
+
+    def tagged(self, kind: str, owner: str = "") -> dict[str, Any]:
+        """The argument that makes a thing with the pair's tag, or another's."""
+        tag = {"Key": PAIR, "Value": owner or self.place.full_name}
+        return {"TagSpecifications": [{"ResourceType": kind, "Tags": [tag]}]}
+
+
+def things(cloud: Cloud, owner: str | None, path: str, boundary: str | None = None) -> Things:
+    """Make an owner's things as the administrator; with the tag of a pair, or with none."""
+    ec2, iam, number = cloud.ec2, cloud.iam, next(_numbers)
+    tags = [{"Key": PAIR, "Value": owner}] if owner else []
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName=f"g-{number}", Description="g", VpcId=vpc)["GroupId"]
+    rule = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission(22)])
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    association = ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)["AssociationId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+    role, profile, empty_profile = f"role-{number}", f"profile-{number}", f"empty-{number}"
+    bound = {"PermissionsBoundary": boundary} if boundary else {}
+    iam.create_role(RoleName=role, Path=path, AssumeRolePolicyDocument=TRUST, **bound)
+    iam.put_role_policy(RoleName=role, PolicyName="all", PolicyDocument=EVERYTHING)
+    iam.create_instance_profile(InstanceProfileName=profile, Path=path)
+    iam.add_role_to_instance_profile(InstanceProfileName=profile, RoleName=role)
+    iam.create_instance_profile(InstanceProfileName=empty_profile, Path=path)
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    launched = ec2.run_instances(
+        ImageId=image,
+        MinCount=2,
+        MaxCount=2,
+        SubnetId=subnet,
+        SecurityGroupIds=[group],
+        IamInstanceProfile={"Name": profile},
+    )["Instances"]
+    node, stopped = (instance["InstanceId"] for instance in launched)
+    ec2.get_waiter("instance_running").wait(InstanceIds=[node, stopped], WaiterConfig=SOON)
+    ec2.stop_instances(InstanceIds=[stopped])
+    ec2.get_waiter("instance_stopped").wait(InstanceIds=[stopped], WaiterConfig=SOON)
+    (seen,) = ec2.describe_instances(InstanceIds=[node])["Reservations"][0]["Instances"]
+    interface = seen["NetworkInterfaces"][0]["NetworkInterfaceId"]
+    volume = seen["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+    by_node = [{"Name": "instance-id", "Values": [node]}]
+    (held,) = ec2.describe_iam_instance_profile_associations(Filters=by_node)[
+        "IamInstanceProfileAssociations"
+    ]
+    if tags:
+        tagged = [vpc, subnet, group, table, gateway, node, stopped, interface, volume]
+        ec2.create_tags(Resources=tagged, Tags=tags)
+    return Things(
+        tags=tags,
+        vpc=vpc,
+        subnet=subnet,
+        group=group,
+        rule=rule["SecurityGroupRules"][0]["SecurityGroupRuleId"],
+        table=table,
+        association=association,
+        gateway=gateway,
+        node=node,
+        stopped=stopped,
+        interface=interface,
+        volume=volume,
+        profile_association=held["AssociationId"],
+        role=role,
+        profile=profile,
+        empty_profile=empty_profile,
+    )
+
+
+def permission(port: int) -> dict[str, Any]:
+    """A rule that lets everybody in."""
+    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+
+
+def launch(caller: Caller, scene: Scene, **changes: Any) -> object:
+    """A launch as the deploying user's program makes it, but for the changes; None takes an argument away."""
+    both = scene.tagged("instance")["TagSpecifications"] + scene.tagged("volume")["TagSpecifications"]
+    request = {
+        "ImageId": caller.ec2.describe_images()["Images"][0]["ImageId"],
+        "MinCount": 1,
+        "MaxCount": 1,
+        "SubnetId": scene.own.subnet,
+        "SecurityGroupIds": [scene.own.group],
+        "IamInstanceProfile": {"Name": scene.own.profile},
+        "TagSpecifications": both,
+        **changes,
+    }
+    return caller.ec2.run_instances(**{key: value for key, value in request.items() if value is not None})
+
+
+Act = Callable[[Caller, Scene], object]
+
+
+def administrators_place() -> Iterator[tuple[str, Act]]:
+    """Ways to become an administrator."""
+
+    def role(caller: Caller, scene: Scene, **more: str) -> object:
+        name = f"made-{scene.number}"
+        path = f"/{scene.place.full_name}/"
+        request = {"RoleName": name, "Path": path, "AssumeRolePolicyDocument": TRUST, **more}
+        return caller.iam.create_role(**request)
+
+    everything = "arn:aws:iam::{}:policy/everything"
+    yield "a role without the boundary", role
+    yield (
+        "a role with another boundary",
+        lambda c, s: role(c, s, PermissionsBoundary=everything.format(s.place.account)),
+    )
+    yield (
+        "a role outside of the path",
+        lambda c, s: role(c, s, PermissionsBoundary=s.place.boundary_arn, Path="/"),
+    )
+    yield (
+        "rights for another role",
+        lambda c, s: c.iam.put_role_policy(RoleName=s.theirs.role, PolicyName="p", PolicyDocument=EVERYTHING),
+    )
+    yield (
+        "the administrators' policy on the pair's role",
+        lambda c, s: c.iam.attach_role_policy(
+            RoleName=s.own.role, PolicyArn=everything.format(s.place.account)
+        ),
+    )
+    yield (
+        "no boundary",
+        lambda c, s: c.iam.delete_role_permissions_boundary(RoleName=s.own.role),
+    )
+    yield (
+        "another boundary",
+        lambda c, s: c.iam.put_role_permissions_boundary(
+            RoleName=s.own.role, PermissionsBoundary=everything.format(s.place.account)
+        ),
+    )
+    yield (
+        "another text of the boundary",
+        lambda c, s: c.iam.create_policy_version(
+            PolicyArn=s.place.boundary_arn, PolicyDocument=EVERYTHING, SetAsDefault=s.number < 0
+        ),
+    )
+    yield (
+        "another trust policy",
+        lambda c, s: c.iam.update_assume_role_policy(RoleName=s.own.role, PolicyDocument=TRUST),
+    )
+    yield (
+        "an administrator's role for an instance",
+        lambda c, s: launch(c, s, IamInstanceProfile={"Name": s.theirs.profile}),
+    )
+    yield (
+        "an administrator's role in the pair's profile",
+        lambda c, s: c.iam.add_role_to_instance_profile(
+            InstanceProfileName=s.own.empty_profile, RoleName=s.theirs.role
+        ),
+    )
+    yield (
+        "another's profile on the pair's instance",
+        lambda c, s: c.ec2.replace_iam_instance_profile_association(
+            AssociationId=s.own.profile_association, IamInstanceProfile={"Name": s.theirs.profile}
+        ),
+    )
+    yield (
+        "the pair's profile on another's instance",
+        lambda c, s: c.ec2.replace_iam_instance_profile_association(
+            AssociationId=s.theirs.profile_association, IamInstanceProfile={"Name": s.own.profile}
+        ),
+    )
+    yield (
+        "rights for oneself",
+        lambda c, s: (
+            c.iam.put_user_policy(UserName="deployer", PolicyName="p", PolicyDocument=EVERYTHING),
+            c.iam.delete_user_policy(UserName="deployer", PolicyName="p"),
+        ),
+    )
+    yield "another's access key", access_key
+
+
+def access_key(caller: Caller, scene: Scene) -> None:
+    made = caller.iam.create_access_key(UserName="administrator")["AccessKey"]
+    caller.iam.delete_access_key(UserName="administrator", AccessKeyId=made["AccessKeyId"])
+
+
+def others_things() -> Iterator[tuple[str, Act]]:
+    """Ways to harm what is not the pair's."""
+    yield (
+        "open a group",
+        lambda c, s: c.ec2.authorize_security_group_ingress(
+            GroupId=s.theirs.group,
+            IpPermissions=[permission(23)],
+            **s.tagged("security-group-rule"),
+        ),
+    )
+    yield (
+        "close a group",
+        lambda c, s: c.ec2.revoke_security_group_ingress(
+            GroupId=s.theirs.group, IpPermissions=[permission(22)]
+        ),
+    )
+    yield (
+        "change a rule",
+        lambda c, s: c.ec2.modify_security_group_rules(
+            GroupId=s.theirs.group,
+            SecurityGroupRules=[
+                {
+                    "SecurityGroupRuleId": s.theirs.rule,
+                    "SecurityGroupRule": {
+                        "IpProtocol": "tcp",
+                        "FromPort": 1,
+                        "ToPort": 2,
+                        "CidrIpv4": "0.0.0.0/0",
+                    },
+                }
+            ],
+        ),
+    )
+    yield (
+        "user data of a stopped instance",
+        lambda c, s: c.ec2.modify_instance_attribute(InstanceId=s.theirs.stopped, UserData={"Value": b"x"}),
+    )
+    yield (
+        "read user data",
+        lambda c, s: c.ec2.describe_instance_attribute(InstanceId=s.theirs.node, Attribute="userData"),
+    )
+    yield "read a console", lambda c, s: c.ec2.get_console_output(InstanceId=s.theirs.node)
+    yield (
+        "IMDSv1",
+        lambda c, s: c.ec2.modify_instance_metadata_options(InstanceId=s.theirs.node, HttpTokens="optional"),
+    )
+    everywhere = "0.0.0.0/0"
+    yield (
+        "delete a route",
+        lambda c, s: c.ec2.delete_route(RouteTableId=s.theirs.table, DestinationCidrBlock=everywhere),
+    )
+    yield (
+        "replace a route",
+        lambda c, s: c.ec2.replace_route(
+            RouteTableId=s.theirs.table, DestinationCidrBlock=everywhere, GatewayId=s.theirs.gateway
+        ),
+    )
+    yield (
+        "make a route",
+        lambda c, s: c.ec2.create_route(
+            RouteTableId=s.theirs.table, DestinationCidrBlock="192.0.2.0/24", GatewayId=s.theirs.gateway
+        ),
+    )
+    yield (
+        "take a table from a subnet",
+        lambda c, s: c.ec2.disassociate_route_table(AssociationId=s.theirs.association),
+    )
+    yield (
+        "detach a gateway",
+        lambda c, s: c.ec2.detach_internet_gateway(InternetGatewayId=s.theirs.gateway, VpcId=s.theirs.vpc),
+    )
+    yield "terminate", lambda c, s: c.ec2.terminate_instances(InstanceIds=[s.theirs.node])
+    yield "stop", lambda c, s: c.ec2.stop_instances(InstanceIds=[s.theirs.node])
+    yield "reboot", lambda c, s: c.ec2.reboot_instances(InstanceIds=[s.theirs.node])
+    yield "start", lambda c, s: c.ec2.start_instances(InstanceIds=[s.theirs.stopped])
+    yield "a volume's type", lambda c, s: c.ec2.modify_volume(VolumeId=s.theirs.volume, VolumeType="gp3")
+    yield (
+        "an interface's groups",
+        lambda c, s: c.ec2.modify_network_interface_attribute(
+            NetworkInterfaceId=s.theirs.interface, Groups=[s.theirs.group]
+        ),
+    )
+    yield (
+        "a VPC's names",
+        lambda c, s: c.ec2.modify_vpc_attribute(VpcId=s.theirs.vpc, EnableDnsSupport={"Value": False}),
+    )
+    yield (
+        "a subnet's public addresses",
+        lambda c, s: c.ec2.modify_subnet_attribute(
+            SubnetId=s.theirs.subnet, MapPublicIpOnLaunch={"Value": True}
+        ),
+    )
+    yield (
+        "reserve addresses",
+        lambda c, s: c.ec2.create_subnet_cidr_reservation(
+            SubnetId=s.theirs.subnet, Cidr="10.0.250.200/32", ReservationType="explicit"
+        ),
+    )
+    yield (
+        "a subnet in another's VPC",
+        lambda c, s: c.ec2.create_subnet(VpcId=s.theirs.vpc, CidrBlock="10.0.9.0/24", **s.tagged("subnet")),
+    )
+    yield (
+        "a group in another's VPC",
+        lambda c, s: c.ec2.create_security_group(
+            GroupName=f"n-{s.number}", Description="n", VpcId=s.theirs.vpc, **s.tagged("security-group")
+        ),
+    )
+    yield (
+        "a launch in another's subnet",
+        lambda c, s: launch(c, s, SubnetId=s.theirs.subnet, SecurityGroupIds=[s.theirs.group]),
+    )
+    yield "a launch without the tag", lambda c, s: launch(c, s, TagSpecifications=None)
+    yield (
+        "a launch with another pair's tag",
+        lambda c, s: launch(c, s, **s.tagged("instance", "ec2vip/prod/ec2vip")),
+    )
+    yield "a VPC without the tag", lambda c, s: c.ec2.create_vpc(CidrBlock="10.9.0.0/16")
+    for kind in ("node", "group", "table", "volume", "vpc", "subnet", "gateway"):
+        yield f"the pair's tag on a {kind}", _tag(kind)
+        yield f"no tag on a {kind}", _untag(kind)
+
+
+def _tag(kind: str) -> Act:
+    return lambda c, s: c.ec2.create_tags(
+        Resources=[getattr(s.theirs, kind)], Tags=[{"Key": PAIR, "Value": s.place.full_name}]
+    )
+
+
+def _untag(kind: str) -> Act:
+    return lambda c, s: c.ec2.delete_tags(Resources=[getattr(s.theirs, kind)], Tags=[{"Key": PAIR}])
+
+
+def parameters() -> Iterator[tuple[str, Act]]:
+    """Others' parameters."""
+    yield "read a parameter", lambda c, s: c.ssm.get_parameter(Name="/others/secret")
+    yield (
+        "change a parameter",
+        lambda c, s: c.ssm.put_parameter(Name="/others/secret", Value="x", Type="String", Overwrite=True),
+    )
+    yield (
+        "delete a parameter",
+        lambda c, s: (
+            c.ssm.delete_parameter(Name="/others/secret"),
+            c.ssm.put_parameter(Name="/others/secret", Value="x", Type="String"),
+        ),
+    )
+
+
+def interfaces() -> Iterator[tuple[str, Act]]:
+    """Tags on interfaces, which a launch leaves without any."""
+
+    def tag(interface: str, scene: Scene, **more: str) -> dict[str, Any]:
+        tags = {PAIR: scene.place.full_name, **more}
+        return {
+            "Resources": [interface],
+            "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+        }
+
+    yield (
+        "an interface of another place",
+        lambda c, s: c.ec2.create_tags(**tag(s.theirs.interface, s)),
+    )
+    yield (
+        "another tag beside the pair's",
+        lambda c, s: c.ec2.create_tags(**tag(untagged(c, s), s, Name="x")),
+    )
+    yield (
+        "another pair's tag on an interface",
+        lambda c, s: c.ec2.create_tags(
+            Resources=[untagged(c, s)], Tags=[{"Key": PAIR, "Value": "ec2vip/prod/ec2vip"}]
+        ),
+    )
+
+
+def untagged(caller: Caller, scene: Scene) -> str:
+    """The interface of the pair's stopped node, which has no tag yet."""
+    (seen,) = caller.ec2.describe_instances(InstanceIds=[scene.own.stopped])["Reservations"][0]["Instances"]
+    return str(seen["NetworkInterfaces"][0]["NetworkInterfaceId"])
+
+
+def place_in(cloud: Cloud, **changes: Any) -> Place:
+    """The pair that the deploying user is for."""
+    return Place(account=cloud.emulator.account_id, region=REGION, stack="dev", **changes)
