@@ -13,7 +13,7 @@ import pulumi_aws as aws
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import shown
-from .network import EndpointService, reservation_note
+from .network import EndpointService
 from .tags import PAIR
 
 # All but terminated ones: a stopped node keeps its addresses.
@@ -160,14 +160,3 @@ def _endpoint(**by: Any) -> Any:
         if "multiple" in str(e):
             return SEVERAL
         raise
-
-
-__all__ = [
-    "account",
-    "covered",
-    "endpoint_problems",
-    "prefix_problems",
-    "reservation_note",
-    "reservations",
-    "taken_problems",
-]

@@ -15,6 +15,7 @@ from .errors import looked_up, raise_if_any
 from .network import endpoint_services, reservation_note
 from .pair import FloatingIpPairArgs
 from .sites import ExistingSubnet, NewSubnet, NewVpc, Site
+from .tags import full_name
 
 
 def pair_args(config: StackConfig, name: str = "ec2vip") -> FloatingIpPairArgs:
@@ -59,6 +60,11 @@ def _site(config: StackConfig, name: str) -> Site:
     )
 
 
+def _pair(name: str) -> str:
+    """The value of the tag `ec2vip:pair` on what belongs to this stack's component of that name."""
+    return full_name(pulumi.get_project(), pulumi.get_stack(), name)
+
+
 def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> ExistingSubnet:
     found = looked_up(
         f"subnetId {subnet_id}",
@@ -74,12 +80,12 @@ def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> Existing
             f"ec2vip:publicIps to {str(found.map_public_ip_on_launch).lower()}, or change the subnet"
         )
     settings = _settings(config)
-    problems += existing.taken_problems(subnet_id, settings, name)
+    problems += existing.taken_problems(subnet_id, settings, _pair(name))
     owner = found.owner_id if found.owner_id and found.owner_id != existing.account() else None
     if owner is None:
         reservations = existing.reservations(subnet_id, ec2_client)
         problems += existing.prefix_problems(reservations, settings)
-        reserved = existing.covered(reservations, list(settings), reservation_note(name))
+        reserved = existing.covered(reservations, list(settings), reservation_note(_pair(name)))
         if config.endpoints:
             problems += _endpoint_problems(config, found.vpc_id, name)
     else:
@@ -166,7 +172,7 @@ def _endpoint_problems(config: StackConfig, vpc_id: str, name: str) -> list[str]
         ssm=config.ssm,
         key=config.encryption_key is not None,
     )
-    return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, name)]
+    return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, _pair(name))]
 
 
 def _dns_problems(vpc_id: str) -> list[str]:

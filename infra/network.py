@@ -132,9 +132,9 @@ def _make_route(
     return route, association
 
 
-def reservation_note(name: str) -> str:
-    """The description of a pair's reservations, by which it knows them from others'."""
-    return f"{pulumi.get_project()}/{pulumi.get_stack()}/{name}: assigned by name alone"
+def reservation_note(pair: str) -> str:
+    """The description of the reservations of the pair of that full name, by which it knows them from others'."""
+    return f"{pair}: assigned by name alone"
 
 
 def reserve(scope: Scope, subnet: Subnet, addresses: Iterable[IPv4Address]) -> tuple[pulumi.Resource, ...]:
@@ -149,7 +149,7 @@ def reserve(scope: Scope, subnet: Subnet, addresses: Iterable[IPv4Address]) -> t
             subnet_id=subnet.subnet_id,
             cidr_block=f"{address}/32",
             reservation_type="explicit",
-            description=reservation_note(scope.name),
+            description=reservation_note(scope.full_name),
             opts=scope.options(),
         )
         for address in addresses

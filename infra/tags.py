@@ -16,15 +16,13 @@ NAME, PAIR, MADE_FROM = "Name", "ec2vip:pair", "ec2vip:made-from"
 OWN = (NAME, PAIR, MADE_FROM)
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 TAGS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 50, 128, 256
+# Beside \p{L}, \p{Z} and \p{N} in the patterns of IAM's and the Systems Manager's tags (botocore's models).
+TAG_SIGNS = "_.:/=+-@"
 # A role's name has 64 characters at most; Pulumi adds eight to `NAME-role`:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 NAME_LENGTH_MAX = 64 - len("-role") - 8
 # What a tag's value, an IAM path and a parameter's name all take; * and ? would be wildcards in a policy.
 PART = re.compile(r"[A-Za-z0-9_.-]+")
-
-
-# Beside \p{L}, \p{Z} and \p{N} in the patterns of IAM's and the Systems Manager's tags (botocore's models).
-TAG_SIGNS = "_.:/=+-@"
 
 
 def full_name(project: str, stack: str, name: str) -> str:

@@ -79,6 +79,8 @@ def new_zone(
         scope.part(f"zone-{region}"), input=fit[0], opts=scope.options(ignore_changes=["input"])
     )
     checked: pulumi.Output[str] = pulumi.Output.from_input(kept.output).apply(
-        lambda name: check_zone(name, instance_type, offering, f"availabilityZone {name} (AWS chose it)")
+        lambda name: check_zone(
+            name, instance_type, offering, f"availabilityZone {name} (chosen at the first up)"
+        )
     )
     return checked

@@ -12,9 +12,9 @@ from tests.lab.pulumi_stack import PulumiStack, Step
 from .cloud import REGION, Cloud
 
 NODES = ("a", "b")
+DEBIAN = f"image-debian12-x86_64-{REGION}"
 # A new node has a new interface, with a tag of its own.
 ANEW = (*NODES, "a-interface", "b-interface")
-DEBIAN = f"image-debian12-x86_64-{REGION}"
 TAGGED = (
     "a",
     "apart",
@@ -114,7 +114,6 @@ CHANGES = {
         delete=("internet", "routes", "route-internet", "routes-subnet"),
     ),
     "an endpoint": Change({"endpoints": True}, create=("endpoint-group", "from-nodes-https", "endpoint")),
-    "a boundary": Change({"permissionsBoundary": "arn:aws:iam::123456789012:policy/nodes"}, update=("role",)),
     "Session Manager, and an image with its agent": Change(
         {"ssm": True, "platform": "al2023"},
         create=("policy-ssm", f"image-al2023-x86_64-{REGION}"),
@@ -122,6 +121,7 @@ CHANGES = {
         delete=(DEBIAN,),
     ),
     "gateways in place of servers": Change({"sourceDestCheck": False}, update=NODES),
+    "a boundary": Change({"permissionsBoundary": "arn:aws:iam::123456789012:policy/nodes"}, update=("role",)),
     "how long an up waits": Change({"readyTimeoutMinutes": 5}),
     "an SSH key": Change({"keyName": "operators"}, replace=ANEW),
 }

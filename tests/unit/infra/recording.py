@@ -37,7 +37,6 @@ def nothing(what: str) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
 
 ANSWERS: dict[str, Answer] = {
     "aws:index/getRegion:getRegion": {"region": REGION},
-    "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"]},
     "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {"locations": ["us-east-1b", "us-east-1a"]},
@@ -61,6 +60,7 @@ ANSWERS: dict[str, Answer] = {
         "enableDnsHostnames": True,
         "ownerId": ACCOUNT,
     },
+    "aws:index/getPartition:getPartition": {"partition": "aws", "dnsSuffix": "amazonaws.com"},
     "aws:ec2/getInstanceType:getInstanceType": {
         "supportedArchitectures": ["x86_64"],
         "maximumIpv4AddressesPerInterface": 2,

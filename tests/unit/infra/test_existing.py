@@ -118,7 +118,7 @@ def test_the_pairs_own_nodes_are_in_nobodys_way(monkeypatch: pytest.MonkeyPatch)
         INSTANCES: instances,
     }
     assert look(monkeypatch, IN_SUBNET, answers).site
-    assert asked[0]["instanceTags"] == {"ec2vip:pair": "ec2vip"}
+    assert asked[0]["instanceTags"] == {"ec2vip:pair": "ec2vip/test/ec2vip"}
     assert "stopped" in asked[0]["instanceStateNames"]
 
 
@@ -203,7 +203,7 @@ def test_another_endpoint_with_the_private_name_is_refused(
 
 
 @pytest.mark.parametrize(
-    "there", [endpoint(False), endpoint(True, pair="ec2vip"), nothing("EC2 VPC Endpoint")]
+    "there", [endpoint(False), endpoint(True, pair="ec2vip/test/ec2vip"), nothing("EC2 VPC Endpoint")]
 )
 def test_an_endpoint_of_ones_own_or_without_the_name_is_in_nobodys_way(
     there: Answer, monkeypatch: pytest.MonkeyPatch
@@ -220,7 +220,7 @@ def test_several_endpoints_are_told_of_unless_one_is_the_pairs(
                 raise LookupError("multiple EC2 VPC Endpoints matched; use additional constraints")
             if not ours:
                 raise LookupError("no matching EC2 VPC Endpoint found")
-            return endpoint(True, pair="ec2vip")
+            return endpoint(True, pair="ec2vip/test/ec2vip")
 
         return look_up
 

@@ -446,7 +446,7 @@ def test_a_zone_without_the_type_is_refused_with_those_that_have_it() -> None:
 
 
 def test_a_kept_zone_is_refused_for_a_type_that_it_lacks() -> None:
-    with pytest.raises(ConfigError, match=r"us-east-1z \(AWS chose it\) does not offer t3\.micro"):
+    with pytest.raises(ConfigError, match=r"us-east-1z \(chosen at the first up\) does not offer t3\.micro"):
         record(program(), kept={"ec2vip-zone-us-east-1": "us-east-1z"})
 
 
