@@ -16,7 +16,7 @@ from .account import check_place, ec2_client
 from .addressing import check_pair
 from .clients import ClientRule
 from .identity import make_identity
-from .known import known_nodes
+from .known import Known
 from .network import endpoint_services, make_endpoints, make_groups, make_subnet, reserve
 from .nodes import Machine, make_nodes, specs
 from .operation import Operation
@@ -121,8 +121,10 @@ class FloatingIpPair(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: FloatingIpPairArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        known = Known(name)
         if args.ready_timeout_minutes:
             check_place(opts)
+            opts = known.noting(opts)
         super().__init__(TYPE, name, {}, opts)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         subnet = make_subnet(scope, args.site, args.public_ips)
@@ -141,7 +143,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             profile=identity.profile.name,
             addresses=dict(zip(names, map(str, (first, second)), strict=True)),
             subnet_id=subnet.subnet_id,
-            known=lambda: known_nodes(names),
+            known=lambda: known.nodes(names),
         )
         watch = Watch(name, str(args.vip), expected, limit, ec2_client) if limit else None
         roll = Roll(names, watch, Operation(scope))
