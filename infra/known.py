@@ -14,11 +14,38 @@ READ = "pulumi:pulumi:readStackResourceOutputs"
 INSTANCE = "ec2vip:index:FloatingIpPair$aws:ec2/instance:Instance"
 
 
-async def known_nodes(names: Iterable[str]) -> dict[str, str]:
-    """The ids of the instances that the stack's state has for nodes of these names, by name.
+class Known:
+    """What the state has of the nodes of one pair, a component of that name.
 
-    Raises PairError if the state cannot be read: not to know is not to have none.
+    The engine cannot read the state of a stack that has none yet: it would crash (pulumi/pulumi
+    pkg/backend/backend.go, GetStackResourceOutputs). So a pair that this run makes is not looked up.
     """
+
+    def __init__(self, pair: str) -> None:
+        self._pair = pair
+        self._is_new = False
+
+    def noting(self, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | None:
+        """The component's options, with a hook that tells whether it is new. A preview looks at no node."""
+        if pulumi.runtime.is_dry_run():
+            return opts
+        hook = pulumi.ResourceHook(f"{self._pair}-is-new", self._note)
+        hooks = pulumi.ResourceHookBinding(before_create=[hook])
+        return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=hooks))
+
+    def _note(self, args: pulumi.ResourceHookArgs) -> None:
+        self._is_new = True
+
+    async def nodes(self, names: Iterable[str]) -> dict[str, str]:
+        """The ids of the instances that the state has for nodes of these names, by name.
+
+        To be called when one of the pair's resources is there: only then is it known whether the pair is new.
+        Raises PairError if the state cannot be read: not to know is not to have none.
+        """
+        return {} if self._is_new else await _read(names)
+
+
+async def _read(names: Iterable[str]) -> dict[str, str]:
     stack, project = pulumi.get_stack(), pulumi.get_project()
     try:
         answer = await pulumi.runtime.invoke_async(

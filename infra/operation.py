@@ -26,7 +26,7 @@ class Operation:
 
     def keep(self) -> None:
         """Keep the value as it is."""
-        self._register(pulumi.ResourceOptions(ignore_changes=["input"]))
+        self._register("", pulumi.ResourceOptions(ignore_changes=["input"]))
 
     async def is_up(self, pending: bool) -> bool:
         """Whether this is an `up` of the whole pair; call it once, in place of `keep`. `pending` says that there
@@ -37,7 +37,8 @@ class Operation:
         hook = pulumi.ResourceHook(self._scope.part(PART), self._note)
         hooks = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])
         kept = self._register(
-            pulumi.ResourceOptions(hooks=hooks, ignore_changes=[] if pending else ["input"])
+            datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            pulumi.ResourceOptions(hooks=hooks, ignore_changes=[] if pending else ["input"]),
         )
         await kept.urn.future()
         return self._is_up
@@ -45,9 +46,9 @@ class Operation:
     def _note(self, args: pulumi.ResourceHookArgs) -> None:
         self._is_up = True
 
-    def _register(self, options: pulumi.ResourceOptions) -> pulumi.Stash:
+    def _register(self, value: str, options: pulumi.ResourceOptions) -> pulumi.Stash:
         return pulumi.Stash(
             self._scope.part(PART),
-            input=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            input=value,
             opts=pulumi.ResourceOptions.merge(self._scope.options(), options),
         )

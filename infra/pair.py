@@ -17,7 +17,7 @@ from .addressing import pair_problems
 from .clients import ClientRule, quota_problems
 from .errors import raise_if_any
 from .identity import make_identity
-from .known import known_nodes
+from .known import Known
 from .network import (
     EndpointService,
     Subnet,
@@ -141,8 +141,10 @@ class FloatingIpPair(pulumi.ComponentResource):
     def __init__(
         self, name: str, args: FloatingIpPairArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        known = Known(name)
         if args.ready_timeout_minutes:
             check_place(opts)
+            opts = known.noting(opts)
         super().__init__(TYPE, name, {}, opts)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         region = str(aws.get_region(opts=scope.asks()).region)
@@ -166,7 +168,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             profile=identity.profile.name,
             addresses=dict(zip(names, map(str, (first, second)), strict=True)),
             subnet_id=subnet.subnet_id,
-            known=lambda: known_nodes(names),
+            known=lambda: known.nodes(names),
         )
         watch = Watch(scope.full_name, str(args.vip), expected, limit, ec2_client) if limit else None
         roll = Roll(names, watch, Operation(scope))

@@ -112,7 +112,8 @@ class Watch:
         A node counts if it has the pair's tag, or if Pulumi knows it: a tag that somebody removed hides none.
         Raises PairError as `look` does.
         """
-        known = await self._expected.known()
+        # Without a profile none of the pair is made: an `up` of other targets alone.
+        known = await self._expected.known() if await self._expected.profile.future() else {}
         self._known = {instance_id: name for name, instance_id in known.items()}
         found = await self.look()
         return found, [*self._of_one_name(), *await self._in_the_way()]

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.known import READ, known_nodes
+from infra.known import READ, Known
 from infra.watch import PairError
 
 NAMES = ("ec2vip-a", "ec2vip-b")
@@ -30,7 +30,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return []
 
 
-def answer(asked: list[str], monkeypatch: pytest.MonkeyPatch, refused: int = 0) -> dict[str, str]:
+def answer(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, refused: int = 0, *, is_new: bool = False
+) -> dict[str, str]:
+    known = Known("ec2vip")
+    if is_new:
+        known._note(pulumi.ResourceHookArgs("urn", "", "ec2vip", "ec2vip:index:FloatingIpPair"))
+
     async def invoke(token: str, arguments: dict[str, Any]) -> Any:
         assert token == READ
         asked.append(arguments["stackName"])
@@ -39,12 +45,20 @@ def answer(asked: list[str], monkeypatch: pytest.MonkeyPatch, refused: int = 0) 
         return {"outputs": {urn: {"type": "", "outputs": {"id": key}} for urn, key in OUTPUTS.items()}}
 
     monkeypatch.setattr(pulumi.runtime, "invoke_async", invoke)
-    return asyncio.run(known_nodes(NAMES))
+    return asyncio.run(known.nodes(NAMES))
 
 
 def test_only_the_pairs_own_instances_count(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert answer(asked, monkeypatch) == {"ec2vip-a": "i-a"}
     assert asked == ["organization/ec2vip/dev"]
+
+
+def test_the_state_is_not_read_for_a_pair_that_this_run_makes(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be none, which the engine does not survive."""
+    assert answer(asked, monkeypatch, is_new=True) == {}
+    assert asked == []
 
 
 def test_an_old_backend_knows_the_stack_by_its_short_name(
