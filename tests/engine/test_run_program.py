@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lab.pulumi_stack import CommandError, PulumiStack
+from tests.lab.pulumi_stack import UP_LIMIT_S, CommandError, PulumiStack
 
 from .cloud import Cloud
 from .guests import WORKS
@@ -39,7 +39,7 @@ def _ids(cloud: Cloud) -> dict[str, str]:
 
 def test_a_refresh_neither_waits_nor_touches(cloud: Cloud, broken: PulumiStack) -> None:
     before = _ids(cloud)
-    broken.run("refresh", "--run-program", "--yes")
+    broken.run("refresh", "--run-program", "--yes", "--skip-preview", timeout_s=UP_LIMIT_S)
     assert (cloud.guests.events, _ids(cloud)) == ([], before)
 
 
@@ -59,7 +59,7 @@ def test_an_up_goes_on_where_the_broken_one_stopped(cloud: Cloud, broken: Pulumi
 
 def test_a_destroy_neither_waits_nor_fails(cloud: Cloud, broken: PulumiStack) -> None:
     cloud.guests.events.clear()
-    broken.run("destroy", "--run-program", "--yes")
+    broken.run("destroy", "--run-program", "--yes", "--skip-preview", timeout_s=UP_LIMIT_S)
     assert sorted(cloud.guests.events) == [("terminate", A), ("terminate", B)]
     assert cloud.leftovers() == {}
     cloud.guests.fate = lambda instance: WORKS
