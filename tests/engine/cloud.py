@@ -24,19 +24,19 @@ GONE = ("shutting-down", "terminated")
 
 
 class Cloud:
-    """One account: its emulator, clients of its administrator's, and a folder for the state of stacks.
+    """One account in one Region: its emulator, clients of its administrator, and a folder for stacks' state.
 
     `calls` are the API calls so far, as `service:Action`, in order; `guests` are the nodes' side.
     """
 
-    def __init__(self, state_dir: Path) -> None:
-        self.state_dir = state_dir
+    def __init__(self, state_dir: Path, region: str = REGION) -> None:
+        self.state_dir, self.region = state_dir, region
         self.settings = Settings.instant()
         self.calls: list[str] = []
         self._waiting: list[tuple[str, int, threading.Event]] = []
         self.guests = Guests(self._give)
         self.emulator = Emulator(
-            region=REGION, settings=self.settings, machines=self.guests, record=self._note
+            region=region, settings=self.settings, machines=self.guests, record=self._note
         )
         self.guests.emulator = self.emulator
         self.url = self.emulator.serve("127.0.0.1").url
@@ -174,7 +174,7 @@ class Cloud:
         """A client with an access key, and its token if it is a role's."""
         return boto3.client(
             service,  # type: ignore[call-overload]
-            region_name=REGION,
+            region_name=self.region,
             endpoint_url=self.url,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],

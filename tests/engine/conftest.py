@@ -38,3 +38,9 @@ def fresh_cloud(tmp_path: Path) -> Iterator[Cloud]:
     """An AWS account for one test."""
     with Cloud(tmp_path) as cloud:
         yield cloud
+
+
+@pytest.fixture
+def managed_policies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the emulated accounts have AWS's own managed policies, which moto otherwise leaves out."""
+    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
