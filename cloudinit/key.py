@@ -12,22 +12,34 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import sys
 
-import botocore.session
+sys.path.insert(0, "/usr/lib/ocf/lib/ec2vip")
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from agent.api import Api
+from agent.metadata import Metadata
+from agent.outcome import Deadline
+from agent.record import Record
+
+LIMIT_S = 30.0  # for all of it; the bootstrap tries again
 
 
-def fetch(client: Any, name: str, digest: str) -> bytes:
+def fetch(api: Api, name: str, digest: str) -> bytes:
     """The key that this node was made for, told by the first digits of its SHA-256.
 
-    Raises ValueError where the parameter holds another: the Systems Manager may show the old one for a moment.
+    Raises ValueError if there is none, or if the parameter holds another: the Systems Manager may show the old
+    one for a moment.
     """
-    found = client.get_parameter(Name=name, WithDecryption=True)
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParameter"}
+    body = json.dumps({"Name": name, "WithDecryption": True}).encode()
+    status, _, answer = api.post(headers, body)
+    found = json.loads(answer)
+    if status != 200:
+        # Some errors have their service's name before their own, and some say Message.
+        kind = found.get("__type", "?").rpartition("#")[2]
+        raise ValueError(f"{name}: {status} {kind}: {found.get('message') or found.get('Message')}")
     key = base64.b64decode(found["Parameter"]["Value"], validate=True)
     if not hashlib.sha256(key).hexdigest().startswith(digest):
         raise ValueError(f"{name} has another key than this node was made for")
@@ -45,8 +57,10 @@ def keep(key: bytes, path: str) -> None:
 def main(arn: str, digest: str, path: str) -> int:
     """Do it; the exit code."""
     try:
-        client = botocore.session.get_session().create_client("ssm", arn.split(":")[3])
-        keep(fetch(client, arn.split("/", 1)[1], digest), path)
+        until = Deadline(LIMIT_S)
+        imds, known = Metadata(until), Record("", "")
+        vars(known).update(imds.identity(), **imds.credentials()[0], region=arn.split(":")[3])
+        keep(fetch(Api("ssm", known, until), arn.split("/", 1)[1], digest), path)
     except Exception as error:  # whatever it is, it belongs on the console
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
