@@ -21,8 +21,7 @@ META_DATA = """<?xml version="1.0"?>
 <resource-agent name="ec2vip" version="1.0">
 <version>1.1</version>
 <longdesc lang="en">Holds a floating private IPv4 address as a secondary address of this EC2 instance's
-primary network interface. IPaddr2, on the same node, holds the same address in the OS. The instance's
-role must allow Assign- and UnassignPrivateIpAddresses and DescribeNetworkInterfaces.</longdesc>
+primary network interface; IPaddr2, on the same node, holds it in the OS.</longdesc>
 <shortdesc lang="en">Floating private IP on EC2</shortdesc>
 <parameters>
 <parameter name="ec2_vip" required="1" unique="1">

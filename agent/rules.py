@@ -40,7 +40,9 @@ IMDS_SHARE = 4.0  # of a bound, at most
 ALONE_TIME = 30.0  # more, for a start on the only node that is left: failing would only ban it for a while
 LOAD_TIME = 2.0  # the interpreter and its imports on a busy node
 DENIED_PAUSE = 1.0  # between two tries while EC2 may not know of the role's permissions yet
-SETTLE_TIME = 15.0  # so long after a start EC2's own "absent" may be "eventual consistency"
+# So long after a start EC2's own "absent" may be "eventual consistency". Less than the monitor's interval, for it
+# may be a thief as well, and a restart for nothing costs one call.
+SETTLE_TIME = 8.0
 LAG_TIME = 60.0  # so long after a start IMDS's may lag (aws/amazon-vpc-cni-k8s#1872, #1975)
 # Monitors in a row: at an interval of 10 s a minute, twice the longest IMDS outage on record
 # (30 s, amazonlinux/amazon-ec2-net-utils#52).

@@ -35,12 +35,9 @@ def fetch(api: Api, name: str, digest: str) -> bytes:
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParameter"}
     body = json.dumps({"Name": name, "WithDecryption": True}).encode()
     status, _, answer = api.post(headers, body)
-    found = json.loads(answer)
     if status != 200:
-        # Some errors have their service's name before their own, and some say Message.
-        kind = found.get("__type", "?").rpartition("#")[2]
-        raise ValueError(f"{name}: {status} {kind}: {found.get('message') or found.get('Message')}")
-    key = base64.b64decode(found["Parameter"]["Value"], validate=True)
+        raise ValueError(f"{name}: {status} {answer[:500]!r}")
+    key = base64.b64decode(json.loads(answer)["Parameter"]["Value"], validate=True)
     if not hashlib.sha256(key).hexdigest().startswith(digest):
         raise ValueError(f"{name} has another key than this node was made for")
     return key

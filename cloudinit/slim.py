@@ -11,7 +11,6 @@ import io
 import itertools
 import tokenize
 from collections.abc import Iterator
-from typing import TypeGuard
 
 #: A place in a source: the line from 1, the column in characters from 0.
 _Place = tuple[int, int]
@@ -117,7 +116,7 @@ def _types(
 ) -> Iterator[_Cut]:
     """Types with the colons and arrows before them, and the imports for them."""
     for node in ast.walk(tree):
-        if _is_for_types(node):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             yield *_span(lines, node), ""
         elif isinstance(node, ast.arg) and node.annotation is not None:
             row, column = _place(lines, node.lineno, node.col_offset)
@@ -128,13 +127,6 @@ def _types(
             yield _without_space(lines, arrow, end)
         elif isinstance(node, ast.AnnAssign) and node.value is not None and id(node) not in kept:
             yield _span(lines, node.target)[1], _span(lines, node.annotation)[1], ""
-
-
-def _is_for_types(node: ast.AST) -> TypeGuard[ast.stmt]:
-    """Whether it is `if TYPE_CHECKING:`, or that name's own line in a program that does not import typing."""
-    if isinstance(node, ast.If):
-        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-    return isinstance(node, ast.Assign) and ast.unparse(node) == "TYPE_CHECKING = False"
 
 
 def _depths(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:

@@ -7,8 +7,7 @@ from tests.drill.acts import Act, holder, wait_for
 from tests.drill.row import MAY, NEXT_MONITOR, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.errors import LabError
-from tests.lab.faults.addresses import has_address, steal_again
-from tests.lab.layout import GUEST_LINK
+from tests.lab.faults.addresses import steal_again
 
 NOTHING_S = 0.9
 """What a client may miss of a holder that nobody touches: less than any stop and start of the VIP, and a few
@@ -103,13 +102,6 @@ ip route restore </run/ec2vip-routes 2>/dev/null || true
 """
 
 
-def _stray(scene: Scene) -> None:
-    """Nobody takes it off again."""
-    lab, vip = scene.lab, scene.pair.vip
-    lab.run_in(scene.other, ["ip", "address", "add", f"{vip}/32", "dev", GUEST_LINK])
-    wait_for(f"{vip} off the standby's system", lambda: not has_address(lab, scene.other, vip), NEXT_MONITOR)
-
-
 AGENT_ROWS = (
     *(_boots_without_the_api(kind, how) for kind, how in _API.items()),
     _standby_boots("imds-down", "neither metadata nor API answer", _without_metadata),
@@ -150,15 +142,6 @@ AGENT_ROWS = (
         moves=0,
         within_s=NOTHING_S,
         lasts_s=15,
-    ),
-    Row(
-        name="os-address-stray",
-        does="the standby's system has the VIP too, and nobody takes it off",
-        reason="the cluster looks at the standby too, and takes it off there without touching the holder",
-        act=_stray,
-        move=STAYS,
-        moves=0,
-        within_s=NOTHING_S,
     ),
 )
 """The agent's own."""

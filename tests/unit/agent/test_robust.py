@@ -126,8 +126,11 @@ def test_bytes_without_end_and_without_a_length_are_cut_off(monkeypatch: pytest.
 
 
 def test_an_answer_of_ec2_that_does_not_end_is_cut_off(a: Node) -> None:
+    a.act("start")
     a.api.raw = b"<x>" * (1 << 20)
-    assert a.act("start").code == outcome.ERR_GENERIC
+    result = a.act("migrate_from")
+    assert result.code == outcome.ERR_GENERIC
+    assert "more than 1048576 bytes" in result.said
 
 
 ITEMS = {

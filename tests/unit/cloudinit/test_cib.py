@@ -27,9 +27,8 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
         "resource create vip ocf:heartbeat:IPaddr2 ip=10.0.250.185 cidr_netmask=32 arp_count=1 arp_bg=true "
         "op start timeout=20s on-fail=restart "
         "op monitor interval=10s timeout=20s on-fail=restart "
-        "op monitor interval=30s role=Stopped timeout=20s on-fail=restart "
         "op stop timeout=20s on-fail=ignore "
-        "meta migration-threshold=3 multiple-active=stop_unexpected --no-default-ops",
+        "meta migration-threshold=3 --no-default-ops",
         "resource group add vip-group vip",
         "constraint colocation add vip-group with ec2vip score=INFINITY id=vip-group-with-ec2vip",
     ]

@@ -98,4 +98,7 @@ def test_a_refusal_is_told_with_what_it_refuses(
 ) -> None:
     manager.status, manager.answer = 400, answer
     assert key.main(ARN, DIGEST, str(tmp_path / "authkey")) == 1
-    assert "400 AccessDeniedException: not authorized to perform: " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "AccessDeniedException" in told
+    assert "not authorized to perform: " in told
+    assert told.count("\n") == 1
