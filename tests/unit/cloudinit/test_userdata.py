@@ -75,7 +75,7 @@ def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, 
         ),
         **ENCRYPTED,
     )
-    assert len(userdata.render(spec)) <= 16_300
+    assert len(userdata.render(spec)) <= 16_350
 
 
 def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:
