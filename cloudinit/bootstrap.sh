@@ -128,7 +128,7 @@ installed() {
     for tool in corosync pacemakerd crm_mon cibadmin pcs "$ROOT/usr/lib/ocf/resource.d/heartbeat/IPaddr2"; do
         command -v "$tool" >/dev/null || { echo "$tool is not installed"; return 1; }
     done
-    "$INTERPRETER" -c 'import botocore' && have_packages "${SERVICE_PACKAGES[@]}"
+    have_packages "${SERVICE_PACKAGES[@]}"
 }
 
 try_install() {

@@ -12,23 +12,32 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import sys
 
-import botocore.session
+sys.path.insert(0, "/usr/lib/ocf/lib/ec2vip")
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from agent.api import Api
+from agent.metadata import Metadata
+from agent.outcome import Deadline
+from agent.record import Record
+
+LIMIT_S = 30.0  # for all of it; the bootstrap tries again
 
 
-def fetch(client: Any, name: str, digest: str) -> bytes:
+def fetch(api: Api, name: str, digest: str) -> bytes:
     """The key that this node was made for, told by the first digits of its SHA-256.
 
-    Raises ValueError where the parameter holds another: the Systems Manager may show the old one for a moment.
+    Raises ValueError if there is none, or if the parameter holds another: the Systems Manager may show the old
+    one for a moment.
     """
-    found = client.get_parameter(Name=name, WithDecryption=True)
-    key = base64.b64decode(found["Parameter"]["Value"], validate=True)
+    headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParameter"}
+    body = json.dumps({"Name": name, "WithDecryption": True}).encode()
+    status, _, answer = api.post(headers, body)
+    if status != 200:
+        raise ValueError(f"{name}: {status} {answer[:500]!r}")
+    key = base64.b64decode(json.loads(answer)["Parameter"]["Value"], validate=True)
     if not hashlib.sha256(key).hexdigest().startswith(digest):
         raise ValueError(f"{name} has another key than this node was made for")
     return key
@@ -45,9 +54,11 @@ def keep(key: bytes, path: str) -> None:
 def main(arn: str, digest: str, path: str) -> int:
     """Do it; the exit code."""
     try:
-        client = botocore.session.get_session().create_client("ssm", arn.split(":")[3])
+        until = Deadline(LIMIT_S)
+        imds, known = Metadata(until), Record("", "")
+        vars(known).update(imds.identity(), **imds.credentials()[0], region=arn.split(":")[3])
         # A name in folders starts with a slash, and its ARN says `parameter` before that.
-        keep(fetch(client, arn.split(":parameter", 1)[1], digest), path)
+        keep(fetch(Api("ssm", known, until), arn.split(":parameter", 1)[1], digest), path)
     except Exception as error:  # whatever it is, it belongs on the console
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1

@@ -56,7 +56,6 @@ _DEBIAN_PACKAGES = (
     "pcs",
     "resource-agents",
     "iproute2",
-    "python3-boto3",
 )
 
 
@@ -82,7 +81,7 @@ PLATFORMS: Mapping[str, Platform] = {
             "arm64": SsmAmi(parameter="/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64"),
         },
         installer="dnf",
-        packages=("corosync", "pacemaker", "pcs", "resource-agents", "iproute", "python3-boto3"),
+        packages=("corosync", "pacemaker", "pcs", "resource-agents", "iproute"),
         network_units=_EC2_NET_UTILS,
     ),
     "debian12": _debian(12),

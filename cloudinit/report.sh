@@ -20,7 +20,7 @@ ask corosync-quorumtool -s
 ask corosync-cfgtool -s
 ask ip -4 -o address show
 # What EC2 says is on this node's interface; nothing else of the metadata, and no credentials.
-ask "$INTERPRETER" -Ic 'import runpy; agent = runpy.run_path("/usr/lib/ocf/resource.d/heartbeat/ec2vip"); print(
-agent["Metadata"](agent["Deadline"](5), "", agent["IMDS_ADDRESS"]).addresses())'
+ask "$INTERPRETER" -Ic 'import sys; sys.path.insert(0, "/usr/lib/ocf/lib/ec2vip"); from agent import metadata, outcome
+print(metadata.Metadata(outcome.Deadline(5)).addresses())'
 ask sh -c 'dpkg-query --show "$@" || rpm --query "$@"' sh corosync pacemaker pcs resource-agents
 ask journalctl --no-pager --boot --priority warning --lines 40

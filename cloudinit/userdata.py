@@ -18,6 +18,8 @@ from cloudinit.spec import NodeSpec
 MAX_BYTES = 16_384
 
 AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
+#: The folder of the agent's package, which other programs import too. Python keeps it compiled there.
+LIBRARY_PATH = "/usr/lib/ocf/lib/ec2vip"
 BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
 KEY_PATH = "/usr/local/sbin/ec2vip-key"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
@@ -31,7 +33,8 @@ _MASKED = ("pcsd.service", "pcsd-ruby.service", "corosync.service", "pacemaker.s
 
 _HERE = Path(__file__).resolve().parent
 #: The sources of the programs that a node gets.
-AGENT_SOURCE = _HERE.parent / "agent" / "ec2vip.py"
+AGENT_SOURCES = _HERE.parent / "agent"
+AGENT_SOURCE = AGENT_SOURCES / "ec2vip.py"
 BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
 KEY_SOURCE = _HERE / "key.py"
 REPORT_SOURCE = _HERE / "report.sh"
@@ -93,7 +96,13 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which shows files as the blocks of lines that they are."""
+    """PyYAML's safe dumper, which shows files as the blocks of lines that they are, as far left as may be."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """One column for a block of lines: the spaces before each add up to 100 bytes of a node's."""
+        super().increase_indent(flow, indentless)
+        if flow and isinstance(self.event, yaml.ScalarEvent):
+            self.indent = (self.indents[-1] or 0) + 1
 
 
 def _block(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
@@ -119,6 +128,11 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         (f"/etc/systemd/system/{GUARD_UNIT}", False, _GUARD),
         (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
         (AGENT_PATH, True, _program(AGENT_SOURCE)),
+        *(
+            (f"{LIBRARY_PATH}/agent/{source.name}", False, _program(source))
+            for source in sorted(AGENT_SOURCES.glob("*.py"))
+            if source not in (AGENT_SOURCE, AGENT_SOURCES / "__init__.py")
+        ),
         *([(KEY_PATH, True, _program(KEY_SOURCE))] if spec.key_parameter else []),
     ]
 

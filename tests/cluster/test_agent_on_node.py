@@ -19,8 +19,8 @@ SPARE = "10.0.250.190"
 
 MONITORS_PER_HOUR = 360
 """At the interval of 10 s that the cluster is given."""
-MONITOR_GOAL_MS = 45.0
-MONITOR_PEAK_MIB = 20.0
+MONITOR_GOAL_MS = 15.0
+MONITOR_PEAK_MIB = 13.0
 
 
 def standby(pair: Pair) -> str:
@@ -79,10 +79,9 @@ def test_pacemaker_refuses_an_address_outside_the_subnet(lab: Lab, pair: Pair) -
     assert "192.0.2.1 is outside 10.0.250.0/24" in refused.value.stdout + refused.value.stderr
 
 
-def test_pcs_describes_every_parameter_and_action(lab: Lab, pair: Pair) -> None:
+def test_pcs_describes_the_parameter_and_every_action(lab: Lab, pair: Pair) -> None:
     described = lab.run_in(pair.node_ids[0], ["pcs", "resource", "describe", "ocf:heartbeat:ec2vip"]).stdout
-    for name in ("ec2_vip (required)", "interface", "region", "endpoint", "api_timeout"):
-        assert f"\n  {name}" in described, described
+    assert "\n  ec2_vip (required)" in described, described
     assert "monitor:\n    interval=10s\n    timeout=60s" in described, described
 
 

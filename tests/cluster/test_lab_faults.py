@@ -339,3 +339,13 @@ def test_the_api_refuses_a_node_whose_clock_was_stepped_until_it_is_right_again(
 def test_a_fault_of_an_unknown_node_is_refused(faults: Faults) -> None:
     with pytest.raises(LabError, match="no instance 'i-0'"):
         faults.isolate("i-0")
+
+
+def test_a_node_that_can_start_no_process_goes_on_with_those_it_has(hollow: Hollow, faults: Faults) -> None:
+    """Its kernel answers, and what forks in it is refused, until the end."""
+    group = Cgroup(hollow.lab.name, hollow.a)
+    before = group._read("pids.max")
+    with faults.no_processes(hollow.a):
+        assert group._read("pids.max").strip() == "1"
+        assert hollow.client_reaches(A)
+    assert group._read("pids.max") == before

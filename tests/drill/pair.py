@@ -108,8 +108,11 @@ class Pair:
 
     def nodes(self) -> list[NodeView]:
         """Both nodes, from EC2, from their systems and from the cluster."""
+        return self._nodes(self._crm_mon())
+
+    def _nodes(self, crm_mon: str) -> list[NodeView]:
         described = self._instances()
-        cluster = self.cluster_states()
+        cluster = cluster_states(crm_mon) if crm_mon else {}
         views = []
         for key, (item, addresses) in described.items():
             name = next((tag["Value"] for tag in item.get("Tags", []) if tag["Key"] == "Name"), key)
@@ -132,12 +135,10 @@ class Pair:
             )
         return views
 
-    def cluster_states(self) -> dict[str, str]:
-        """Node name → state, as the first node that answers sees it."""
-        for key in self.node_ids:
-            if output := self.cloud.run_on(key, ["crm_mon", "--one-shot", "--output-as=xml"]):
-                return cluster_states(output)
-        return {}
+    def _crm_mon(self) -> str:
+        """The cluster as the first node that answers sees it, in crm_mon's XML; empty if none answers."""
+        words = ["crm_mon", "--one-shot", "--output-as=xml"]
+        return next((said for key in self.node_ids if (said := self.cloud.run_on(key, words))), "")
 
     def answers(self) -> bool:
         """Whether the client gets an answer from every VIP. Raises LabError where there is no client."""
@@ -150,11 +151,13 @@ class Pair:
         """What is wrong with the pair now; empty where it is whole.
 
         Whole is: both nodes running and online, exactly one has each VIP in EC2, the same one and no other has
-        it in its system, and a client reaches it. Where there is no shell or no client, that part is left out:
-        not knowing is no flaw; EC2's own status checks of the nodes take the shell's place.
+        it in its system, a client reaches it, and the cluster has given up on no resource. Where there is no shell
+        or no client, that part is left out: not knowing is no flaw; EC2's own status checks of the nodes take the
+        shell's place.
         """
         reach = self.cloud.reach
-        nodes = self.nodes()
+        crm_mon = self._crm_mon()
+        nodes = self._nodes(crm_mon)
         flaws = [f"{n.name} is {n.state}" for n in nodes if n.state != "running"]
         if reach.no_shell:
             flaws += self._failed_checks()
@@ -162,9 +165,12 @@ class Pair:
             flaws += [f"{n.name} is {n.cluster} in the cluster" for n in nodes if n.cluster != "online"]
         if lost := set(self.node_ids) - {n.instance_id for n in nodes}:
             flaws.append(f"EC2 does not know {', '.join(sorted(lost))}")
-        for vip in self.vips:
-            flaws += self._flaws_of(vip, nodes)
-        return flaws
+        misplaced = [flaw for vip in self.vips for flaw in self._flaws_of(vip, nodes)]
+        if crm_mon:
+            flaws += given_up(crm_mon)
+            # A failure that the pair has got over is none of its flaws.
+            misplaced += reasons(crm_mon) if misplaced else []
+        return flaws + misplaced
 
     def _flaws_of(self, vip: str, nodes: Sequence[NodeView]) -> list[str]:
         """What is wrong with one VIP."""
@@ -228,6 +234,21 @@ class Pair:
             check()
             time.sleep(self.cloud.reach.poll_s)
         raise LabError(f"{old} still holds the VIP after {within_s:.0f} s", self.cloud.reach.remedy)
+
+
+def given_up(crm_mon: str) -> list[str]:
+    """The resources that the cluster leaves as they are until a person comes, from the XML of crm_mon."""
+    found = ElementTree.fromstring(crm_mon).iterfind("resources//resource[@blocked='true']")
+    return [f"{resource.get('id')} is blocked; `crm_resource --cleanup` lifts that" for resource in found]
+
+
+def reasons(crm_mon: str) -> list[str]:
+    """What agents gave as the reason of the failures that the cluster remembers, from the XML of crm_mon."""
+    return [
+        f"{failure.get('op_key', '').rpartition('_')[0]} failed on {failure.get('node')}: {reason}"
+        for failure in ElementTree.fromstring(crm_mon).iterfind("failures/failure")
+        if (reason := failure.get("exitreason"))
+    ]
 
 
 def cluster_states(crm_mon: str) -> dict[str, str]:

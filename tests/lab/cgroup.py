@@ -54,7 +54,7 @@ class Cgroup:
         """Memory, processor time and processes as every node has them."""
         self.limit_memory(MEMORY_BYTES)
         self.limit_cpu(CPUS)
-        self._write("pids.max", str(PROCESSES))
+        self.limit_processes()
 
     def _take_real_time(self) -> str:
         """Version 1 gives a new group no real-time budget, and Corosync could not have its priority."""
@@ -84,6 +84,10 @@ class Cgroup:
                 if (folder / file).exists():
                     return (folder / file).read_text()
         raise LabError(f"no {files[0]} in the node's control groups", "mount that controller")
+
+    def limit_processes(self, most: int = PROCESSES) -> None:
+        """Let the node have so many processes and threads. With more than that nothing ends, but none begins."""
+        self._write("pids.max", str(most))
 
     def freeze(self, frozen: bool) -> None:
         """Stop or resume every process of the node where it stands; returns when they all have."""

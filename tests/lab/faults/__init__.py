@@ -83,6 +83,10 @@ class Faults:
         """It has `spare` bytes of memory beyond what it needs."""
         return self._begin("memory-pressure", machine.memory_pressure(self._lab, node, spare), node)
 
+    def no_processes(self, node: str) -> Fault:
+        """It can start no process, as under a fork bomb: fork answers EAGAIN."""
+        return self._begin("no-processes", machine.no_processes(self._lab, node), node)
+
     # --- the network ---------------------------------------------------------------------------------------
 
     def partition(self, one: str, other: str, *, protocol: str | None = None, one_way: bool = False) -> Fault:

@@ -23,6 +23,18 @@ def interface_with(ec2: Any, address: str) -> dict[str, Any]:
     raise LabError(f"no interface has {address}", "wait until the pair is whole: `make status`")
 
 
+THIEF = "thief"
+"""The description of an interface that took the VIP."""
+
+
+def steal_again(lab: Lab, vip: str) -> None:
+    """The interface that has stolen the VIP, and has it no more, takes it once again."""
+    ec2 = lab.client()
+    match = [{"Name": "description", "Values": [THIEF]}]
+    (found,) = ec2.describe_network_interfaces(Filters=match)["NetworkInterfaces"]
+    _assign(ec2, found["NetworkInterfaceId"], vip)
+
+
 @contextmanager
 def stolen(lab: Lab, vip: str) -> Iterator[None]:
     """A third interface, attached to nothing, takes the VIP in EC2.
@@ -32,7 +44,7 @@ def stolen(lab: Lab, vip: str) -> Iterator[None]:
     ec2 = lab.client()
     victim = interface_with(ec2, vip)
     groups = [group["GroupId"] for group in victim["Groups"]]
-    made = ec2.create_network_interface(SubnetId=victim["SubnetId"], Groups=groups, Description="thief")
+    made = ec2.create_network_interface(SubnetId=victim["SubnetId"], Groups=groups, Description=THIEF)
     thief = made["NetworkInterface"]["NetworkInterfaceId"]
     _assign(ec2, thief, vip)
     yield

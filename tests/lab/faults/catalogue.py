@@ -82,6 +82,7 @@ CATALOGUE: dict[str, Entry] = {
             "cpu-starved", "a twentieth of a processor is left to it", lambda f, on: f.cpu_starved(on.node)
         ),
         Entry("memory-pressure", "8 MiB of memory are left to it", lambda f, on: f.memory_pressure(on.node)),
+        Entry("no-processes", "it can start no process", lambda f, on: f.no_processes(on.node)),
         Entry("vip-stolen", "a third interface takes the VIP in EC2", lambda f, on: f.vip_stolen(on.vip)),
         Entry(
             "os-address-deleted",

@@ -156,3 +156,13 @@ def memory_pressure(lab: Lab, node: str, spare: int) -> Iterator[None]:
             most += spare
     yield
     group.limit_memory(before)
+
+
+@contextmanager
+def no_processes(lab: Lab, node: str) -> Iterator[None]:
+    """No room is left for another process or thread: what forks is told EAGAIN."""
+    group = Cgroup(lab.name, node)
+    lab.leader(node)
+    group.limit_processes(1)
+    yield
+    group.limit_processes()

@@ -1,45 +1,48 @@
-"""Nodes that run the agent in this process, against an EC2 on loopback."""
+"""Nodes that run the agent in this process, in an environment that Pacemaker gave it, against an EC2 on
+loopback."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import syslog
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from agent import ec2vip
+from agent import cluster, ec2, ec2vip, metadata, ocf, outcome, rules
 
 from .cloud import VIP, Api, Eni, Imds, ec2_api, metadata_service
+from .recorded import USUAL, environment
 
 
 @dataclass
 class Result:
-    """What an action gave: the exit code, the reason for Pacemaker, all that it wrote to stderr."""
+    """What an action gave: the exit code, the reason for Pacemaker, all that it said to it and to the log."""
 
     code: int
     reason: str
-    stderr: str
+    said: str
 
 
 @dataclass
 class Node:
-    """One node of the pair."""
+    """One node of the pair; `members` and `ring` are what Corosync tells it."""
 
     imds: Imds
     api: Api
-    url: str
+    endpoint: str
     folder: Path
     capture: pytest.CaptureFixture[str]
     address: tuple[str, int] = ("127.0.0.1", 1)
     ring: str = "1.a"
     members: str = "2"
-
-    def quorum(self, item: str) -> str:
-        """What Corosync says of the membership."""
-        return {"Ring ID": self.ring, "Nodes": self.members}[item]
+    known: set[str] = field(default_factory=lambda: {"10.0.250.10", "10.0.250.11"})
+    platform: str = USUAL
+    spawned: list[list[str]] = field(default_factory=list)
 
     @property
     def eni(self) -> Eni:
@@ -47,47 +50,78 @@ class Node:
 
     @property
     def record(self) -> Path:
-        return self.folder / "ec2vip-vip-ec2.json"
+        return self.folder / "ec2vip-ec2vip"
 
-    def act(
-        self, action: str, interval: int = 10000, parameters: Mapping[str, str] | None = None, **more: str
-    ) -> Result:
-        """Run an action as Pacemaker would: parameters and meta attributes in the environment."""
-        environ = {
-            "HA_RSCTMP": str(self.folder),
-            "OCF_RESOURCE_INSTANCE": "vip-ec2",
-            "OCF_RESKEY_CRM_meta_interval": str(interval),
-            "OCF_RESKEY_ec2_vip": VIP,
-            "OCF_RESKEY_endpoint": self.url,
-            **{f"OCF_RESKEY_{name}": value for name, value in {**(parameters or {}), **more}.items()},
-        }
+    def kept(self) -> dict[str, str]:
+        """What the node remembers."""
+        return dict(line.split("=", 1) for line in self.record.read_text().splitlines())
+
+    def remembers(self, **changes: str) -> None:
+        """Change what the node remembers."""
+        self.record.write_text("".join(f"{n}={v}\n" for n, v in {**self.kept(), **changes}.items()))
+
+    def earlier(self, name: str, seconds: float) -> None:
+        """Let time go by since a moment that the node remembers."""
+        self.remembers(**{name: str(float(self.kept()[name]) - seconds)})
+
+    def act(self, kind: str, **parameters: str) -> Result:
+        """Run an action as Pacemaker does; `probe` is a monitor that nothing was started before."""
+        result = self.act_unexpectedly(kind, **parameters)
+        assert "unexpected" not in result.said, result.said
+        return result
+
+    def act_unexpectedly(self, kind: str, **parameters: str) -> Result:
+        """The same where a fault of the agent's own is what is tried."""
+        environ = environment(kind, self.platform, **{"ec2_vip": VIP, **parameters})
         self.api.calls.clear()
         self.imds.asked.clear()
         self.capture.readouterr()
+        logged: list[str] = []
+
+        def main(arguments: list[str], given: object) -> int:
+            assert given == environ
+            return ocf.main(arguments, environ, self.address, self.endpoint, str(self.folder))
+
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ec2vip.Agent.__init__, "__defaults__", (self.quorum, False))
-            code = ec2vip.main([action], environ, self.address)
+            for name, value in environ.items():
+                patch.setenv(name, value)
+            patch.setattr(syslog, "syslog", lambda _, text: logged.append(text))
+            patch.setattr(os, "posix_spawn", self.spawn)
+            patch.setattr(cluster, "membership", self.membership)
+            patch.setattr(cluster, "members", lambda: self.known)
+            code = ec2vip.answer(["monitor" if kind == "probe" else kind], environ, main)
         stderr = self.capture.readouterr().err
+        assert all("\n" not in text for text in logged)
         reasons = re.findall("^ocf-exit-reason:(.*)$", stderr, re.MULTILINE)
-        assert len(reasons) == (code not in (ec2vip.SUCCESS, ec2vip.NOT_RUNNING)), stderr
-        return Result(code, reasons[0] if reasons else "", stderr)
+        failed = code not in (outcome.SUCCESS, outcome.NOT_RUNNING)
+        assert len(reasons) == failed or "unexpected" in stderr, stderr
+        return Result(code, reasons[0] if reasons else "", "\n".join([*logged, stderr]))
+
+    def membership(self) -> tuple[str, str]:
+        """What Corosync says of the membership."""
+        return self.members, self.ring
+
+    def spawn(self, path: str, words: list[str], environ: object, *, file_actions: object) -> None:
+        """Start a program in the background."""
+        self.spawned.append(words)
 
     def probe(self) -> Result:
         """What Pacemaker runs to learn what a node has, before it has started anything there."""
-        return self.act("monitor", interval=0)
+        return self.act("probe")
 
 
 @pytest.fixture(autouse=True)
 def _short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes its whole bound need not take long here; test_bounds.py looks at the real ones."""
-    for action in ec2vip.BOUND:
-        monkeypatch.setitem(ec2vip.BOUND, action, 2.0)
-    monkeypatch.setattr(ec2vip, "ALONE_TIME", 2.0)
-    monkeypatch.setattr(ec2vip, "IMDS_SHARE", 0.6)
-    monkeypatch.setattr(ec2vip, "IMDS_TIMEOUT", 0.3)
-    monkeypatch.setattr(ec2vip, "IMDS_PAUSE", 0.01)
-    monkeypatch.setattr(ec2vip, "API_PAUSE", 0.01)
-    monkeypatch.setattr(ec2vip, "UNKNOWN_LIMIT", 3)
+    for action in rules.BOUND:
+        monkeypatch.setitem(rules.BOUND, action, 2.0)
+    monkeypatch.setattr(rules, "ALONE_TIME", 2.0)
+    monkeypatch.setattr(rules, "IMDS_SHARE", 1.0)
+    monkeypatch.setattr(rules, "DENIED_PAUSE", 0.1)
+    monkeypatch.setattr(metadata, "IMDS_TIMEOUT", 0.4)
+    monkeypatch.setattr(metadata, "IMDS_PAUSE", 0.01)
+    monkeypatch.setattr(ec2, "API_PAUSE", 0.01)
+    monkeypatch.setattr(rules, "UNKNOWN_LIMIT", 3)
 
 
 @pytest.fixture
@@ -105,7 +139,7 @@ def make_node(
 
         def make(name: str) -> Node:
             imds = Imds(api.enis[f"eni-{name}"])
-            node = Node(imds, api, url, tmp_path / name, capsys)
+            node = Node(imds, api, url.removeprefix("https://"), tmp_path / name, capsys)
             node.address = stack.enter_context(metadata_service(imds))
             return node
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import time as real_time
+import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent import ec2vip
+from agent import api, cluster, ec2, metadata, ocf, outcome, record, rules
+
+from .cloud import VIP
+from .recorded import environment
 
 #: The timeouts that the cluster gives the operations, in seconds.
 OPERATION_TIMEOUT = {
@@ -22,20 +25,22 @@ OPERATION_TIMEOUT = {
 }
 #: What crash recovery can bear to wait for one action that fails, in seconds.
 QUICK = 25
-BOUNDS = dict(ec2vip.BOUND)
-ALONE = ec2vip.ALONE_TIME
-SHARE, TIMEOUT, PAUSE, LIMIT = ec2vip.IMDS_SHARE, ec2vip.IMDS_TIMEOUT, ec2vip.API_PAUSE, ec2vip.UNKNOWN_LIMIT
+BOUNDS = dict(rules.BOUND)
+ALONE = rules.ALONE_TIME
+SHARE, TIMEOUT, PAUSE, LIMIT = rules.IMDS_SHARE, metadata.IMDS_TIMEOUT, ec2.API_PAUSE, rules.UNKNOWN_LIMIT
 
 
 @pytest.mark.parametrize("action", BOUNDS)
 def test_the_worst_case_fits(action: str) -> None:
-    worst = BOUNDS[action] + ec2vip.QUORUM_TIMEOUT + ec2vip.LOAD_TIME
+    worst = BOUNDS[action] + cluster.QUORUM_TIMEOUT + rules.LOAD_TIME
     assert worst < QUICK < OPERATION_TIMEOUT["start"]
-    assert worst < OPERATION_TIMEOUT[action] <= ec2vip.ACTIONS[action]
+    advised = ET.fromstring(ocf.META_DATA).find(f"actions/action[@name='{action}']")
+    assert advised is not None
+    assert worst < OPERATION_TIMEOUT[action] <= int(advised.get("timeout", "0s").rstrip("s"))
 
 
 def test_the_worst_case_of_the_only_node_that_is_left_fits() -> None:
-    worst = BOUNDS["start"] + ec2vip.QUORUM_TIMEOUT + ALONE + ec2vip.QUORUM_TIMEOUT + ec2vip.LOAD_TIME
+    worst = BOUNDS["start"] + cluster.QUORUM_TIMEOUT + ALONE + cluster.QUORUM_TIMEOUT + rules.LOAD_TIME
     assert worst < OPERATION_TIMEOUT["start"]
 
 
@@ -69,73 +74,57 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     for action, seconds in BOUNDS.items():
-        monkeypatch.setitem(ec2vip.BOUND, action, seconds)
-    monkeypatch.setattr(ec2vip, "ALONE_TIME", ALONE)
-    monkeypatch.setattr(ec2vip, "IMDS_SHARE", SHARE)
-    monkeypatch.setattr(ec2vip, "IMDS_TIMEOUT", TIMEOUT)
-    monkeypatch.setattr(ec2vip, "API_PAUSE", PAUSE)
-    monkeypatch.setattr(ec2vip, "time", clock)
-    monkeypatch.setattr(ec2vip, "preload", lambda: None)
+        monkeypatch.setitem(rules.BOUND, action, seconds)
+    monkeypatch.setattr(rules, "ALONE_TIME", ALONE)
+    monkeypatch.setattr(rules, "IMDS_SHARE", SHARE)
+    monkeypatch.setattr(metadata, "IMDS_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(ec2, "API_PAUSE", PAUSE)
+    for module in (rules, record, outcome):
+        monkeypatch.setattr(module, "time", clock)
     return clock
 
 
-def imds_hangs(clock: Clock) -> Callable[..., socket.socket]:
-    def connect(_: object, timeout: float) -> socket.socket:
-        clock.sleep(timeout)
+def hangs(clock: Clock) -> Callable[..., object]:
+    """An exchange that takes all the time that it is given."""
+
+    def exchange(*given: object) -> object:
+        (until,) = (one for one in given if isinstance(one, outcome.Deadline))
+        clock.sleep(until.end - clock.now)
         raise TimeoutError("timed out")
 
-    return connect
+    return exchange
 
 
-def api_hangs(clock: Clock) -> Callable[..., tuple[int, bytes]]:
-    def bounded(_: object, seconds: float) -> tuple[int, bytes]:
-        clock.sleep(seconds)
-        raise TimeoutError("timed out")
-
-    return bounded
-
-
-@pytest.mark.parametrize("action", BOUNDS)
-@pytest.mark.parametrize("record", [False, True], ids=["no record", "record"])
-@pytest.mark.parametrize("api_timeout", ["1", "5", "12"])
+@pytest.mark.parametrize("action", [*BOUNDS, "probe"])
+@pytest.mark.parametrize("known", [False, True], ids=["no record", "record"])
 @pytest.mark.parametrize("members", ["2", "1", ""])
 def test_an_action_ends_within_its_bound_while_everything_hangs(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     action: str,
-    record: bool,
-    api_timeout: str,
+    known: bool,
     members: str,
 ) -> None:
-    monkeypatch.setattr(ec2vip.Agent.__init__, "__defaults__", (lambda _: members, False))
-    monkeypatch.setattr(socket, "create_connection", imds_hangs(clock))
-    monkeypatch.setattr(ec2vip, "bounded", api_hangs(clock))
-    environ = {
-        "OCF_RESKEY_ec2_vip": "10.0.250.18",
-        "OCF_RESKEY_api_timeout": api_timeout,
-        "HA_RSCTMP": str(tmp_path),
-        "OCF_RESOURCE_INSTANCE": "x",
-    }
-    if record:
-        kept = ec2vip.Record(str(tmp_path / "ec2vip-x.json"), "10.0.250.18")
-        kept.held = True
-        kept.identity = {
-            "eni": "eni-a",
-            "subnet": "subnet-1",
-            "cidr": "10.0.250.0/24",
-            "primary": "10.0.250.10",
-            "region": "eu-west-1",
-            "domain": "amazonaws.com",
-        }
-        kept.credentials = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c"}
-        kept.expiry = clock.now + 3600
+    monkeypatch.setattr(cluster, "membership", lambda: (members, "1.a"))
+    monkeypatch.setattr(metadata, "exchange", hangs(clock))
+    monkeypatch.setattr(api, "over_tls", hangs(clock))
+    if known:
+        kept = record.Record(str(tmp_path / "ec2vip-ec2vip"), VIP)
+        kept.held, kept.eni, kept.subnet, kept.cidr = True, "eni-a", "subnet-1", "10.0.250.0/24"
+        kept.primary, kept.region, kept.domain = "10.0.250.10", "eu-west-1", "amazonaws.com"
+        kept.key_id, kept.secret, kept.token = "a", "b", "c"
+        kept.since, kept.expiry = clock.now - 1, clock.now + 3600
         assert kept.save()
     begin = clock.now
-    code = ec2vip.main([action], environ)
+    words = ["monitor" if action == "probe" else action]
+    code = ocf.main(words, environment(action, ec2_vip=VIP), folder=str(tmp_path))
     more = ALONE if members == "1" and action in ("start", "migrate_from") else 0.0
-    assert more <= clock.now - begin <= BOUNDS[action] + more + 0.1
-    assert code != ec2vip.NOT_RUNNING
-    assert (code == ec2vip.ERR_GENERIC) == (
-        action in ("start", "migrate_from") or (action == "monitor" and not record)
+    assert more <= clock.now - begin <= BOUNDS[words[0]] + more + 0.1
+    if action == "probe":
+        assert code == (outcome.SUCCESS if known else outcome.NOT_RUNNING)
+        return
+    assert code != outcome.NOT_RUNNING
+    assert (code == outcome.ERR_GENERIC) == (
+        action in ("start", "migrate_from") or (action == "monitor" and not known)
     )

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from agent import ec2vip
-from cloudinit import slim
+from agent import ec2vip, ocf, outcome
+from cloudinit import slim, userdata
 
 from .cloud import VIP
 from .conftest import Node
+from .recorded import environment
 
 SOURCE = Path(ec2vip.__file__)
 GOLDEN = Path(__file__).with_name("meta-data.xml")
@@ -24,7 +25,7 @@ IMDS = r"IMDS_ADDRESS ?= ?\(.*"
 
 
 def test_the_meta_data_is_the_golden_file(capsys: pytest.CaptureFixture[str]) -> None:
-    assert ec2vip.main(["meta-data"], {}) == ec2vip.SUCCESS
+    assert ocf.main(["meta-data"], {}) == outcome.SUCCESS
     assert capsys.readouterr().out == GOLDEN.read_text()
 
 
@@ -53,39 +54,18 @@ def test_the_meta_data_keeps_to_the_resource_agent_api() -> None:
         assert (action.get("timeout") or "").endswith("s")
 
 
-def test_every_parameter_has_the_default_that_is_described() -> None:
-    given = ec2vip.settings({"OCF_RESKEY_ec2_vip": "10.0.250.18"})
-    for content in ET.fromstring(GOLDEN.read_text()).iterfind("parameters/parameter"):
-        default = content.find("content").get("default", "")  # type: ignore[union-attr]
-        assert given[content.get("name", "")] == (
-            default or {"ec2_vip": "10.0.250.18"}.get(content.get("name", ""), "")
-        )
+def test_every_module_is_python_3_9_and_no_more_than_a_person_reads() -> None:
+    for source in userdata.AGENT_SOURCES.glob("*.py"):
+        ast.parse(source.read_text(), feature_version=(3, 9))
+        assert len(source.read_text().splitlines()) <= 400, source
 
 
-def test_the_source_is_python_3_9() -> None:
-    ast.parse(SOURCE.read_text(), feature_version=(3, 9))
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "stream"),
-    [(["usage"], 0, "out"), ([], 3, "err"), (["reload"], 3, "err"), (["start", "x"], 3, "err")],
-)
-def test_usage_names_the_actions(
-    words: list[str], code: int, stream: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("words", [[], ["usage"], ["reload"], ["start", "x"]])
+def test_what_is_no_action_is_answered_with_those_there_are(
+    words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ec2vip.main(words, {}) == code
-    assert "start|stop|monitor" in getattr(capsys.readouterr(), stream)
-
-
-def test_a_fault_of_the_agents_own_is_an_error_and_not_an_answer(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def fails(*_: object) -> None:
-        raise KeyError("oops\nand more")
-
-    monkeypatch.setattr(ec2vip, "run", fails)
-    assert ec2vip.main(["monitor"], {}) == ec2vip.ERR_GENERIC
-    assert "ocf-exit-reason:unexpected KeyError(" in capsys.readouterr().err
+    assert ocf.main(words, {}) == outcome.ERR_UNIMPLEMENTED
+    assert "stop|monitor" in capsys.readouterr().err
 
 
 def test_logs_go_to_the_clusters_syslog_facility(
@@ -100,7 +80,7 @@ def test_logs_go_to_the_clusters_syslog_facility(
     monkeypatch.setenv("HA_LOGFACILITY", "local3")
     monkeypatch.setenv("OCF_RESOURCE_INSTANCE", "vip-ec2")
     for level in ("INFO", "WARNING", "ERR"):
-        ec2vip.log(level, "text")
+        outcome.log(level, "text")
     assert opened[0] == ("ec2vip(vip-ec2)", syslog.LOG_PID, syslog.LOG_LOCAL3)
     assert written == [
         (syslog.LOG_INFO, "INFO: text"),
@@ -114,50 +94,102 @@ def test_logs_go_to_the_clusters_syslog_facility(
 class TestAsAProgram:
     @pytest.fixture(params=["source", "slim"])
     def program(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-        """The file, as in the tree and as a node gets it."""
-        text = SOURCE.read_text()
-        file = tmp_path / "ec2vip"
-        file.write_text(text if request.param == "source" else slim.python(text))
-        file.chmod(0o755)
-        return file
+        """The program and its package, as in the tree and as a node gets them."""
+        library = tmp_path / "lib"
+        (library / "agent").mkdir(parents=True)
+        for source in userdata.AGENT_SOURCES.glob("*.py"):
+            text = source.read_text() if request.param == "source" else slim.python(source.read_text())
+            if source.name != "__init__.py":  # which says something to its readers alone
+                (library / "agent" / source.name).write_text(text)
+        program = tmp_path / "ec2vip"
+        (library / "agent" / "ec2vip.py").rename(program)
+        change(program, re.escape(f'"{ec2vip.LIBRARY}"'), f'"{library}"')
+        program.chmod(0o755)
+        return program
 
-    def run(self, program: Path, action: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    @pytest.fixture
+    def on_a(self, program: Path, a: Node) -> Path:
+        """The program with node a's metadata service, EC2 and folder for records."""
+        library = program.with_name("lib") / "agent"
+        change(library / "metadata.py", r'"169\.254\.169\.254", ?80', f"{a.address[0]!r}, {a.address[1]}")
+        change(library / "ocf.py", '"/run/resource-agents"', f'"{a.folder}"')
+        change(library / "ocf.py", r'endpoint(: str)? ?= ?""', f'endpoint="{a.endpoint}"')
+        return program
+
+    def run(self, words: list[str], kind: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run it with what Pacemaker gives for an action of that kind."""
         return subprocess.run(
-            [str(program), action], env=environ, capture_output=True, text=True, check=False
+            words,
+            env={**environment(kind, ec2_vip=VIP), "HA_LOGFACILITY": "none", **more},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def test_the_file_in_the_tree_may_be_executed(self) -> None:
         assert os.access(SOURCE, os.X_OK)
         assert SOURCE.read_text().startswith("#!/usr/bin/python3 -IS\n")
 
-    def test_meta_data_and_usage_need_nothing(self, program: Path) -> None:
-        done = self.run(program, "meta-data")
+    def test_meta_data_needs_nothing(self, program: Path) -> None:
+        done = subprocess.run([program, "meta-data"], env={}, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, GOLDEN.read_text(), "")
-        assert self.run(program, "usage").returncode == 0
 
     def test_a_bad_parameter_is_reported_to_pacemaker(self, program: Path) -> None:
-        done = self.run(program, "monitor", OCF_RESKEY_ec2_vip="10.0.250")
-        assert done.returncode == ec2vip.ERR_CONFIGURED
-        assert done.stderr.startswith("ocf-exit-reason:ec2_vip '10.0.250' is not an IPv4 address")
+        done = self.run([str(program), "monitor"], "monitor", OCF_RESKEY_ec2_vip="10.0.250")
+        assert done.returncode == outcome.ERR_CONFIGURED
+        assert "ocf-exit-reason:ec2_vip '10.0.250' is not an IPv4 address" in done.stderr
 
-    def test_a_holders_monitor_imports_only_what_it_needs(self, program: Path, a: Node) -> None:
+    def test_the_vip_comes_and_goes(self, on_a: Path, a: Node) -> None:
+        trust = {"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"], "PATH": "/nonexistent"}
+        for kind, code, owners in (
+            ("validate-all", outcome.SUCCESS, []),
+            ("probe", outcome.NOT_RUNNING, []),
+            ("start", outcome.SUCCESS, ["eni-a"]),
+            ("monitor", outcome.SUCCESS, ["eni-a"]),
+            ("probe", outcome.SUCCESS, ["eni-a"]),
+            ("stop", outcome.SUCCESS, []),
+        ):
+            done = self.run([str(on_a), "monitor" if kind == "probe" else kind], kind, **trust)
+            assert (done.returncode, a.api.owners()) == (code, owners), done.stderr
+            assert "unexpected" not in done.stderr
+
+    @pytest.mark.parametrize("kind", ["stop", "probe", "monitor", "start"])
+    def test_without_its_package_it_keeps_the_vip_up(self, program: Path, kind: str) -> None:
+        (program.with_name("lib") / "agent" / "ocf.py").write_text("import nothing_of_that_name\n")
+        code = {"stop": outcome.SUCCESS, "probe": outcome.NOT_RUNNING}.get(kind, outcome.ERR_GENERIC)
+        done = self.run([str(program), "monitor" if kind == "probe" else kind], kind)
+        assert done.returncode == code
+        assert "nothing_of_that_name" in done.stderr
+
+    def test_a_holders_monitor_imports_only_what_it_needs(self, on_a: Path, a: Node) -> None:
         # A module that costs milliseconds must not slip into what runs every ten seconds on every node.
         a.act("start")
         a.api.calls.clear()
-        text = program.read_text()
-        assert len(re.findall(IMDS, text)) == 1
-        program.write_text(re.sub(IMDS, f"IMDS_ADDRESS = {a.address!r}", text))
-        environ = {
-            "OCF_RESKEY_ec2_vip": VIP,
-            "OCF_RESOURCE_INSTANCE": "vip-ec2",
-            "OCF_RESKEY_CRM_meta_interval": "10000",
-            "HA_RSCTMP": str(a.folder),
-        }
-        words = [sys.executable, "-IS", "-X", "importtime", str(program), "monitor"]
-        done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
-        assert (done.returncode, a.api.calls) == (ec2vip.SUCCESS, []), done.stderr
+        done = self.run([sys.executable, "-IS", "-X", "importtime", str(on_a), "monitor"], "monitor")
+        assert (done.returncode, a.api.calls) == (outcome.SUCCESS, []), done.stderr
         imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
-        assert "socket" in imported
-        heavy = {"http.client", "ssl", "email", "typing", "dataclasses", "pathlib", "threading", "subprocess"}
-        heavy |= {"xml.etree.ElementTree", "random", "site", "botocore", "boto3", "urllib.parse", "logging"}
+        assert "agent.rules" in imported
+        heavy = {
+            "socket",
+            "json",
+            "re",
+            "enum",
+            "ipaddress",
+            "datetime",
+            "hashlib",
+            "http.client",
+            "ssl",
+            "email",
+        }
+        heavy |= {"typing", "dataclasses", "pathlib", "threading", "subprocess", "random", "site", "logging"}
+        heavy |= {"xml.etree.ElementTree", "urllib.parse", "agent.api", "agent.ec2", "agent.cluster"}
         assert not heavy & imported
+
+
+def change(file: Path, pattern: str, text: str) -> None:
+    """Replace what matches in a file, once."""
+    changed, count = re.subn(pattern, lambda _: text, file.read_text())
+    assert count == 1, pattern
+    file.write_text(changed)

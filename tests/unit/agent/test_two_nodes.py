@@ -6,20 +6,30 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent import ec2vip
+from agent import cluster, metadata, outcome, record, rules
+from cloudinit import corosync
+from tests.unit.cloudinit.conftest import make_spec
 
 from .cloud import VIP
 from .test_bounds import Clock
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from agent.ec2 import Ec2
+
 CIDR = "10.0.250.0/24"
-RUNNING, STOPPED, FAILED = ec2vip.SUCCESS, ec2vip.NOT_RUNNING, ec2vip.ERR_GENERIC
+THIEF = "eni-thief"
+ADDRESSES = {"eni-a": "10.0.250.10", "eni-b": "10.0.250.11", THIEF: "10.0.250.99"}
+MEMBERS = {"10.0.250.10", "10.0.250.11"}
+RUNNING, STOPPED, FAILED = outcome.SUCCESS, outcome.NOT_RUNNING, outcome.ERR_GENERIC
 
 
 @dataclass
@@ -36,13 +46,13 @@ class World:
 class Client:
     """EC2 as one node reaches it."""
 
-    def __init__(self, world: World, eni: str) -> None:
-        self.world, self.eni = world, eni
+    def __init__(self, world: World, eni: str, primary: str) -> None:
+        self.world, self.eni, self.primary = world, eni, primary
 
     def _reach(self) -> None:
         self.world.asked += 1
         if not self.world.up:
-            raise ec2vip.UnansweredError("throttled")
+            raise outcome.UnansweredError("throttled")
 
     def assign(self, _: str) -> None:
         self._reach()
@@ -55,12 +65,12 @@ class Client:
         self._reach()
         self.world.changes += 1
         if self.world.owner != self.eni:
-            raise ec2vip.RefusedError("not assigned")
+            raise outcome.RefusedError("not assigned")
         self.world.owner = ""
 
-    def owner(self, _: str) -> tuple[str, bool]:
+    def owner(self, _: str) -> tuple[str, str]:
         self._reach()
-        return self.world.owner, False
+        return self.world.owner, ADDRESSES.get(self.world.owner, "")
 
 
 class Service:
@@ -70,18 +80,19 @@ class Service:
         self.world, self.eni, self.primary = world, eni, primary
         self.old: bool | None = None
         self.up = True
+        self.until: object = None
 
     def shows(self) -> bool:
         return self.world.owner == self.eni if self.old is None else self.old
 
     def addresses(self) -> list[str]:
         if not self.up:
-            raise ec2vip.UnansweredError("IMDS is down")
+            raise outcome.UnansweredError("IMDS is down")
         return [self.primary, VIP] if self.shows() else [self.primary]
 
     def identity(self) -> dict[str, str]:
         self.addresses()
-        return {"eni": self.eni, "primary": self.primary, "cidr": CIDR}
+        return {"eni": self.eni, "primary": self.primary, "cidr": CIDR, "mac": "02:00:00:00:00:01"}
 
     def credentials(self) -> tuple[dict[str, str], float]:
         self.addresses()
@@ -97,31 +108,37 @@ class Peer:
     primary: str
     folder: Path
     ring: str = "1.1"
+    nodes: str = "2"
 
     def __post_init__(self) -> None:
         self.imds = Service(self.world, self.eni, self.primary)
 
-    def quorum(self, item: str) -> str:
-        return {"Ring ID": self.ring, "Nodes": "2"}[item]
+    def membership(self) -> tuple[str, str]:
+        return self.nodes, self.ring
+
+    def members(self) -> set[str]:
+        return MEMBERS
 
     @property
     def path(self) -> Path:
-        return self.folder / f"{self.eni}.json"
+        return self.folder / self.eni
 
-    def record(self) -> ec2vip.Record:
-        return ec2vip.Record(str(self.path), VIP)
+    def record(self) -> record.Record:
+        return record.Record(str(self.path), VIP)
 
-    def agent(self, probe: bool = False) -> ec2vip.Agent:
-        client = cast("ec2vip.Ec2", Client(self.world, self.eni))
-        imds = cast("ec2vip.Metadata", self.imds)
-        return ec2vip.Agent(VIP, imds, lambda *_: client, self.record(), self.quorum, probe)
+    def agent(self, probe: bool = False) -> rules.Agent:
+        client = cast("Ec2", Client(self.world, self.eni, self.primary))
+        imds = cast("metadata.Metadata", self.imds)
+        corosync = cast("ModuleType", self)
+        kept = self.record()
+        return rules.Agent(VIP, imds, lambda _: client, kept, outcome.Deadline(20), probe, corosync)
 
     def act(self, action: str) -> int:
         """An action as a process of its own: nothing is left of it but the record."""
         probe = action == "probe"
         try:
             return self.agent(probe).act("monitor" if probe else action)
-        except ec2vip.AgentError as error:
+        except outcome.AgentError as error:
             return error.code
 
     def holds(self) -> bool:
@@ -133,11 +150,17 @@ def pair(folder: Path) -> tuple[World, Peer, Peer]:
     return world, Peer(world, "eni-a", "10.0.250.10", folder), Peer(world, "eni-b", "10.0.250.11", folder)
 
 
+def tick(patch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """Let the agent's time be the clock's."""
+    for module in (rules, record, outcome):
+        patch.setattr(module, "time", clock)
+
+
 @pytest.fixture
 def clock() -> Iterator[Clock]:
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
-        patch.setattr(ec2vip, "time", clock)
+        tick(patch, clock)
         yield clock
 
 
@@ -151,8 +174,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.patch = pytest.MonkeyPatch()
         self.clock = Clock()
-        self.patch.setattr(ec2vip, "time", self.clock)
-        self.patch.setattr(ec2vip, "log", lambda *_: None)
+        tick(self.patch, self.clock)
+        for module in (rules, record):
+            self.patch.setattr(module, "log", lambda *_: None)
         self.world, *self.pair = pair(Path(self.folder.name))
         self.guarded = 0
 
@@ -164,21 +188,22 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(n=nodes)
     def start(self, n: int) -> None:
         node, before, moves = self.pair[n], self.world.owner, len(self.world.moves)
-        lost = node.record().lost
+        kept = node.record()
         code = node.act("start")
         assert code in (RUNNING, FAILED)
         assert len(self.world.moves) <= moves + 1
         if code == RUNNING:
             assert node.holds()
         elif self.world.up and (node.imds.up or node.path.exists()):
-            assert node.imds.up is False or lost == [before, node.ring]
+            lost = (kept.taker, kept.ring, "1") == (before, node.ring, node.nodes) and before != THIEF
+            assert node.imds.up is False or lost
         if code == FAILED:
             assert self.world.owner == before
 
     @rule(n=nodes)
     def stop(self, n: int) -> None:
         node, before, handed = self.pair[n], self.world.owner, self.pair[n].record().handed
-        trusted = bool(handed) and self.clock.now - handed < ec2vip.HANDOVER_TIME
+        trusted = bool(handed) and self.clock.now - handed < rules.HANDOVER_TIME
         asked = self.world.asked
         assert node.act("stop") == RUNNING
         assert self.world.owner == ("" if before == node.eni and self.world.owner == "" else before)
@@ -230,7 +255,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.world.changes == changes, "a monitor changes nothing"
         if record.held and shown:
             assert (code, self.world.asked) == (RUNNING, asked), "what is there costs no call"
-        settling = record.held and self.clock.now - record.since < ec2vip.SETTLE_TIME
+        settling = record.held and self.clock.now - record.since < rules.SETTLE_TIME
         known = self.world.up and (node.imds.up or record.keys_last(0))
         if code == STOPPED:
             assert known, "no answer is no absence"
@@ -244,11 +269,12 @@ class AnyOrder(RuleBasedStateMachine):
         node, record, changes = self.pair[n], self.pair[n].record(), self.world.changes
         code = node.act("probe")
         assert self.world.changes == changes
-        settling = record.held and self.clock.now - record.since < ec2vip.SETTLE_TIME
+        settling = record.held and self.clock.now - record.since < rules.SETTLE_TIME
         if self.world.up and (node.imds.up or record.keys_last(0)) and not settling:
             assert code == (RUNNING if node.holds() else STOPPED)
-        if not self.world.up and not node.imds.up:
-            assert code != STOPPED
+        assert code in (RUNNING, STOPPED), "anything else is a second holder, to Pacemaker"
+        if not self.world.up and not record.held:
+            assert code == STOPPED
 
     @rule(n=nodes, up=st.booleans())
     def imds(self, n: int, up: bool) -> None:
@@ -274,10 +300,14 @@ class AnyOrder(RuleBasedStateMachine):
     def reboot(self, n: int) -> None:
         self.pair[n].path.unlink(missing_ok=True)
 
-    @rule(ring=st.sampled_from(["1.1", "1.2", ""]))
-    def membership(self, ring: str) -> None:
+    @rule(ring=st.sampled_from(["1.1", "1.2", ""]), nodes=st.sampled_from(["1", "2"]))
+    def membership(self, ring: str, nodes: str) -> None:
         for node in self.pair:
-            node.ring = ring
+            node.ring, node.nodes = ring, nodes if ring else ""
+
+    @rule()
+    def theft(self) -> None:
+        self.world.owner = THIEF
 
     @precondition(lambda self: not self.world.up or not all(node.imds.up for node in self.pair))
     @rule()
@@ -289,7 +319,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def what_moves_the_vip_is_a_start(self) -> None:
         if hasattr(self, "world"):
-            assert self.world.owner in ("", "eni-a", "eni-b")
+            assert self.world.owner in ("", "eni-a", "eni-b", THIEF)
 
 
 TestAnyOrder = AnyOrder.TestCase
@@ -304,11 +334,11 @@ TestAnyOrder.settings = settings(
     vip=st.sampled_from([VIP, "10.0.250.1", "0.0.250.18"]),
 )
 def test_only_the_very_address_is_the_vip(addresses: list[str], vip: str) -> None:
-    class Told(ec2vip.Metadata):
-        def _of_interface(self, _: str) -> str:
+    class Told(metadata.Metadata):
+        def _interface(self, *_: object) -> str:
             return "\n".join([*addresses, "10.0.250.185", "110.0.250.18", "10.0.250.181"])
 
-    told = Told(ec2vip.Deadline(1), "", ("127.0.0.1", 1)).addresses()
+    told = Told(outcome.Deadline(1)).addresses()
     assert (vip in told) == (vip in addresses)
 
 
@@ -335,10 +365,12 @@ def partition(a: Peer, b: Peer, clock: Clock, seconds: int, failure_timeout: int
 
 def apart(a: Peer, b: Peer) -> None:
     a.ring, b.ring = "1.2", "2.2"
+    a.nodes = b.nodes = "1"
 
 
 def together(a: Peer, b: Peer) -> None:
     a.ring = b.ring = "1.3"
+    a.nodes = b.nodes = "2"
 
 
 @pytest.fixture
@@ -374,7 +406,7 @@ def test_after_the_partition_the_loser_takes_over_when_the_taker_dies(
     partition(a, b, clock, seconds=120)
     assert a.act("start") == FAILED
     together(a, b)
-    a.ring = "1.4"  # the taker has died: the ring is a new one again
+    a.ring, a.nodes = "1.4", "1"  # the taker has died: the ring is a new one again
     assert a.act("start") == RUNNING
     assert a.holds()
 
@@ -391,7 +423,7 @@ def test_a_cleanup_and_a_migration_override(peers: tuple[World, Peer, Peer], clo
     partition(a, b, clock, seconds=120)
     assert a.act("migrate_from") == RUNNING
     b.act("monitor")
-    clock.now += ec2vip.SETTLE_TIME
+    clock.now += rules.SETTLE_TIME
     b.act("monitor")
     assert b.act("start") == FAILED
     b.act("probe")  # pcs resource cleanup makes the cluster probe
@@ -412,13 +444,13 @@ def test_a_taker_that_died_in_the_partition_does_not_keep_the_vip_for_good(
 ) -> None:
     _, a, b = peers
     partition(a, b, clock, seconds=120)
-    clock.now += ec2vip.LOST_HOLD + 1
+    clock.now += rules.LOST_HOLD + 1
     assert a.act("start") == RUNNING
 
 
 def test_without_corosync_nothing_is_held_back(tmp_path: Path, clock: Clock) -> None:
     _, a, b = pair(tmp_path)
-    a.ring = b.ring = ""
+    a.ring = b.ring = a.nodes = b.nodes = ""
     a.act("start")
     clock.now += 60
     b.act("start")
@@ -450,4 +482,58 @@ def test_what_is_known_of_the_membership_is_corosyncs_own(
         return subprocess.CompletedProcess(words, 1, shown, "")
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert (ec2vip.quorum("Ring ID"), ec2vip.quorum("Nodes")) == (ring, members)
+    assert cluster.membership() == (members, ring)
+
+
+def test_a_thief_gets_it_as_often_as_it_likes_and_never_keeps_it(tmp_path: Path, clock: Clock) -> None:
+    """From each node in turn, the peer seen or not: it has no member's address."""
+    world, a, b = pair(tmp_path)
+    for nodes in ("2", "1"):
+        a.nodes = b.nodes = nodes
+        for node in (a, b, a, b, b, a):
+            assert node.act("start") == RUNNING
+            clock.now += rules.SETTLE_TIME
+            world.owner = THIEF
+            assert node.act("monitor") == STOPPED
+            assert node.act("stop") == RUNNING
+            assert node.act("start") == RUNNING
+            assert node.holds()
+            node.act("stop")
+
+
+def test_a_restart_after_a_theft_is_one_call(tmp_path: Path, clock: Clock) -> None:
+    world, a, _ = pair(tmp_path)
+    a.act("start")
+    clock.now += rules.SETTLE_TIME
+    world.owner = THIEF
+    a.act("monitor")
+    asked = world.asked
+    assert (a.act("stop"), a.act("start")) == (RUNNING, RUNNING)
+    assert world.asked == asked + 1
+
+
+def test_without_known_members_any_taker_may_be_the_peer(
+    peers: tuple[World, Peer, Peer], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, a, b = peers
+    monkeypatch.setattr(Peer, "members", lambda _: set())
+    partition(a, b, clock, seconds=120)
+    assert a.act("start") == FAILED
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (corosync.conf(make_spec()), {"10.0.250.186", "10.0.250.187"}),
+        ("nodelist {\n node {\n  ring0_addr: node-a\n }\n}\n", set()),
+        ("ring0_addr : 10.0.0.1\n\tring1_addr:10.0.1.1\n", {"10.0.0.1", "10.0.1.1"}),
+        (None, set()),
+    ],
+)
+def test_the_members_are_those_of_corosyncs_configuration(
+    tmp_path: Path, text: str | None, found: set[str]
+) -> None:
+    file = tmp_path / "corosync.conf"
+    if text is not None:
+        file.write_text(text)
+    assert cluster.members(str(file)) == found

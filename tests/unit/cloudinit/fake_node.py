@@ -30,7 +30,6 @@ TOOLS = {
 case "$*" in
     *ec2vip-key*) countdown key-failures || { echo 'AccessDeniedException: not authorized' >&2; exit 1; }
         echo the-key >"$5" ;;
-    *) [ -e "$FAKE/bin/pcs" ] || { echo "No module named 'botocore'"; exit 1; } ;;
 esac""",
     "crm_mon": 'cat "$FAKE/view.xml"',
     "crm_resource": 'countdown unsettled || { echo "Pending actions"; exit 124; }',

@@ -20,13 +20,15 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
         # Not the original's stop, which would keep the VIP from both nodes after a failed start on one.
         "op start timeout=60s on-fail=restart "
         "op monitor interval=10s timeout=60s on-fail=restart "
-        "op stop timeout=60s on-fail=block "
+        "op stop timeout=60s on-fail=ignore "
         "op migrate_to timeout=20s on-fail=restart "
-        "op migrate_from timeout=60s on-fail=restart meta allow-migrate=true --no-default-ops",
-        "resource create vip ocf:heartbeat:IPaddr2 ip=10.0.250.185 cidr_netmask=24 arp_count=1 arp_bg=true "
+        "op migrate_from timeout=60s on-fail=restart "
+        "meta allow-migrate=true migration-threshold=INFINITY --no-default-ops",
+        "resource create vip ocf:heartbeat:IPaddr2 ip=10.0.250.185 cidr_netmask=32 arp_count=1 arp_bg=true "
         "op start timeout=20s on-fail=restart "
         "op monitor interval=10s timeout=20s on-fail=restart "
-        "op stop timeout=20s on-fail=ignore --no-default-ops",
+        "op stop timeout=20s on-fail=ignore "
+        "meta migration-threshold=3 --no-default-ops",
         "resource group add vip-group vip",
         "constraint colocation add vip-group with ec2vip score=INFINITY id=vip-group-with-ec2vip",
     ]
@@ -50,7 +52,9 @@ def test_the_digest_is_the_same_on_both_nodes_and_whatever_is_not_a_setting() ->
     assert cib.digest(make_spec(token_ms=300, platform="debian13")) == usual
 
 
-@pytest.mark.parametrize("changes", [{"vip": IPv4Address("10.0.250.10")}, {"prefix_length": 23}])
+@pytest.mark.parametrize(
+    "changes", [{"vip": IPv4Address("10.0.250.10")}, {"more_vips": (IPv4Address("10.0.250.11"),)}]
+)
 def test_the_digest_changes_with_a_parameter(changes: dict[str, object]) -> None:
     assert cib.digest(make_spec(**changes)) != cib.digest(make_spec())
 
@@ -101,7 +105,7 @@ def test_each_vip_has_a_group_of_its_own_that_prefers_the_firsts_node() -> None:
     (second,) = said(spec, "resource create ec2vip-2 ")
     assert " ec2_vip=10.0.250.190 " in second
     # Below the preference for the first one's node, or it would never come back to it.
-    assert " meta allow-migrate=true resource-stickiness=1 " in second
+    assert " meta allow-migrate=true migration-threshold=INFINITY resource-stickiness=1 " in second
     assert not [command for command in said(spec, "resource create ec2vip ") if "stickiness" in command]
 
 

@@ -16,7 +16,7 @@ def test_every_platform_has_an_image_for_both_architectures(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(PLATFORMS))
 def test_every_platform_gets_the_stack_and_the_agents_library(name: str) -> None:
-    wanted = {"corosync", "pacemaker", "pcs", "resource-agents", "python3-boto3"}
+    wanted = {"corosync", "pacemaker", "pcs", "resource-agents"}
     assert wanted <= set(PLATFORMS[name].packages)
 
 

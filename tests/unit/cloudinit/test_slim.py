@@ -153,14 +153,14 @@ def test_every_python_makes_the_same_of_the_agent() -> None:
     others = [found for minor in range(10, 16) if (found := shutil.which(f"python3.{minor}"))]
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from cloudinit import slim; "
-        "sys.stdout.write(slim.python(open(sys.argv[2], encoding='utf-8').read()))"
+        "[sys.stdout.write(slim.python(open(path, encoding='utf-8').read())) for path in sys.argv[2:]]"
     )
     root = Path(slim.__file__).resolve().parents[1]
-    agent = root / "agent" / "ec2vip.py"
-    wanted = slim.python(agent.read_text(encoding="utf-8"))
+    sources = sorted((root / "agent").glob("*.py"))
+    wanted = "".join(slim.python(source.read_text(encoding="utf-8")) for source in sources)
     for python in [sys.executable, *others]:
         asked = subprocess.run(
-            [python, "-c", code, str(root), str(agent)], capture_output=True, text=True, check=False
+            [python, "-c", code, str(root), *map(str, sources)], capture_output=True, text=True, check=False
         )
         # A name on PATH may stand for a version manager that has no such Python.
         assert asked.returncode != 0 or asked.stdout == wanted, python

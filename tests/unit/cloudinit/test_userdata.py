@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agent import ec2vip
 from cloudinit import cib, corosync, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec, Service
@@ -74,7 +75,7 @@ def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, 
         ),
         **ENCRYPTED,
     )
-    assert len(userdata.render(spec)) <= 14_500
+    assert len(userdata.render(spec)) <= 16_350
 
 
 def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:
@@ -105,7 +106,7 @@ def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
 
 def test_files_are_shown_as_blocks_of_lines(spec: NodeSpec) -> None:
     text = userdata.text(spec)
-    assert "  content: |\n    totem {\n      version: 2\n" in text
+    assert "  content: |\n   totem {\n     version: 2\n" in text
     assert "\\n" not in text.split("/etc/systemd/system/", 1)[0].replace("'\\n'", "").replace("%s\\n", "")
 
 
@@ -158,6 +159,18 @@ def test_the_agent_is_a_program_on_the_node(spec: NodeSpec) -> None:
     content = written(spec)["/usr/lib/ocf/resource.d/heartbeat/ec2vip"]["content"]
     assert content.startswith("#!/usr/bin/python3")
     compile(content, "ec2vip", "exec")
+
+
+def test_the_agents_package_is_whole_and_where_the_program_looks_for_it(spec: NodeSpec) -> None:
+    folder = f"{ec2vip.LIBRARY}/agent/"
+    found = {
+        path.removeprefix(folder): file for path, file in written(spec).items() if path.startswith(folder)
+    }
+    sources = {source.name for source in userdata.AGENT_SOURCES.glob("*.py")}
+    assert set(found) == sources - {"ec2vip.py", "__init__.py"}
+    for name, file in found.items():
+        assert "permissions" not in file
+        compile(file["content"], name, "exec")
 
 
 def test_corosync_gets_its_configuration_before_it_is_installed(spec: NodeSpec) -> None:

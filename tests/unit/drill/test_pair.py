@@ -254,3 +254,34 @@ def test_without_a_shell_ec2s_own_checks_count() -> None:
 
 def test_without_a_shell_a_vip_that_nobody_has_is_a_flaw() -> None:
     assert flaws(Outside(ec2="nobody")) == "the VIP is with nobody in EC2"
+
+
+#: As crm_mon 2.1.5 wrote it of a stop that could not be executed (on-fail=block), shortened.
+BLOCKED = """<pacemaker-result><nodes>
+<node name="ec2vip-a" id="1" online="true"/><node name="ec2vip-b" id="2" online="true"/></nodes>
+<resources>
+<resource id="ec2vip" resource_agent="ocf:heartbeat:ec2vip" role="Started" active="true" blocked="{blocked}"/>
+<group id="vip-group"><resource id="vip" role="Started" active="true" blocked="false"/></group>
+</resources>
+<failures><failure op_key="ec2vip_start_0" node="ec2vip-a" exitstatus="error" exitcode="1" status="complete"
+ exitreason="eni-b took 10.0.250.185 and has it, not taking it back"/>
+<failure op_key="ec2vip_stop_0" node="ec2vip-a" exitstatus="error" exitcode="1" status="Error" exitreason=""/>
+</failures></pacemaker-result>"""
+
+
+@pytest.mark.usefixtures("answering")
+def test_a_resource_that_the_cluster_has_given_up_is_a_flaw_though_the_vip_answers() -> None:
+    cloud = Cloud()
+    cloud.mon = BLOCKED.format(blocked="true")
+    assert flaws(cloud) == "ec2vip is blocked; `crm_resource --cleanup` lifts that"
+    cloud.mon = BLOCKED.format(blocked="false")
+    assert flaws(cloud) == "", "what the pair has got over is no flaw"
+
+
+@pytest.mark.usefixtures("answering")
+def test_a_vip_that_is_nowhere_is_told_with_the_agents_reason() -> None:
+    cloud = Cloud(ec2="", system=())
+    cloud.mon = BLOCKED.format(blocked="false")
+    where, why = flaws(cloud).split("; ", 1)
+    assert where.startswith("the VIP is with nobody in EC2")
+    assert why == "ec2vip_start failed on ec2vip-a: eni-b took 10.0.250.185 and has it, not taking it back"

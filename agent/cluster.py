@@ -1,0 +1,68 @@
+"""What Corosync knows of the membership, and what Pacemaker is told of the last taker."""
+
+from __future__ import annotations
+
+import os
+
+from agent.metadata import is_ipv4
+from agent.outcome import log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+QUORUM_TIMEOUT = 2.0  # seconds
+QUORUMTOOL = "/usr/sbin/corosync-quorumtool"
+COROSYNC_CONF = "/etc/corosync/corosync.conf"
+
+# Far below the cluster's stickiness: it only decides where two nodes have the VIP.
+PREFERENCE = 100
+PREFER_AFTER = 0.3  # seconds: IPaddr2 has begun by then; a woken peer takes half a second to meet
+PREFER = 'sleep "$1"; exec cibadmin --modify --allow-create --scope constraints --xml-text "$2"'
+
+
+def membership() -> tuple[str, str]:
+    """The number of members, this node included, and the ring's id, new with each change; "" if unknown."""
+    import subprocess
+
+    try:
+        done = subprocess.run([QUORUMTOOL, "-s"], capture_output=True, text=True, timeout=QUORUM_TIMEOUT)
+    except (OSError, subprocess.SubprocessError):
+        return "", ""
+    found = ["".join(done.stdout.partition(f"\n{item}:")[2].split()[:1]) for item in ("Nodes", "Ring ID")]
+    return found[0], found[1]
+
+
+def members(path: str = COROSYNC_CONF) -> set[str]:
+    """The addresses of all that may be members; none if Corosync knows them by name."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            pairs = [line.split(":", 1) for line in file if ":" in line]
+    except (OSError, ValueError):
+        return set()
+    found = {
+        value.strip()
+        for name, value in pairs
+        if name.strip().startswith("ring") and name.strip().endswith("_addr")
+    }
+    return found if all(map(is_ipv4, found)) else set()
+
+
+def prefer(environ: Mapping[str, str]) -> None:
+    """Tell the cluster, in the background, that this node took the VIP last.
+
+    A holder that stood still for longer than the token wakes believing it has the VIP still, and the halves
+    meet with two holders. By this constraint Pacemaker starts the VIP on the right one; it is the cluster's
+    newest configuration, so that it wins over the woken half's. Not at once, for Pacemaker would work its
+    transition out anew in the middle.
+    """
+    resource, node = environ.get("OCF_RESOURCE_INSTANCE"), environ.get("OCF_RESKEY_CRM_meta_on_node")
+    if not resource or not node:
+        return
+    place = f'<rsc_location id="{resource}-taker" rsc="{resource}" node="{node}" score="{PREFERENCE}"/>'
+    words = ["sh", "-c", PREFER, "sh", str(PREFER_AFTER), place]
+    null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    try:
+        os.posix_spawn("/bin/sh", words, dict(os.environ), file_actions=null)
+    except OSError as error:
+        log("WARNING", f"cannot tell the cluster who took the VIP: {error}")

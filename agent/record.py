@@ -1,0 +1,74 @@
+"""What a node remembers of one VIP from one action to the next."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from agent.outcome import log
+
+
+class Record:
+    """A file of root's on a tmpfs, a line for each value; a reboot forgets it.
+
+    The credentials are there so that stop can do its work while IMDS is down.
+    """
+
+    def __init__(self, path: str, vip: str) -> None:
+        self.vip = vip
+        self.held = False  # start was accepted, or EC2 said so, and no stop since
+        self.welcome = False  # EC2 has carried out a call of this role's
+        self.since = 0.0  # when start was accepted (time.monotonic: the same clock for all processes)
+        self.handed = 0.0  # when migrate_to left the VIP to the peer; 0: it did not
+        self.unknown = 0  # monitors in a row without an answer
+        self.gone = 0.0  # when EC2 said that the VIP is not here any more
+        self.taker = ""  # the interface that had it then
+        self.ring = ""  # Corosync's ring then
+        self.mac = self.eni = self.subnet = self.cidr = self.primary = self.region = self.domain = ""
+        self.key_id = self.secret = self.token = ""
+        self.expiry = 0.0  # when the credentials end (time.monotonic)
+        self.skew = 0.0  # seconds that EC2's clock is ahead of this node's
+        self._names = list(vars(self))
+        self._path = path
+        self._saved = self._load()
+
+    def _load(self) -> str:
+        """Take over what the file has, all of it or nothing; its text."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                text = file.read()
+            found = dict(line.split("=", 1) for line in text.splitlines())
+            values = {name: type(getattr(self, name))(found.pop(name)) for name in self._names}
+        except (OSError, ValueError, KeyError):
+            return ""  # none, or not ours: nothing is known
+        if found or values["vip"] != self.vip:
+            return ""
+        vars(self).update(values)
+        return text
+
+    def save(self) -> bool:
+        """Write the file if anything has changed; False if that fails."""
+        lines = []
+        for name in self._names:
+            value = getattr(self, name)
+            lines.append(f"{name}={value if value is not False else ''}\n")
+        text = "".join(lines)
+        if text == self._saved:
+            return True
+        aside = f"{self._path}~{os.getpid()}"  # two agents at once, as a probe beside a monitor, do not mix
+        try:
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            with open(
+                os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+            ) as file:
+                file.write(text)
+            os.replace(aside, self._path)
+        except OSError as error:
+            log("WARNING", f"cannot keep a record: {error}")
+            return False
+        self._saved = text
+        return True
+
+    def keys_last(self, seconds: float) -> bool:
+        """Whether the kept credentials will be good in `seconds` from now."""
+        return time.monotonic() + seconds < self.expiry

@@ -1,0 +1,329 @@
+"""What each action does and says. docs/agent.md tells why, with the faults that each rule is for."""
+
+from __future__ import annotations
+
+import time
+
+from agent.metadata import Metadata, contains
+from agent.outcome import (
+    ERR_ARGS,
+    ERR_CONFIGURED,
+    ERR_PERM,
+    NOT_RUNNING,
+    SUCCESS,
+    AgentError,
+    Deadline,
+    RefusedError,
+    UnansweredError,
+    log,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from agent.ec2 import Ec2
+    from agent.record import Record
+
+# Seconds. An action ends within its bound and LOAD_TIME, far below the operation's 60 s: the failure is then
+# the agent's own answer, with a reason, and recovery goes on.
+BOUND = {
+    "start": 20.0,
+    "migrate_from": 20.0,
+    "stop": 12.0,
+    "monitor": 12.0,
+    "validate-all": 5.0,
+    "migrate_to": 5.0,
+}
+IMDS_SHARE = 4.0  # of a bound, at most
+ALONE_TIME = 30.0  # more, for a start on the only node that is left: failing would only ban it for a while
+LOAD_TIME = 2.0  # the interpreter and its imports on a busy node
+DENIED_PAUSE = 1.0  # between two tries while EC2 may not know of the role's permissions yet
+# So long after a start EC2's own "absent" may be "eventual consistency". Less than the monitor's interval, for it
+# may be a thief as well, and a restart for nothing costs one call.
+SETTLE_TIME = 8.0
+LAG_TIME = 60.0  # so long after a start IMDS's may lag (aws/amazon-vpc-cni-k8s#1872, #1975)
+# Monitors in a row: at an interval of 10 s a minute, twice the longest IMDS outage on record
+# (30 s, amazonlinux/amazon-ec2-net-utils#52).
+UNKNOWN_LIMIT = 6
+LOST_HOLD = 3600.0  # a VIP that an unseen peer took is not taken back within the same membership
+KEYS_MARGIN = 300.0  # IMDS has new credentials five minutes before the old ones end
+HANDOVER_TIME = 30.0  # from migrate_to to stop: the peer's migrate_from, and what the cluster takes around it
+
+UNUSED = "set ec2_vip to an unused address of the subnet"
+
+
+class Agent:
+    """The actions on clients handed in. Each returns an OCF code or raises AgentError."""
+
+    def __init__(
+        self,
+        vip: str,
+        imds: Metadata,
+        connect: Callable[[Deadline], Ec2],
+        record: Record,
+        until: Deadline,
+        probe: bool = False,
+        cluster: ModuleType | None = None,
+    ) -> None:
+        self.vip, self.imds, self.connect = vip, imds, connect
+        self.record, self.until, self.probe = record, until, probe
+        self._cluster = cluster
+        self.imds_share = IMDS_SHARE
+
+    def act(self, action: str) -> int:
+        """Carry out an action, and keep what is known after it."""
+        steps: dict[str, Callable[[], int]] = {
+            "start": self.start,
+            "migrate_from": lambda: self.start(planned=True),
+            "stop": self.stop,
+            "monitor": self.look if self.probe else self.monitor,
+            "migrate_to": self.hand_over,
+            "validate-all": self.validate,
+        }
+        try:
+            return steps[action]()
+        finally:
+            self.record.save()
+
+    # --- taking the VIP, and letting it go -----------------------------------------------------------------
+
+    def start(self, planned: bool = False) -> int:
+        """Have EC2 deliver the VIP here; if not planned, not by taking it back from a peer that is not seen."""
+        record = self.record
+        try:
+            self._take(planned)
+        except UnansweredError as error:
+            if not planned and self._has_it_since_boot():
+                log("WARNING", f"going by IMDS, which shows {self.vip} here since this node's boot: {error}")
+            elif self.cluster.membership()[0] != "1":
+                raise
+            else:
+                log("WARNING", f"{error}; no other node is there to try, so this one goes on")
+                self.until, self.imds_share = Deadline(ALONE_TIME), ALONE_TIME
+                self._take(planned)
+        record.held, record.since = True, time.monotonic()
+        record.unknown, record.gone, record.taker, record.ring = 0, 0.0, "", ""
+        log("INFO", f"{self.vip} assigned to {record.eni}")
+        return SUCCESS
+
+    def _take(self, planned: bool) -> None:
+        """Assign the VIP. Until EC2 has once said yes its no is no verdict: a new role takes a moment.
+
+        In a planned move it is one: the old holder serves, and each try would be time without the VIP.
+        """
+        self.record.handed = 0.0
+        denied = None
+        while True:
+            try:
+                return self._assign(planned)
+            except AgentError as error:
+                if denied and isinstance(error, UnansweredError):
+                    raise denied from None  # there was no time left for an answer
+                patient = error.code == ERR_PERM and not planned and not self.record.welcome
+                if not patient or not self.until.sleep(DENIED_PAUSE):
+                    raise
+                log("WARNING", f"{error}; trying again, for a new role takes a moment")
+                denied = error
+
+    def _assign(self, planned: bool) -> None:
+        ec2 = self._ec2()
+        self.check(vars(self.record))
+        if not planned:
+            self._check_not_lost(ec2)
+        try:
+            ec2.assign(self.vip)
+        except RefusedError as refusal:
+            # EC2 may refuse what is done already.
+            if refusal.code == ERR_PERM or self._owner(ec2, refusal) != (
+                self.record.eni,
+                self.record.primary,
+            ):
+                raise
+        self.record.welcome = True
+
+    def _has_it_since_boot(self) -> bool:
+        """Whether IMDS shows the VIP on a node that has not had it since its boot: such a picture is not old."""
+        if self.record.since or self.record.gone:
+            return False
+        try:
+            return self.vip in self._imds().addresses()
+        except UnansweredError:
+            return False
+
+    def _check_not_lost(self, ec2: Ec2) -> None:
+        """Raise AgentError if a peer that is not seen has taken the VIP: both would take it back for ever.
+
+        A thief is no peer, and a peer that is a member took it with the cluster's leave.
+        """
+        record = self.record
+        if not record.ring or time.monotonic() - record.gone > LOST_HOLD:
+            return
+        nodes, ring = self.cluster.membership()
+        if nodes != "1" or ring != record.ring:
+            return
+        eni, own = ec2.owner(self.vip)
+        members = self.cluster.members()
+        if eni == record.taker and (not members or own in members):
+            reason = f"{eni} took {self.vip} and has it, and the cluster's membership is the same since"
+            raise AgentError(f"{reason}; not taking it back (pcs resource cleanup overrides)")
+
+    def hand_over(self) -> int:
+        """Leave the VIP to the peer, whose migrate_from is next; the stop after it has nothing to give back."""
+        self.record.handed = time.monotonic()
+        return SUCCESS
+
+    def stop(self) -> int:
+        """Have EC2 stop delivering the VIP here, or leave that to the next start: this never fails."""
+        record, handed = self.record, self.record.handed
+        if self._recently(handed) or (not record.held and self._recently(record.gone)):
+            log("INFO", f"{self.vip} was handed over or has gone; nothing to give back")
+            record.held, record.unknown, record.handed = False, 0, 0.0
+            return SUCCESS
+        record.held, record.unknown, record.handed = False, 0, 0.0
+        try:
+            ec2 = self._ec2()
+            if self.vip != record.primary:
+                try:
+                    ec2.unassign(self.vip)
+                    record.welcome = True
+                except RefusedError as refusal:
+                    if refusal.code == ERR_PERM or self._owner(ec2, refusal)[0] == record.eni:
+                        raise
+                log("INFO", f"{self.vip} is not on {record.eni} any more")
+        except AgentError as error:
+            log("ERR", f"{self.vip} may still be assigned here; the next start moves it: {error}")
+        return SUCCESS
+
+    def _recently(self, moment: float) -> bool:
+        return bool(moment) and 0 <= time.monotonic() - moment < HANDOVER_TIME
+
+    # --- looking -------------------------------------------------------------------------------------------
+
+    def monitor(self) -> int:
+        """Whether EC2 delivers the VIP here: IMDS tells while it shows it, the API where it does not."""
+        record, listed = self.record, None
+        try:
+            listed = self.vip in self._imds().addresses()
+            if listed and record.held:
+                return self._held()
+        except UnansweredError as error:
+            log("WARNING", str(error))
+        try:
+            owner = self._ec2().owner(self.vip)
+        except AgentError as error:
+            return self._unconfirmed(listed, error)
+        return self._by_ec2(*owner)
+
+    def look(self) -> int:
+        """A probe's answer: the API's, whatever IMDS and the record say.
+
+        A probe that fails, or is wrong about having the VIP, counts as a second holder, and Pacemaker stops
+        both. One that is wrong about not having it costs a start, which EC2 takes for done. So not knowing is
+        "not running" here, but for a node that holds the VIP by its record and that IMDS does not contradict.
+        """
+        record = self.record
+        try:
+            code = self._by_ec2(*self._ec2().owner(self.vip))
+        except AgentError as error:
+            code = SUCCESS if record.held and not self._contradicted() else NOT_RUNNING
+            log("WARNING", f"going by this node's record of {self.vip}, exit code {code}: {error}")
+        if code == NOT_RUNNING:
+            record.taker = record.ring = (
+                ""  # `pcs resource cleanup` makes a probe, and lifts what was held back
+            )
+        return code
+
+    def _contradicted(self) -> bool:
+        try:
+            listed = self.vip in self._imds().addresses()
+        except AgentError:
+            return False
+        return not listed and time.monotonic() - self.record.since > LAG_TIME
+
+    def _by_ec2(self, owner: str, own: str) -> int:
+        record = self.record
+        if owner == record.eni:
+            if own == self.vip:
+                self.check({**vars(record), "primary": self.vip})
+            return self._held()
+        if record.held and 0 <= time.monotonic() - record.since < SETTLE_TIME:
+            return SUCCESS
+        if record.held:
+            log("WARNING", f"{self.vip} has gone from {record.eni} to {owner or 'nobody'}")
+            record.gone, record.taker = time.monotonic(), owner
+            record.ring = self.cluster.membership()[1] if owner else ""
+        record.held, record.unknown = False, 0
+        return NOT_RUNNING
+
+    def _held(self) -> int:
+        self.record.held, self.record.unknown, self.record.handed = True, 0, 0.0
+        try:
+            if not self.record.keys_last(KEYS_MARGIN):
+                self._ec2()
+        except AgentError as error:
+            log("WARNING", f"no new credentials to keep: {error}")
+        return SUCCESS
+
+    def _unconfirmed(self, listed: bool | None, error: AgentError) -> int:
+        """A monitor's answer while the API, which has the last word, cannot be asked."""
+        record = self.record
+        if not record.held:
+            log("WARNING", f"going by IMDS: {error}")
+            if listed:
+                return SUCCESS
+            raise AgentError(f"neither IMDS nor EC2 tells where {self.vip} is: {error}")
+        record.unknown += 1
+        if not record.save() or record.unknown >= UNKNOWN_LIMIT:
+            raise AgentError(f"unknown {record.unknown} times in a row if {self.vip} is here: {error}")
+        log("WARNING", f"unknown ({record.unknown} of {UNKNOWN_LIMIT}) if {self.vip} is here: {error}")
+        return SUCCESS
+
+    # --- common --------------------------------------------------------------------------------------------
+
+    def validate(self) -> int:
+        """Whether the VIP fits this node, as far as IMDS tells."""
+        try:
+            self.check(self._imds().identity())
+        except UnansweredError as error:
+            log("WARNING", f"not checked against the node: {error}")
+        return SUCCESS
+
+    def check(self, me: Mapping[str, str]) -> None:
+        """Raise AgentError if the VIP cannot be a secondary address of the interface."""
+        if self.vip == me["primary"]:
+            reason = f"ec2_vip {self.vip} is the primary address of {me['eni']}; {UNUSED}"
+            raise AgentError(reason, ERR_CONFIGURED)
+        if not contains(me["cidr"], self.vip):
+            reason = f"ec2_vip {self.vip} is outside {me['cidr']}, this node's subnet; {UNUSED}"
+            raise AgentError(reason, ERR_ARGS)
+
+    def _owner(self, ec2: Ec2, refusal: RefusedError) -> tuple[str, str]:
+        try:
+            return ec2.owner(self.vip)
+        except UnansweredError:
+            raise refusal from None
+
+    @property
+    def cluster(self) -> ModuleType:
+        """What Corosync tells; few actions ask it."""
+        from agent import cluster
+
+        return self._cluster or cluster
+
+    def _imds(self) -> Metadata:
+        """The metadata service, with its share of what is left of the action's time."""
+        self.imds.until = self.until.part(self.imds_share)
+        return self.imds
+
+    def _ec2(self) -> Ec2:
+        """EC2, with what IMDS says now, or has said as long as that is good."""
+        record, imds = self.record, self._imds()
+        try:
+            identity, (credentials, good) = imds.identity(), imds.credentials()
+            vars(record).update(identity, **credentials, expiry=time.monotonic() + good)
+        except UnansweredError:
+            if not record.keys_last(0):
+                raise
+        return self.connect(self.until)

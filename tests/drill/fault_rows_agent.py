@@ -1,0 +1,147 @@
+"""Rows of the catalogue: what the agent alone must get right, on a standby that knows nothing and on a busy
+holder."""
+
+from __future__ import annotations
+
+from tests.drill.acts import Act, holder, wait_for
+from tests.drill.row import MAY, NEXT_MONITOR, STAYS, Row
+from tests.drill.scene import Scene
+from tests.lab.errors import LabError
+from tests.lab.faults.addresses import steal_again
+
+NOTHING_S = 0.9
+"""What a client may miss of a holder that nobody touches: less than any stop and start of the VIP, and a few
+pings."""
+MONITOR_AND_CALL_S = 20.0
+"""A monitor's interval (10 s), a stop, a start, and two calls of EC2 on a busy machine."""
+PROBED_S = 60.0
+"""A node's boot, its cluster's start, and a probe of 12 s and the time it takes to load."""
+THEFTS = 5
+
+
+_API = {"down": "is down", "hang": "does not answer", "throttled": "throttles", "denied": "denies its calls"}
+
+
+def _boots_without_the_api(kind: str, how: str) -> Row:
+    """No packet of the API's for the standby, from before it boots."""
+
+    def act(scene: Scene) -> None:
+        # Power, and not a reboot: a standby that leaves in order is no part of this.
+        power = scene.faults.power_loss(scene.other)
+        scene.faults.api(scene.other, kind)
+        power.undo()
+        wait_for("the standby's Corosync", lambda: _runs_corosync(scene, scene.other), PROBED_S)
+
+    return _standby_boots(f"api-{kind}", f"the EC2 API {how}", act)
+
+
+def _without_metadata(scene: Scene) -> None:
+    """From the start of its cluster on: cloud-init waits for the metadata at a boot, for minutes."""
+    power = scene.faults.power_loss(scene.other)
+    scene.faults.api(scene.other, "down")
+    power.undo()
+    wait_for("the standby's Corosync", lambda: _runs_corosync(scene, scene.other), PROBED_S)
+    scene.faults.imds(scene.other, "down")
+
+
+def _runs_corosync(scene: Scene, node: str) -> bool:
+    try:
+        return bool(scene.lab.try_in(node, ["pidof", "corosync"]))
+    except LabError:
+        return False  # it has no power yet
+
+
+def _standby_boots(name: str, words: str, act: Act) -> Row:
+    return Row(
+        name=f"standby-boots-{name}",
+        does=f"the standby loses power and boots again while {words} for it",
+        reason="a standby that cannot find out what it has says that it has nothing, and costs the holder nothing",
+        act=act,
+        move=STAYS,
+        moves=0,
+        within_s=NOTHING_S,
+        lasts_s=30,
+    )
+
+
+def _stolen_again_and_again(scene: Scene) -> None:
+    """By the same interface each time, from whoever has it."""
+    vip = scene.pair.vip
+    scene.faults.vip_stolen(vip)
+    for count in range(1, THEFTS + 1):
+        wait_for(f"{vip} back from its thief", lambda: scene.pair.holder() is not None, MONITOR_AND_CALL_S)
+        scene.progress(f"theft {count} of {THEFTS}: the VIP is back")
+        if count < THEFTS:
+            scene.pair.wait_until_whole(MONITOR_AND_CALL_S)
+            steal_again(scene.lab, vip)
+
+
+def _leave_without_processes(scene: Scene) -> None:
+    """The holder is to hand the VIP over just when it can start no process."""
+    fault = scene.faults.no_processes(scene.holder)
+    nodes = {n.instance_id: n.name for n in scene.pair.nodes()}
+    scene.later(lambda: scene.command(scene.other, "crm_standby", "--delete", "--node", nodes[scene.holder]))
+    scene.command(scene.other, "crm_standby", "--update", "on", "--node", nodes[scene.holder])
+    scene.later(fault.undo)
+
+
+def _own_address_renewed(scene: Scene) -> None:
+    """As `netplan apply` and a lapsed lease do it: the node's own address goes and comes back."""
+    own = next(n.address for n in scene.pair.nodes() if n.instance_id == scene.holder)
+    scene.lab.run_in(scene.holder, ["sh", "-euc", _RENEW, "sh", own])
+
+
+_RENEW = """
+had=$(ip -4 -o address show to "$1/32" | sed -E 's/.* inet ([^ ]+) .*/\\1/')
+link=$(ip -4 -o address show to "$1/32" | cut -d' ' -f2)
+ip -4 route save dev "$link" >/run/ec2vip-routes
+ip address delete "$had" dev "$link"
+sleep 0.1
+ip address add "$had" brd + dev "$link"
+ip route restore </run/ec2vip-routes 2>/dev/null || true
+"""
+
+
+AGENT_ROWS = (
+    *(_boots_without_the_api(kind, how) for kind, how in _API.items()),
+    _standby_boots("imds-down", "neither metadata nor API answer", _without_metadata),
+    Row(
+        name="vip-stolen-5-times",
+        does=f"a third interface takes the VIP in EC2, {THEFTS} times, as soon as it is back",
+        reason="who is no member's interface is a thief, and the VIP comes back from a thief however often",
+        act=_stolen_again_and_again,
+        move=MAY,
+        moves=THEFTS,
+        within_s=MONITOR_AND_CALL_S,
+        by_itself=True,
+    ),
+    Row(
+        name="no-processes",
+        does="the holder can start no process for 25 s, as under a fork bomb",
+        reason="a monitor that cannot run is a failure, a stop that cannot run is passed over: the other serves",
+        act=holder(lambda scene, node: scene.faults.no_processes(node), 25),
+        move=MAY,
+        moves=2,
+        within_s=NEXT_MONITOR,
+        by_itself=True,
+    ),
+    Row(
+        name="no-processes-at-stop",
+        does="the holder is put in standby while it can start no process",
+        reason="a stop that cannot run is passed over, for EC2 alone decides who gets the VIP's packets",
+        act=_leave_without_processes,
+        within_s=NEXT_MONITOR,
+        lasts_s=5,
+    ),
+    Row(
+        name="own-address-renewed",
+        does="the holder's own address goes and comes back within a tenth of a second, as in `netplan apply`",
+        reason="the VIP is an address of its own and not a secondary one of the node's, which would go with it",
+        act=_own_address_renewed,
+        move=STAYS,
+        moves=0,
+        within_s=NOTHING_S,
+        lasts_s=15,
+    ),
+)
+"""The agent's own."""
