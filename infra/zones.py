@@ -12,10 +12,14 @@ from .tags import Scope
 
 
 def zones_with(instance_type: str, opts: pulumi.InvokeOptions) -> list[str]:
-    """The zones that offer the instance type, in the order of their names."""
-    found = looked_up(
+    """The zones that offer the instance type, in the order of their names. Raises ConfigError if there is none."""
+    setting, remedy = (
         f"instanceType {instance_type}",
         "set ec2vip:instanceType to one that this Region has, such as t3.micro",
+    )
+    found = looked_up(
+        setting,
+        remedy,
         lambda: aws.ec2.get_instance_type_offerings(
             location_type="availability-zone",
             filters=[
@@ -24,6 +28,8 @@ def zones_with(instance_type: str, opts: pulumi.InvokeOptions) -> list[str]:
             opts=opts,
         ),
     )
+    if not found.locations:
+        raise ConfigError([f"{setting} is offered in no zone of this Region; {remedy}"])
     return sorted(found.locations)
 
 
@@ -44,11 +50,10 @@ def check_zone(zone: str, instance_type: str, offering: Sequence[str], where: st
     """
     if zone in offering:
         return zone
-    there = f"zones that do: {', '.join(offering)}" if offering else "no zone of this Region does"
     raise ConfigError(
         [
-            f"{where} does not offer {instance_type} ({there}); set ec2vip:{where.partition(' ')[0]} to another, "
-            "or ec2vip:instanceType to a type that it offers"
+            f"{where} does not offer {instance_type} (zones that do: {', '.join(offering)}); set "
+            f"ec2vip:{where.partition(' ')[0]} to another, or ec2vip:instanceType to a type that it offers"
         ]
     )
 

@@ -39,7 +39,9 @@ class Hollow:
         iam.create_instance_profile(InstanceProfileName="node")
         iam.add_role_to_instance_profile(InstanceProfileName="node", RoleName="node")
         vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        self.subnet = self.ec2.create_subnet(VpcId=vpc, CidrBlock=SUBNET)["Subnet"]["SubnetId"]
+        self.subnet = self.ec2.create_subnet(VpcId=vpc, CidrBlock=SUBNET, AvailabilityZone="us-east-1a")[
+            "Subnet"
+        ]["SubnetId"]
         self.group = self.ec2.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc)[
             "GroupId"
         ]

@@ -19,7 +19,7 @@ from tests.lab.pulumi_stack import PulumiStack
 from .guests import Guests
 
 ROOT = Path(__file__).resolve().parents[2]
-REGION = "us-east-1"
+REGION, ZONE = "us-east-1", "us-east-1a"
 GONE = ("shutting-down", "terminated")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from infra.policies import Place
 from infra.tags import PAIR
 
-from .cloud import REGION, Cloud
+from .cloud import REGION, ZONE, Cloud
 
 EVERYTHING = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -79,7 +79,9 @@ def things(cloud: Cloud, owner: str | None, path: str, boundary: str | None = No
     ec2, iam, number = cloud.ec2, cloud.iam, next(_numbers)
     tags = [{"Key": PAIR, "Value": owner}] if owner else []
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24", AvailabilityZone=ZONE)["Subnet"][
+        "SubnetId"
+    ]
     group = ec2.create_security_group(GroupName=f"g-{number}", Description="g", VpcId=vpc)["GroupId"]
     rule = ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission(22)])
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]

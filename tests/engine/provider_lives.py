@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .cloud import Cloud
+from .cloud import ZONE, Cloud
 from .provider_life import Life
 
 
@@ -61,7 +61,9 @@ def make_world(cloud: Cloud) -> World:
     return World(
         cloud=cloud,
         vpc=vpc,
-        subnet=ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"],
+        subnet=ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone=ZONE)["Subnet"][
+            "SubnetId"
+        ],
         gateway=gateway,
         image=ec2.describe_images()["Images"][0]["ImageId"],
         role="around",
@@ -124,7 +126,9 @@ def gateway(life: Life, world: World) -> None:
 def route_table(life: Life, world: World) -> None:
     life.create(vpcId=world.vpc, tags={"a": "1"})
     retag(life)
-    somewhere = life.cloud.ec2.create_subnet(VpcId=world.vpc, CidrBlock="10.9.3.0/24")["Subnet"]["SubnetId"]
+    somewhere = life.cloud.ec2.create_subnet(VpcId=world.vpc, CidrBlock="10.9.3.0/24", AvailabilityZone=ZONE)[
+        "Subnet"
+    ]["SubnetId"]
     life.cloud.ec2.associate_route_table(RouteTableId=life.id, SubnetId=somewhere)
     life.delete()
     assert life.read_gone()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.pulumi_stack import CommandError
 
-from .cloud import Cloud, end
+from .cloud import ZONE, Cloud, end
 
 ONE_OF_EACH = ("vpcs", "subnets", "gateways", "roles", "profiles", "placement groups")
 
@@ -58,7 +58,9 @@ def test_a_destroy_that_fails_half_way_can_be_repeated(fresh_cloud: Cloud) -> No
 def test_an_address_that_is_taken_fails_the_up_which_then_can_be_repeated(fresh_cloud: Cloud) -> None:
     cloud = fresh_cloud
     vpc = cloud.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
+    subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24", AvailabilityZone=ZONE)["Subnet"][
+        "SubnetId"
+    ]
     taken = cloud.ec2.create_network_interface(SubnetId=subnet, PrivateIpAddress="10.0.250.186")
     nowhere = dict.fromkeys(("vpcCidr", "subnetCidr", "availabilityZone"))
     stack = cloud.stack(settings={**nowhere, "subnetId": subnet, "publicIps": False})

@@ -11,7 +11,7 @@ import pytest
 from infra.policies import Place, Policy, boundary_policy, create_policy, manage_policy
 from tests.lab.pulumi_stack import CommandError, PulumiStack
 
-from .cloud import Cloud
+from .cloud import ZONE, Cloud
 
 pytestmark = pytest.mark.usefixtures("managed_policies")
 
@@ -164,7 +164,9 @@ def test_a_pair_in_a_users_own_subnet_needs_no_more_than_the_policies_for_it(fre
     vpc = cloud.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     for attribute in ("EnableDnsSupport", "EnableDnsHostnames"):
         cloud.ec2.modify_vpc_attribute(VpcId=vpc, **{attribute: {"Value": True}})
-    subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24")["Subnet"]["SubnetId"]
+    subnet = cloud.ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.250.0/24", AvailabilityZone=ZONE)["Subnet"][
+        "SubnetId"
+    ]
     place = place_of(cloud, vpc=vpc, subnet=subnet)
     boundary = make_boundary(cloud, place)
     gone = dict.fromkeys(("vpcCidr", "subnetCidr", "availabilityZone"))

@@ -237,10 +237,6 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"ssm": True},
         "ssm true needs the SSM agent, and the image of debian12 has none; set ec2vip:platform to al2023",
     ),
-    "source check perhaps": (
-        {"sourceDestCheck": "perhaps"},
-        "sourceDestCheck perhaps is neither true nor false",
-    ),
     "client at Corosync's port": (
         {"clients": [{"protocol": "udp", "ports": "5000-6000", "cidr": "10.0.0.0/16"}]},
         "clients[0] has the ports 5000-6000 of udp, and 5405 is Corosync's",

@@ -195,6 +195,12 @@ def test_sixty_rules_are_taken() -> None:
     assert len(parse(GOOD | {"clients": web}).clients) == 58
 
 
+@pytest.mark.parametrize("key", ["publicIps", "endpoints", "ssm", "sourceDestCheck"])
+def test_a_flag_is_true_or_false(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key} perhaps is neither true nor false; set ec2vip:{key}"):
+        StackConfig.parse(as_pulumi_gives_them({**GOOD, key: "perhaps"}))
+
+
 def test_all_problems_come_at_once() -> None:
     found = problems({"vip": "x", "nodeIps": ["y"], "tokenMs": 1, "publicIps": "perhaps", "clents": []})
     for part in (

@@ -395,6 +395,7 @@ def test_every_look_up_goes_to_the_pairs_own_provider() -> None:
         "getInstanceType",
         "getInstanceTypeOfferings",
         "getParameter",
+        "getPartition",
         "getRegion",
         "getVpcEndpointService",
     }
@@ -440,7 +441,7 @@ def test_a_zone_without_the_type_is_refused_with_those_that_have_it() -> None:
     with pytest.raises(ConfigError, match=r"subnet-0123456789abcdef0 in us-east-1e does not offer t3\.micro"):
         record(program(site=existing))
     with pytest.raises(
-        ConfigError, match=r"t3\.micro is offered in no zone of us-east-1 that suits the pair"
+        ConfigError, match=r"t3\.micro is offered in no zone of this Region; set ec2vip:instanceType"
     ):
         record(program(), {OFFERINGS: {"locations": []}})
 

@@ -117,7 +117,9 @@ def test_the_resource_of_an_assign_is_its_interface(cloud: Cloud) -> None:
 )
 def test_conditions_on_subnet_and_vpc_are_enforced(cloud: Cloud, operator: str, key: str, kind: str) -> None:
     elsewhere = cloud.ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-    outside = cloud.ec2.create_subnet(VpcId=elsewhere, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    outside = cloud.ec2.create_subnet(
+        VpcId=elsewhere, CidrBlock="10.9.1.0/24", AvailabilityZone="us-east-1a"
+    )["Subnet"]["SubnetId"]
     here = cloud.arn(kind, cloud.subnet_id if kind == "subnet" else cloud.vpc_id)
     instance_id = node_with(
         cloud, allow(ASSIGN, cloud.arn("network-interface", "*"), **{operator: {key: here}})
