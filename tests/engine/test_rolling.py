@@ -221,7 +221,7 @@ def test_an_up_that_is_killed_can_be_repeated_when(
     reached = cloud.reached(*STEPS[step])
     running = pair.begin_up()
     try:
-        assert reached.wait(60), f"the up did not come to where {step}"
+        assert reached.wait(240), f"the up did not come to where {step}"
     finally:
         _kill(running)
     cloud.guests.fate = lambda instance: WORKS
