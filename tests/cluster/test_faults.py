@@ -83,7 +83,9 @@ def test_an_agent_that_takes_not_knowing_for_not_running_fails_its_row(lab: Lab,
         assert "return self._unconfirmed(" not in lab.run_in(node, ["cat", RULES]).stdout
     outcome = run("imds-down-and-api-throttled", lab, pair)
     assert not outcome.passed
-    assert "it must stay" in outcome.detail or "did not answer the client" in outcome.detail
+    # Which of the row's laws is broken first, hangs on when the monitors fall.
+    broken = ("it must stay", "the VIP moved", "did not answer the client")
+    assert any(words in outcome.detail for words in broken), outcome.detail
 
 
 @pytest.mark.usefixtures("mended")
