@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from agent import ocf
 from cloudinit.spec import Service
 from tests.cluster import hollow
 from tests.cluster.formed import WHOLE_LIMIT_S
@@ -230,9 +231,9 @@ def test_pacemaker_3_and_pcs_0_12_know_the_agent(story: Story) -> None:
     node.run("crm_resource", "--validate", "--resource", "ec2vip")
     node.run("crm_resource", "--validate", "--resource", "ec2vip-2")
     described = node.run("pcs", "resource", "describe", agent)
-    assert "\n  ec2_vip (required, unique" in described, described
-    assert "monitor:\n    interval=10s\n    timeout=60s" in described, described
-    assert '<parameter name="ec2_vip"' in node.run("crm_resource", "--show-metadata", agent)
+    assert "\n  ec2_vip (required)" in described, described
+    assert "monitor:\n    interval=10s timeout=60s" in described, described
+    assert node.run("crm_resource", "--show-metadata", agent).strip() == ocf.META_DATA
 
 
 def test_a_stray_vip_goes_from_the_standbys_system_alone(story: Story) -> None:
