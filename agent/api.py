@@ -125,7 +125,7 @@ def _talk(pipe: int, host: str, port: int, sent: bytes, until: Deadline) -> None
             try:
                 file.write(_exchange(host, port, sent, until))
             except Exception as error:
-                file.write(repr(error).replace("\n", " ").encode())
+                file.write(repr(error).encode())
     finally:
         os._exit(0)
 

@@ -35,16 +35,13 @@ def membership() -> tuple[str, str]:
 
 def members(path: str = COROSYNC_CONF) -> set[str]:
     """The addresses of all that may be members; none if Corosync knows them by name."""
+    import re
+
     try:
         with open(path, encoding="utf-8") as file:
-            pairs = [line.split(":", 1) for line in file if ":" in line]
+            found = set(re.findall(r"(?m)^\s*ring\d+_addr\s*:\s*(\S+)", file.read()))
     except (OSError, ValueError):
         return set()
-    found = {
-        value.strip()
-        for name, value in pairs
-        if name.strip().startswith("ring") and name.strip().endswith("_addr")
-    }
     return found if all(map(is_ipv4, found)) else set()
 
 

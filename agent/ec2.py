@@ -112,7 +112,7 @@ class Ec2:
         try:
             answer = fromstring(text)  # noqa: S314 (from EC2, over TLS)
         except ParseError:
-            raise UnansweredError(f"{action}: {self.api.endpoint} answered {status} without XML") from None
+            raise UnansweredError(f"{action}: {status} without XML") from None
         if status == 200 and answer.tag.endswith(f"{action}Response"):
             return answer
         name, message = answer.findtext(".//{*}Code") or "?", answer.findtext(".//{*}Message") or ""
@@ -121,8 +121,7 @@ class Ec2:
         if not 400 <= status < 500 or name in TRANSIENT.split():
             raise UnansweredError(reason)
         if name in UNTIMELY.split() and not last and self.api.learn_time(date):
-            ahead = -self.record.skew
-            log("WARNING", f"{reason}; this clock is {ahead:.0f} s ahead of EC2's: signing by EC2's")
+            log("WARNING", f"{reason}; signing by EC2's clock, {self.record.skew:+.0f} s")
             return self._attempt(action, query, last=True)
         code, remedy = next(row[2:] for row in REFUSALS if row[0] in ("", name) and row[1] in message)
         raise RefusedError(f"{reason}; {remedy}", code)

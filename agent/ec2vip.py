@@ -36,12 +36,8 @@ def answer(
         return act(arguments, environ)
     except Exception as error:
         reason = " ".join(f"unexpected {error!r}".split())
-    name = f"ec2vip({environ.get('OCF_RESOURCE_INSTANCE', '')})"
     if arguments == ["stop"]:
-        print(
-            f"{name}: ERR: stopped without telling EC2; the next start moves the VIP: {reason}",
-            file=sys.stderr,
-        )
+        print(f"ERR: stop: {reason}; the next start moves the VIP", file=sys.stderr)
         return 0
     print(f"ocf-exit-reason:{reason}", file=sys.stderr)
     # Pacemaker gives an interval to a recurring monitor alone.

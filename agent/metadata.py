@@ -20,7 +20,7 @@ MOST_BYTES = 65536  # of an answer
 
 ADDRESS = ("169.254.169.254", 80)
 KEYS = (("key_id", "AccessKeyId"), ("secret", "SecretAccessKey"), ("token", "Token"))  # ours, IMDS's
-MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905 (fewer bytes)
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:/+=,@")
 
 
@@ -60,7 +60,7 @@ class Metadata:
             answer = json.loads(self._get(f"iam/security-credentials/{role}", bool))
             keys = {ours: str(answer[theirs]) for ours, theirs in KEYS}
             if not all(map(is_name, keys.values())):
-                raise ValueError("a key has characters that none has")
+                raise ValueError("a key is no key")
             end = datetime.fromisoformat(answer["Expiration"].replace("Z", "+00:00")).timestamp()
             now = http_date(self.date) if self.date else datetime.now(timezone.utc).timestamp()
             return keys, end - now

@@ -20,13 +20,12 @@ META_DATA = """<?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
 <resource-agent name="ec2vip" version="1.0">
 <version>1.1</version>
-<longdesc lang="en">Holds a floating private IPv4 address as a secondary address of this EC2 instance's
-primary network interface; IPaddr2, on the same node, holds it in the OS.</longdesc>
-<shortdesc lang="en">Floating private IP on EC2</shortdesc>
+<longdesc lang="en">Has EC2 deliver an address to this instance; IPaddr2 holds it in the OS.</longdesc>
+<shortdesc lang="en">Floating private IPv4 address on EC2</shortdesc>
 <parameters>
 <parameter name="ec2_vip" required="1" unique="1">
-<longdesc lang="en">The address, in the subnet of the interface.</longdesc>
-<shortdesc lang="en">The address</shortdesc>
+<longdesc lang="en">An unused address of the subnet</longdesc>
+<shortdesc lang="en">An unused address of the subnet</shortdesc>
 <content type="string"/>
 </parameter>
 </parameters>
@@ -40,11 +39,6 @@ primary network interface; IPaddr2, on the same node, holds it in the OS.</longd
 <action name="meta-data" timeout="5s"/>
 </actions>
 </resource-agent>"""
-
-
-def is_probe(action: str, environ: Mapping[str, str]) -> bool:
-    """Whether Pacemaker asks what a node has before it has started anything there. It gives no interval then."""
-    return action == "monitor" and environ.get("OCF_RESKEY_CRM_meta_interval", "0") == "0"
 
 
 def vip_of(environ: Mapping[str, str]) -> str:
@@ -68,7 +62,9 @@ def run(action: str, environ: Mapping[str, str], imds: tuple[str, int], endpoint
 
         return Ec2(record, until, endpoint)
 
-    agent = Agent(vip, Metadata(until, imds, record.mac), connect, record, until, is_probe(action, environ))
+    # Pacemaker asks what a node has before it has started anything there, and gives no interval then.
+    probe = environ.get("OCF_RESKEY_CRM_meta_interval", "0") == "0"
+    agent = Agent(vip, Metadata(until, imds, record.mac), connect, record, until, probe)
     code = agent.act(action)
     if action in ("start", "migrate_from"):
         from agent.cluster import prefer

@@ -48,11 +48,8 @@ class Record:
 
     def save(self) -> bool:
         """Write the file if anything has changed; False if that fails."""
-        lines = []
-        for name in self._names:
-            value = getattr(self, name)
-            lines.append(f"{name}={value if value is not False else ''}\n")
-        text = "".join(lines)
+        values = {name: getattr(self, name) for name in self._names}
+        text = "".join(f"{name}={'' if value is False else value}\n" for name, value in values.items())
         if text == self._saved:
             return True
         aside = f"{self._path}~{os.getpid()}"  # two agents at once, as a probe beside a monitor, do not mix

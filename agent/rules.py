@@ -96,11 +96,11 @@ class Agent:
             self._take(planned)
         except UnansweredError as error:
             if not planned and self._has_it_since_boot():
-                log("WARNING", f"going by IMDS, which shows {self.vip} here since this node's boot: {error}")
+                log("WARNING", f"going by IMDS, which shows {self.vip} here since boot: {error}")
             elif self.cluster.membership()[0] != "1":
                 raise
             else:
-                log("WARNING", f"{error}; no other node is there to try, so this one goes on")
+                log("WARNING", f"{error}; no other node is there, so this one goes on")
                 self.until, self.imds_share = Deadline(ALONE_TIME), ALONE_TIME
                 self._take(planned)
         record.held, record.since = True, time.monotonic()
@@ -176,12 +176,12 @@ class Agent:
 
     def stop(self) -> int:
         """Have EC2 stop delivering the VIP here, or leave that to the next start: this never fails."""
-        record, handed = self.record, self.record.handed
-        if self._recently(handed) or (not record.held and self._recently(record.gone)):
-            log("INFO", f"{self.vip} was handed over or has gone; nothing to give back")
-            record.held, record.unknown, record.handed = False, 0, 0.0
-            return SUCCESS
+        record = self.record
+        gone = self._recently(record.handed) or (not record.held and self._recently(record.gone))
         record.held, record.unknown, record.handed = False, 0, 0.0
+        if gone:
+            log("INFO", f"{self.vip} has gone; nothing to give back")
+            return SUCCESS
         try:
             ec2 = self._ec2()
             if self.vip != record.primary:
@@ -228,7 +228,7 @@ class Agent:
             code = self._by_ec2(*self._ec2().owner(self.vip))
         except AgentError as error:
             code = SUCCESS if record.held and not self._contradicted() else NOT_RUNNING
-            log("WARNING", f"going by this node's record of {self.vip}, exit code {code}: {error}")
+            log("WARNING", f"going by the record, exit code {code}: {error}")
         if code == NOT_RUNNING:
             record.taker = record.ring = (
                 ""  # `pcs resource cleanup` makes a probe, and lifts what was held back
@@ -275,9 +275,10 @@ class Agent:
                 return SUCCESS
             raise AgentError(f"neither IMDS nor EC2 tells where {self.vip} is: {error}")
         record.unknown += 1
+        reason = f"unknown ({record.unknown} of {UNKNOWN_LIMIT}) if {self.vip} is here: {error}"
         if not record.save() or record.unknown >= UNKNOWN_LIMIT:
-            raise AgentError(f"unknown {record.unknown} times in a row if {self.vip} is here: {error}")
-        log("WARNING", f"unknown ({record.unknown} of {UNKNOWN_LIMIT}) if {self.vip} is here: {error}")
+            raise AgentError(reason)
+        log("WARNING", reason)
         return SUCCESS
 
     # --- common --------------------------------------------------------------------------------------------

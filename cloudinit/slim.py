@@ -32,9 +32,10 @@ def shell(source: str) -> str:
 def python(source: str) -> str:
     """A Python program without docstrings, comments, empty lines, functions' types and idle spaces.
 
-    Multi-line strings stay as they are. The types of functions and inside of them, and the imports for them under
-    `if TYPE_CHECKING:`, are left out only where the program has postponed their evaluation, so that it does not
-    notice. A type in a class or a module stays: dataclasses and others look for it.
+    Multi-line strings stay as they are. The types of functions and inside of them, the imports for them under
+    `if TYPE_CHECKING:`, and that name's own line are left out only where the program has postponed their
+    evaluation, so that it does not notice. A type in a class or a module stays: dataclasses
+    and others look for it.
 
     Raises SyntaxError where `source` is not Python.
     """
@@ -116,7 +117,7 @@ def _types(
 ) -> Iterator[_Cut]:
     """Types with the colons and arrows before them, and the imports for them."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        if isinstance(node, ast.If | ast.Assign) and _names(node) == "TYPE_CHECKING":
             yield *_span(lines, node), ""
         elif isinstance(node, ast.arg) and node.annotation is not None:
             row, column = _place(lines, node.lineno, node.col_offset)
@@ -127,6 +128,12 @@ def _types(
             yield _without_space(lines, arrow, end)
         elif isinstance(node, ast.AnnAssign) and node.value is not None and id(node) not in kept:
             yield _span(lines, node.target)[1], _span(lines, node.annotation)[1], ""
+
+
+def _names(node: ast.If | ast.Assign) -> str | None:
+    """The name alone that a condition looks at, or that is given a value."""
+    name = node.test if isinstance(node, ast.If) else node.targets[0]
+    return name.id if isinstance(name, ast.Name) else None
 
 
 def _depths(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:

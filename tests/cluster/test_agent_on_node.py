@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent import ocf
 from tests.drill.monitor_cost import monitor_cost
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
@@ -83,6 +84,11 @@ def test_pcs_describes_the_parameter_and_every_action(lab: Lab, pair: Pair) -> N
     described = lab.run_in(pair.node_ids[0], ["pcs", "resource", "describe", "ocf:heartbeat:ec2vip"]).stdout
     assert "\n  ec2_vip (required)" in described, described
     assert "monitor:\n    interval=10s\n    timeout=60s" in described, described
+
+
+def test_pacemaker_shows_the_metadata_as_the_agent_gives_them(lab: Lab, pair: Pair) -> None:
+    words = ["crm_resource", "--show-metadata", "ocf:heartbeat:ec2vip"]
+    assert lab.run_in(pair.node_ids[0], words).stdout.strip() == ocf.META_DATA
 
 
 def test_an_hour_of_monitors_calls_no_ec2_api(lab: Lab, pair: Pair) -> None:

@@ -1,12 +1,16 @@
-"""A daemon of Pacemaker's that nobody starts again: the node mends itself, and the VIP stays."""
+"""What a node mends by itself: a daemon of Pacemaker's that nobody starts again, a VIP that it should not have."""
 
 from __future__ import annotations
+
+import time
 
 from tests.cluster.hollow import eventually
 from tests.cluster.story import Node, Story
 from tests.lab.faults import Faults
+from tests.lab.faults.addresses import has_address
 from tests.lab.faults.machine import DAEMONS
 from tests.lab.lab import Lab
+from tests.lab.layout import GUEST_LINK
 
 LIMIT_S = 90.0
 
@@ -15,6 +19,11 @@ def daemons(node: Node) -> dict[str, str]:
     """Pacemaker's processes in the node, number by name."""
     names = (daemon for daemon in DAEMONS if daemon.startswith("pacemaker"))
     return {name: number for name in names if (number := node.tries("pidof", name))}
+
+
+def said(node: Node) -> str:
+    """The guard's lines in the node's journal."""
+    return node.run("journalctl", "--unit", "ec2vip-guard", "--output", "cat")
 
 
 def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, story: Story) -> None:
@@ -30,6 +39,28 @@ def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, s
     assert changed == {"pacemakerd", "pacemaker-fenced"}, "the other daemons go on as they were"
     story.becomes_whole()
     assert story.holder == holder
-    assert "pacemaker-fenced does not run" in holder.run(
-        "journalctl", "--unit", "ec2vip-guard", "--output", "cat"
-    )
+    assert "pacemaker-fenced does not run" in said(holder)
+
+
+def test_a_vip_in_the_standbys_system_goes_and_the_holders_stays(lab: Lab, story: Story) -> None:
+    """Nobody touches the holder meanwhile: its cluster has the VIP where it is, and its guard looks as well."""
+    holder, standby, before = story.holder, story.other, said(story.holder)
+    # The prefix of the subnet, as network tools give it; IPaddr2's is /32.
+    standby.run("ip", "address", "add", f"{story.vip}/24", "dev", GUEST_LINK)
+    eventually(lambda: not has_address(lab, standby.instance_id, story.vip), LIMIT_S, "a stray VIP stays")
+    assert f"{story.vip} was in this system" in said(standby)
+    assert has_address(lab, holder.instance_id, story.vip)
+    assert said(holder) == before
+    assert story.holder == holder
+
+
+def test_a_vip_whose_resource_nobody_manages_is_a_persons_and_stays(lab: Lab, story: Story) -> None:
+    """Whoever moves the VIP by hand has told the cluster so; the guard does not undo it."""
+    standby = story.other
+    standby.run("crm_attribute", "--name", "maintenance-mode", "--update", "true")
+    try:
+        with Faults(lab).os_address_added(standby.instance_id, story.vip):
+            time.sleep(LIMIT_S)
+            assert has_address(lab, standby.instance_id, story.vip)
+    finally:
+        standby.run("crm_attribute", "--name", "maintenance-mode", "--delete")

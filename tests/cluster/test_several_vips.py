@@ -13,6 +13,7 @@ from functools import partial
 
 import pytest
 
+from agent import ocf
 from cloudinit.cib import IN_OS_META
 from cloudinit.spec import Service
 from tests.cluster import hollow
@@ -23,12 +24,15 @@ from tests.cluster.test_settings import bootstrap, tell
 from tests.drill.clouds import Choice, lab_pair, lab_stack
 from tests.drill.pair import Pair
 from tests.lab.amis import image_of
+from tests.lab.faults.addresses import has_address
 from tests.lab.lab import Lab
+from tests.lab.layout import GUEST_LINK
 
 NAME = "vips-tests"
 FIRST, SECOND = "10.0.250.185", "10.0.250.190"
 # A failure counts for a minute, and is forgotten when the cluster next looks, a minute later at most.
 FORGOTTEN_LIMIT_S = 180.0
+STRAY_LIMIT_S = 90.0
 eventually = partial(hollow.eventually, pause_s=0.2)
 SETTINGS = {
     "vip": None,
@@ -234,3 +238,23 @@ def failed(node: Node, resource: str, name: str) -> str:
 def failures(story: Story) -> list[str]:
     """The names of the nodes against which a failure of nginx counts."""
     return [name for name in ("ec2vip-a", "ec2vip-b") if failed(story.nodes[0], "nginx", name) != "0"]
+
+
+def test_pacemaker_3_and_pcs_0_12_know_the_agent(story: Story) -> None:
+    """What test_agent_on_node.py asks Debian 12's."""
+    node, agent = story.other, "ocf:heartbeat:ec2vip"
+    node.run("crm_resource", "--validate", "--resource", "ec2vip")
+    node.run("crm_resource", "--validate", "--resource", "ec2vip-2")
+    described = node.run("pcs", "resource", "describe", agent)
+    assert "\n  ec2_vip (required)" in described, described
+    assert "monitor:\n    interval=10s timeout=60s" in described, described
+    assert node.run("crm_resource", "--show-metadata", agent).strip() == ocf.META_DATA
+
+
+def test_a_stray_vip_goes_from_the_standbys_system_alone(story: Story) -> None:
+    """The guard reads what Pacemaker 3's crm_mon says of each VIP."""
+    holder, standby = story.holder, story.other
+    standby.run("ip", "address", "add", f"{SECOND}/32", "dev", GUEST_LINK)
+    eventually(lambda: not has_address(story.lab, standby.instance_id, SECOND), STRAY_LIMIT_S, "it stays")
+    assert story.holder == holder
+    assert all(has_address(story.lab, holder.instance_id, vip) for vip in (FIRST, SECOND))

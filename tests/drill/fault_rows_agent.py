@@ -4,10 +4,10 @@ holder."""
 from __future__ import annotations
 
 from tests.drill.acts import Act, holder, wait_for
-from tests.drill.row import MAY, NEXT_MONITOR, STAYS, Row
+from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.errors import LabError
-from tests.lab.faults.addresses import steal_again
+from tests.lab.faults.addresses import has_address, steal_again
 
 NOTHING_S = 0.9
 """What a client may miss of a holder that nobody touches: less than any stop and start of the VIP, and a few
@@ -17,7 +17,8 @@ MONITOR_AND_CALL_S = 20.0
 PROBED_S = 60.0
 """A node's boot, its cluster's start, and a probe of 12 s and the time it takes to load."""
 THEFTS = 5
-
+STRAY_S = 90.0
+"""The guard looks every 20 s, takes it off at the third look, and may be late on a busy machine."""
 
 _API = {"down": "is down", "hang": "does not answer", "throttled": "throttles", "denied": "denies its calls"}
 
@@ -102,6 +103,34 @@ ip route restore </run/ec2vip-routes 2>/dev/null || true
 """
 
 
+def _stray(scene: Scene) -> None:
+    """As a network tool or a stop that could not run leaves it."""
+    vip, node = scene.pair.vip, scene.other
+    scene.faults.os_address_added(node, vip)
+    wait_for(f"{vip} gone from the standby's system", lambda: not has_address(scene.lab, node, vip), STRAY_S)
+
+
+def _kill_its_start(scene: Scene) -> None:
+    """While the other node takes the VIP from a dead holder: EC2's answer takes 3 s, which is time enough."""
+    slow = scene.faults.api(scene.other, "slow")
+    scene.faults.power_loss(scene.holder)
+    wait_for("a start of ec2vip, to be killed", lambda: _killed_start(scene), AT_ONCE)
+    slow.undo()
+
+
+def _killed_start(scene: Scene) -> bool:
+    return scene.lab.try_in(scene.other, ["sh", "-c", _KILL_START]) is not None
+
+
+# The agent and the process of its own in which it talks to EC2: once the call is on its way.
+_KILL_START = """
+found=$(pgrep -f '^[^ ]*python3 .*/heartbeat/ec2vip start$')
+[ "$(echo "$found" | wc -w)" -gt 1 ] || exit 1
+sleep 0.3
+kill -KILL $found
+"""
+
+
 AGENT_ROWS = (
     *(_boots_without_the_api(kind, how) for kind, how in _API.items()),
     _standby_boots("imds-down", "neither metadata nor API answer", _without_metadata),
@@ -134,6 +163,13 @@ AGENT_ROWS = (
         lasts_s=5,
     ),
     Row(
+        name="start-killed-on-the-only-node",
+        does="the holder loses power, and the other's start of the VIP is killed in the middle",
+        reason="nobody else is there: the start that failed is tried again when its failure has expired",
+        act=_kill_its_start,
+        within_s=FORGOTTEN,
+    ),
+    Row(
         name="own-address-renewed",
         does="the holder's own address goes and comes back within a tenth of a second, as in `netplan apply`",
         reason="the VIP is an address of its own and not a secondary one of the node's, which would go with it",
@@ -142,6 +178,16 @@ AGENT_ROWS = (
         moves=0,
         within_s=NOTHING_S,
         lasts_s=15,
+    ),
+    Row(
+        name="stray-vip-on-standby",
+        does="the standby's system has the VIP too, and nobody takes it off again",
+        reason="the standby would reach itself under it for ever: its guard takes it off, and the holder's stays",
+        act=_stray,
+        move=STAYS,
+        moves=0,
+        within_s=NOTHING_S,
+        lasts_s=ROUND,
     ),
 )
 """The agent's own."""

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import cluster, ec2, ec2vip, metadata, ocf, outcome, rules
+from agent import cluster, ec2vip, ocf, outcome, rules
 
+from .clock import Clock, Exchanges, tick
 from .cloud import VIP, Api, Eni, Imds, ec2_api, metadata_service
 from .recorded import USUAL, environment
 
@@ -110,18 +111,19 @@ class Node:
         return self.act("probe")
 
 
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The agent's time."""
+    clock = Clock()
+    tick(monkeypatch, clock)
+    return clock
+
+
 @pytest.fixture(autouse=True)
-def _short_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes its whole bound need not take long here; test_bounds.py looks at the real ones."""
-    for action in rules.BOUND:
-        monkeypatch.setitem(rules.BOUND, action, 2.0)
-    monkeypatch.setattr(rules, "ALONE_TIME", 2.0)
-    monkeypatch.setattr(rules, "IMDS_SHARE", 1.0)
-    monkeypatch.setattr(rules, "DENIED_PAUSE", 0.1)
-    monkeypatch.setattr(metadata, "IMDS_TIMEOUT", 0.4)
-    monkeypatch.setattr(metadata, "IMDS_PAUSE", 0.01)
-    monkeypatch.setattr(ec2, "API_PAUSE", 0.01)
+def exchanges(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Exchanges:
+    """The agent's bounds are its own, and its exchanges as patient as a busy machine needs."""
     monkeypatch.setattr(rules, "UNKNOWN_LIMIT", 3)
+    return Exchanges(monkeypatch, clock)
 
 
 @pytest.fixture

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time as real_time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from agent import api, cluster, ec2, metadata, ocf, outcome, record, rules
+from agent import api, cluster, metadata, ocf, outcome, record, rules
 
+from .clock import Clock
 from .cloud import VIP
 from .recorded import environment
 
@@ -27,7 +27,7 @@ OPERATION_TIMEOUT = {
 QUICK = 25
 BOUNDS = dict(rules.BOUND)
 ALONE = rules.ALONE_TIME
-SHARE, TIMEOUT, PAUSE, LIMIT = rules.IMDS_SHARE, metadata.IMDS_TIMEOUT, ec2.API_PAUSE, rules.UNKNOWN_LIMIT
+SHARE, TIMEOUT, LIMIT = rules.IMDS_SHARE, metadata.IMDS_TIMEOUT, rules.UNKNOWN_LIMIT
 
 
 @pytest.mark.parametrize("action", BOUNDS)
@@ -51,37 +51,6 @@ def test_imds_leaves_most_of_a_bound_to_the_api() -> None:
 
 def test_what_is_unknown_is_borne_longer_than_any_imds_outage_on_record() -> None:
     assert LIMIT * 10 >= 2 * 30
-
-
-class Clock:
-    """Time that passes only when something waits."""
-
-    now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def time(self) -> float:
-        return real_time.time()
-
-    gmtime, strftime = staticmethod(real_time.gmtime), staticmethod(real_time.strftime)
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    for action, seconds in BOUNDS.items():
-        monkeypatch.setitem(rules.BOUND, action, seconds)
-    monkeypatch.setattr(rules, "ALONE_TIME", ALONE)
-    monkeypatch.setattr(rules, "IMDS_SHARE", SHARE)
-    monkeypatch.setattr(metadata, "IMDS_TIMEOUT", TIMEOUT)
-    monkeypatch.setattr(ec2, "API_PAUSE", PAUSE)
-    for module in (rules, record, outcome):
-        monkeypatch.setattr(module, "time", clock)
-    return clock
 
 
 def hangs(clock: Clock) -> Callable[..., object]:

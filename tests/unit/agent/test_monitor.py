@@ -11,17 +11,24 @@ import pytest
 
 from agent import metadata, outcome, rules
 
+from .clock import PATIENCE, SHORT, Exchanges
 from .cloud import DENIED, LONGER, THROTTLED, VIP, Fault, envelope
 from .conftest import Node
 from .test_migration import full
 
 
 @pytest.fixture
-def silence(a: Node) -> Iterator[None]:
+def silence(a: Node, exchanges: Exchanges) -> Iterator[None]:
     """The API takes requests and does not answer."""
     a.api.silent = threading.Event()
+    exchanges.heard = lambda: bool(a.api.calls)
     yield
     a.api.silent.set()
+
+
+def imds_patience(fault: str) -> float:
+    """Real seconds for an exchange with IMDS: an answer that is late there must not come."""
+    return SHORT if {"delay", "trickle"} & set(IMDS_FAULTS[fault]) else PATIENCE
 
 
 def settled(node: Node) -> None:
@@ -90,8 +97,7 @@ def test_the_answer_may_be_on_a_later_page(a: Node) -> None:
     assert len(a.api.calls) == 3
 
 
-def test_pages_without_end_are_no_answer(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(rules.BOUND, "monitor", 3.0)
+def test_pages_without_end_are_no_answer(a: Node) -> None:
     a.act("start")
     a.imds.shown = [a.eni.primary]
     a.api.page_size = 10**6
@@ -149,8 +155,8 @@ def test_a_silent_api_is_not_the_absence_of_the_vip(a: Node, silence: None) -> N
     assert a.act("monitor").code == outcome.SUCCESS  # IMDS shows it: EC2 did take the call
 
 
-def test_an_api_that_trickles_is_cut_off(a: Node) -> None:
-    a.api.trickle = True
+def test_an_api_that_trickles_is_cut_off(a: Node, exchanges: Exchanges) -> None:
+    a.api.trickle, exchanges.api_s = True, SHORT
     assert a.act("start").code == outcome.ERR_GENERIC
 
 
@@ -173,7 +179,10 @@ def test_a_name_that_does_not_resolve_is_not_the_absence_of_the_vip(
     assert "name resolution" in result.said
 
 
-def test_a_name_look_up_that_hangs_is_left_behind(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_look_up_that_hangs_is_left_behind(
+    a: Node, monkeypatch: pytest.MonkeyPatch, exchanges: Exchanges
+) -> None:
+    exchanges.api_s = SHORT
     done = threading.Event()
     real = socket.getaddrinfo
 
@@ -211,24 +220,30 @@ IMDS_FAULTS: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("fault", IMDS_FAULTS)
-def test_with_imds_out_of_order_the_api_tells(a: Node, b: Node, fault: str) -> None:
+def test_with_imds_out_of_order_the_api_tells(a: Node, b: Node, fault: str, exchanges: Exchanges) -> None:
     a.act("start")
     settled(a)
     for name, value in IMDS_FAULTS[fault].items():
         setattr(a.imds, name, value)
+    exchanges.imds_s = imds_patience(fault)
     assert a.act("monitor").code == outcome.SUCCESS
     assert a.api.calls == ["DescribeNetworkInterfaces"]
+    exchanges.imds_s = PATIENCE
     b.act("start")
+    exchanges.imds_s = imds_patience(fault)
     assert a.act("monitor").code == outcome.NOT_RUNNING
 
 
 @pytest.mark.parametrize("fault", IMDS_FAULTS)
-def test_with_imds_and_the_api_out_of_order_what_was_known_stands_for_a_while(a: Node, fault: str) -> None:
+def test_with_imds_and_the_api_out_of_order_what_was_known_stands_for_a_while(
+    a: Node, fault: str, exchanges: Exchanges
+) -> None:
     a.act("start")
     settled(a)
     a.api.faults["DescribeNetworkInterfaces"] = [DENIED]
     for name, value in IMDS_FAULTS[fault].items():
         setattr(a.imds, name, value)
+    exchanges.imds_s = imds_patience(fault)
     codes = [a.act("monitor").code for _ in range(rules.UNKNOWN_LIMIT + 1)]
     assert codes == [outcome.SUCCESS] * (rules.UNKNOWN_LIMIT - 1) + [outcome.ERR_GENERIC] * 2
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -17,8 +16,8 @@ from agent import cluster, metadata, outcome, record, rules
 from cloudinit import corosync
 from tests.unit.cloudinit.conftest import make_spec
 
+from .clock import Clock, tick
 from .cloud import VIP
-from .test_bounds import Clock
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -148,20 +147,6 @@ class Peer:
 def pair(folder: Path) -> tuple[World, Peer, Peer]:
     world = World()
     return world, Peer(world, "eni-a", "10.0.250.10", folder), Peer(world, "eni-b", "10.0.250.11", folder)
-
-
-def tick(patch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """Let the agent's time be the clock's."""
-    for module in (rules, record, outcome):
-        patch.setattr(module, "time", clock)
-
-
-@pytest.fixture
-def clock() -> Iterator[Clock]:
-    with pytest.MonkeyPatch.context() as patch:
-        clock = Clock()
-        tick(patch, clock)
-        yield clock
 
 
 class AnyOrder(RuleBasedStateMachine):

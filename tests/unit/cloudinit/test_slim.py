@@ -53,7 +53,6 @@ def text(
 THIN = '''#!/usr/bin/python3 -I
 from __future__ import annotations
 import os
-TYPE_CHECKING=False
 class Error(Exception):
  pass
 class Keeps:
@@ -74,6 +73,8 @@ class Bare(ast.NodeTransformer):
 
     def visit(self, node: ast.AST) -> ast.AST | None:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            return None
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "TYPE_CHECKING":
             return None
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             return None

@@ -1,0 +1,93 @@
+"""The agent's time in these tests: it passes when the agent waits, and not while this machine is busy."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent import api, metadata, outcome, record, rules
+
+PATIENCE = 60.0
+"""Real seconds for one exchange with a server of the test's, however busy the machine is."""
+SHORT = 0.1
+"""The same where no answer is to come in time: it makes no difference how far the exchange gets."""
+IMDS_S, API_S = 0.005, 0.3
+"""What one exchange takes by the agent's clock."""
+
+
+class Clock:
+    """Stands in for the module `time`: what waits for a moment has it at once."""
+
+    now = 1e6
+    gmtime, strftime = staticmethod(time.gmtime), staticmethod(time.strftime)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def time(self) -> float:
+        return time.time()
+
+
+class Patience(outcome.Deadline):
+    """A deadline of real time. It is over too if `heard` says so, for the process that waits for the answer."""
+
+    def __init__(self, seconds: float, heard: Callable[[], bool] | None = None) -> None:
+        self.end, self.heard, self.owner = time.monotonic() + seconds, heard, os.getpid()
+        self.begun = False
+
+    def left(self) -> float:
+        waits = self.heard and self.begun and os.getpid() == self.owner
+        self.begun = True
+        while waits and time.monotonic() < self.end:
+            if self.heard and self.heard():
+                self.end = time.monotonic()
+            time.sleep(0.01)
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no time is left")
+        return left
+
+
+class Exchanges:
+    """The agent's exchanges with servers: each is given so many real seconds. By the agent's clock it takes as
+    long as such an exchange does, or all that it was given if it does not end.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, clock: Clock) -> None:
+        self.clock, self.imds_s, self.api_s = clock, PATIENCE, PATIENCE
+        self.heard: Callable[[], bool] | None = None
+        real_imds, real_api = metadata.exchange, api.over_tls
+        patch.setattr(
+            metadata, "exchange", lambda *given: self._timed(real_imds, given, Patience(self.imds_s), IMDS_S)
+        )
+        patch.setattr(
+            api,
+            "over_tls",
+            lambda *given: self._timed(real_api, given, Patience(self.api_s, self.heard), API_S),
+        )
+
+    def _timed(
+        self, exchange: Callable[..., Any], given: tuple[Any, ...], until: Patience, takes: float
+    ) -> Any:
+        nominal: outcome.Deadline = given[-1]
+        nominal.left()
+        try:
+            answer = exchange(*given[:-1], until)
+        except TimeoutError:
+            self.clock.now = max(self.clock.now, nominal.end)
+            raise
+        self.clock.now += takes
+        return answer
+
+
+def tick(patch: pytest.MonkeyPatch, clock: Clock) -> None:
+    """Let the agent's time be the clock's."""
+    for module in (rules, record, outcome):
+        patch.setattr(module, "time", clock)
