@@ -1,6 +1,6 @@
 # A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
 # LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED, KINDS and RUNS
-# as the README says.
+# as docs/guide.md says.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB STACK PROBE YES
