@@ -229,7 +229,7 @@ def test_an_up_that_is_killed_can_be_repeated_when(
     assert cloud.holder(VIP) in (A, B)
     pair.run("cancel", "--yes")
     for orphan in set(_ids(cloud)) - {str(r.get("id")) for r in pair.resources()}:
-        # Pulumi never heard of an instance that it was killed over: docs/operations.md, "When something goes wrong".
+        # Pulumi never heard of an instance that it was killed over (docs/operations.md).
         cloud.ec2.terminate_instances(InstanceIds=[orphan])
     pair.up("--skip-preview", "--refresh")
     new = pair.outputs()["nodeIds"]
