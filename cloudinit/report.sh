@@ -23,4 +23,5 @@ ask ip -4 -o address show
 ask "$INTERPRETER" -Ic 'import runpy; agent = runpy.run_path("/usr/lib/ocf/resource.d/heartbeat/ec2vip"); print(
 agent["Metadata"](agent["Deadline"](5), "", agent["IMDS_ADDRESS"]).addresses())'
 ask sh -c 'dpkg-query --show "$@" || rpm --query "$@"' sh corosync pacemaker pcs resource-agents
+ask grep http /usr/local/share/ec2vip-built # what this node has built of them, and from where
 ask journalctl --no-pager --boot --priority warning --lines 40

@@ -221,12 +221,15 @@ def _zone(reader: Reader, region: str | None) -> str | None:
 
 
 def _repository(reader: Reader) -> dict[str, str]:
-    """The repository and the key that signs it: packages are only taken signed, and the key only over TLS."""
+    """The repository and the key that signs it: packages are only taken signed, and the key by its fingerprint."""
     examples = {
         "packageRepository": "https://mirror.example/9-stream",
-        "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY",
+        "packageRepositoryKey": f"https://mirror.example/RPM-GPG-KEY#{'0123456789ABCDEF' * 2}01234567",
     }
-    read = {key: reader.text(key, r"https://[!-~]+", example) for key, example in examples.items()}
+    read = {
+        key: reader.text(key, r"https://[!-~]+" + r"#[0-9A-F]{40}" * key.endswith("Key"), example)
+        for key, example in examples.items()
+    }
     there = [key for key in examples if reader.values.get(key)]
     if len(there) == 1:
         (missing,) = examples.keys() - there
