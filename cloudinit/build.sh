@@ -1,13 +1,12 @@
 # shellcheck shell=bash
 # Builds the cluster stack from SOURCES, on a system whose archives lack it. It goes into a folder first, and from
-# there into the system; a build that was cut short begins anew.
+# there into the system; a build that was cut short begins anew. Options are short: user data have little room.
 
 PLACE=$ROOT/var/tmp/ec2vip-build
 BUILT=$ROOT/usr/local/share/ec2vip-built
 
 at() {
     echo "$*" >"$PLACE/at"
-    echo "== $*"
 }
 
 # fetch NAME SHA256 ADDRESS...: from any of them. If the last one has another file in its place, waiting will not help.
@@ -15,8 +14,8 @@ fetch() {
     local url
     for url in "${@:3}"; do
         rm -f "$1"
-        curl --fail --silent --show-error --location --max-time 120 --output "$1" "$url" || continue
-        sha256sum --check --status <<<"$2  $1" && return
+        curl -fsSLm 120 -o "$1" "$url" || continue
+        sha256sum --status -c <<<"$2  $1" && return
         echo "$url has another file than the one with the SHA-256 $2"
     done
     [ ! -e "$1" ] || return "$FINAL"
@@ -27,12 +26,10 @@ fetch() {
 compile() {
     local name parts='replace include lib daemons tools xml'
     at 'Pacemaker, configure'
-    mkdir pacemaker && tar -xf pacemaker.tar.gz -C pacemaker --strip-components=1 && cd pacemaker &&
-        tar -xf ../patches.tar.xz || return
+    tar -xf pacemaker.tar.gz && cd pacemaker-* && tar -xf ../patches.tar.xz || return
     while read -r name; do patch -p1 <"debian/patches/$name" || return; done <debian/patches/series
-    ./autogen.sh && ./configure --libexecdir=/usr/lib --libdir="$(pkg-config --variable=libdir libqb)" --with-corosync \
-        --without-nagios --disable-static --disable-nls --disable-dependency-tracking --disable-fatal-warnings \
-        CFLAGS='-O1 -g0' || return
+    ./autogen.sh && ./configure --libexecdir=/usr/lib --libdir="$(pkg-config --variable=libdir libqb)" \
+        --disable-{static,nls,dependency-tracking,fatal-warnings} CFLAGS='-O1 -g0' || return
     at 'Pacemaker, compile'
     make -j"$(nproc)" CORE="$parts" || return
     at 'Pacemaker, install'
@@ -45,7 +42,7 @@ unpack() {
     site=root$("$INTERPRETER" -c 'import site; print(site.getsitepackages()[-1])') && mkdir -p "$site" &&
         echo /usr/lib/python3/dist-packages >"$site/ec2vip.pth" || return
     for name in *.deb; do
-        ar p "$name" data.tar.xz | tar -xJ -C root --exclude=./etc --exclude=./lib --exclude='*/pcsd' || return
+        ar p "$name" data.tar.xz | tar -xJf - -C root --exclude={./etc,./lib,'*/pcsd'} || return
     done
 }
 
@@ -58,7 +55,7 @@ steps() {
         jobs+=("$!")
     done
     [ -e "$STATE/tools" ] || for each in "${BUILD_TOOLS[@]}"; do
-        rpm --query --quiet --whatprovides "$each" || echo "$each"
+        rpm -q --whatprovides "$each" >&2 || echo "$each"
     done >"$STATE/tools"
     get install "${BUILD_NEEDS[@]}" "${BUILD_TOOLS[@]}" || return
     for each in "${jobs[@]}"; do
@@ -73,20 +70,20 @@ steps() {
         grep -E 'error:|No space' made # make's own last words are no reason
         return "$FINAL"
     fi
+    # Presets may enable these at an image's first boot, and a remote executor takes the place of Pacemaker.
+    find root -name pacemaker_remote.service -delete -o -name crm_mon.service -delete
     at 'into the system'
-    find root -name pacemaker.service | grep . &&
-        tar -C root -cf - . | tar -C "$ROOT/" --keep-directory-symlink --no-overwrite-dir -xf - && ldconfig &&
-        systemctl daemon-reload || return
-    systemd-tmpfiles --create --prefix=/run || true # others' settings may be wrong
-    { printf '%s\n' "${SOURCES[@]}" && cd root && find . ! -type d; } >"$BUILT" || return
+    { printf '%s\n' "${SOURCES[@]}" && cd root && find . ! -type d; } >"$BUILT" &&
+        tar -cf - . | tar -xf - -C "$ROOT/" --keep-directory-symlink --no-overwrite-dir && ldconfig &&
+        systemctl daemon-reload || return "$FINAL"
+    systemd-tmpfiles --create || true # others' settings may be wrong
     # What was there before the first try stays.
     mapfile -t jobs <"$STATE/tools"
-    get remove "${jobs[@]}" || echo 'the tools stay'
+    get remove "${jobs[@]}" || true
 }
 
 elsewhere() {
     local began=$SECONDS told=$SECONDS job status
-    tell 'building the cluster stack from source'
     rm -rf "$PLACE" && mkdir -p "$PLACE/root" "${BUILT%/*}" || return 1
     set -m # a process group of its own, which can be ended whole
     (cd "$PLACE" && steps) &

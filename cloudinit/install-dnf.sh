@@ -3,15 +3,8 @@
 # `elsewhere`: where to get what the system's archives lack.
 
 # What dnf says if trying again cannot help.
-HOPELESS='GPG check FAILED|not signed|not correct for this|nothing provides|conflicting|Unable to find a match|space needed|No space left'
+HOPELESS='GPG check FAILED|not signed|not correct for this|nothing provides|none of the providers|filtered out|Unable to find a match|space needed|No space left'
 FROM=()
-TOLD=
-
-# Once, however often it is tried.
-tell() {
-    [ "$TOLD" = "$1" ] || say "packages: $1"
-    TOLD=$1
-}
 
 # A mirror that does not answer is not a mirror without the package, though Amazon's dnf.conf passes it over. dnf ends
 # with advice; the reason is put behind it.
@@ -36,7 +29,6 @@ install_packages() {
     FROM=()
     get makecache || return
     if ! offered "${STACK[@]}" && offered spal-release; then
-        tell 'trying the supplementary archives'
         get install spal-release && get makecache || return
     fi
     if offered "${STACK[@]}"; then get install "${PACKAGES[@]}"; else elsewhere; fi

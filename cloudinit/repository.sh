@@ -1,13 +1,10 @@
 # shellcheck shell=bash
-# What the system's archives lack comes from the owner's repository: the stack, and what it needs beyond the system's
-# own. It is off but for this once.
-
-OWNED='corosync* pacemaker* pcs* resource-agents* cluster-glue* libknet* libnozzle* libqb* python3-* ruby* libnet perl-TimeDate'
+# What the system's archives lack comes from the owner's repository: the stack, and of what it needs those packages that
+# the system's archives have under no name. It is off but for this once.
 
 elsewhere() {
     local section address=${REPOSITORY_KEY%#*} print=${REPOSITORY_KEY#*#} key=$ROOT/etc/pki/rpm-gpg/ec2vip
-    tell "trying $REPOSITORY"
-    mkdir -p "${key%/*}" && curl --fail --silent --show-error --location --max-time 60 --output "$key" "$address" ||
+    mkdir -p "${key%/*}" && curl -fsSLm 60 -o "$key" "$address" ||
         return 1
     if ! gpg --batch --with-colons --show-keys "$key" | grep -q "^fpr:.*:$print:$"; then
         echo "the key at $address does not have the fingerprint $print: see packageRepositoryKey"
@@ -16,7 +13,7 @@ elsewhere() {
     for section in HighAvailability AppStream BaseOS; do
         # A low priority wins, and 99 is the default.
         printf '%s\n' "[ec2vip-$section]" "name=$section" "baseurl=$REPOSITORY/$section/\$basearch/os/" enabled=0 \
-            gpgcheck=1 "gpgkey=file://$key" priority=200 "includepkgs=$OWNED"
+            gpgcheck=1 "gpgkey=file://$key" priority=200
     done >"$ROOT/etc/yum.repos.d/ec2vip.repo"
     # shellcheck disable=SC2034 # get and offered read it
     FROM=('--enablerepo=ec2vip-*')

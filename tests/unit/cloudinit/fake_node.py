@@ -24,7 +24,7 @@ TOOLS = {
     # 2 is dpkg's status for a lock that another one holds.
     "dpkg": 'countdown dpkg-locked || { echo "dpkg: error: dpkg frontend lock was locked by process 1"; exit 2; }',
     "dpkg-query": '[ ! -e "$FAKE/lacking" ] && printf installed',
-    "rpm": 'case "$*" in *--quiet*) exit 1 ;; esac; [ ! -e "$FAKE/lacking" ]',
+    "rpm": '[ "$1" != -q ] && [ ! -e "$FAKE/lacking" ]',
     "apt-get": 'case "$*" in *" install "*) install_packages ;; esac',
     # What is offered is in the files offers, and offers-NAME once NAME is installed or enabled.
     "dnf": """
@@ -37,7 +37,7 @@ case "$*" in
     *) countdown dnf-silent || { cat "$FAKE/dnf-says"; exit 1; } ;;
 esac""",
     "curl": """
-while (($# > 1)); do [ "$1" != --output ] || to=$2; shift; done
+while (($# > 1)); do [ "$1" != -o ] || to=$2; shift; done
 countdown curl-failures || { echo "curl: (22) The requested URL returned error: 503" >&2; exit 22; }
 cp "$FAKE/files/${1##*/}" "$to" """,
     "gpg": 'cat "$FAKE/fingerprint"',

@@ -232,7 +232,7 @@ def test_a_repository_of_the_owners_comes_in_place_of_the_build() -> None:
         package_repository_key="https://mirror.example/KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
     )
     files = written(spec)
-    assert "includepkgs=" in files["/etc/ec2vip/install.sh"]["content"]
+    assert "yum.repos.d" in files["/etc/ec2vip/install.sh"]["content"]
     assert "make " not in files["/etc/ec2vip/install.sh"]["content"]
     assert "SOURCES=" not in files["/etc/ec2vip/bootstrap.env"]["content"]
     assert len(userdata.render(spec)) < len(userdata.render(make_spec(platform="al2023")))
