@@ -1,7 +1,8 @@
 #!/bin/bash
 # Brings this node into the cluster. ec2vip-bootstrap.service runs it at every boot: until it has come to its end
 # once, every step may be repeated; from then on it only says when the node is a member again, for whoever
-# deploys. The console and the journal get one line a step, $LOG what the commands said.
+# deploys. The console and the journal get one line a step, $LOG what the commands said. `ec2vip-bootstrap image`
+# installs the packages alone, for an image of them.
 set -u -o pipefail
 export LC_ALL=C
 
@@ -24,8 +25,8 @@ PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6}
 PUSH_TRIES=5
 STARTED=0
 PAUSE=${EC2VIP_PAUSE:-0.5}
-# A command's way of saying that waiting will not help.
-FINAL=2
+# Our own way of saying that waiting will not help: no program that we run ends with it.
+FINAL=90
 
 say() {
     printf 'ec2vip: %s\n' "$*" >&3
@@ -137,11 +138,17 @@ try_install() {
     rm -f "$STATE/installing"
 }
 
+# Ends a program that hangs, when the step's time is up.
+limited() {
+    timeout --kill-after=10 "$((UNTIL > SECONDS ? UNTIL - SECONDS : 1))" "$@"
+}
+
 # What a boot that was cut short had begun to install is there, but not set up.
 packages() {
     hold_services || return
     [ ! -e "$STATE/installing" ] && installed && return
     touch "$STATE/installing"
+    UNTIL=$((SECONDS + PACKAGES_LIMIT))
     await "$PACKAGES_LIMIT" 'the packages' try_install
 }
 
@@ -266,6 +273,11 @@ settings() {
 
 exec 3>&1
 mkdir -p "$STATE" "$(dirname "$LOG")" || exit 1
+if [ "$*" = image ]; then
+    step packages packages
+    say 'image done'
+    exit
+fi
 if [ -e "$STATE/done" ]; then
     say "$NODE boots again"
     step ready ready

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -60,6 +61,9 @@ class Service:
         return name if name.endswith(UNIT_KINDS) else f"{name}.service"
 
 
+#: What a key's address ends with.
+FINGERPRINT = re.compile("#[0-9A-F]{40}$")
+
 #: The kinds of systemd units that Pacemaker runs and that make sense beside an address.
 UNIT_KINDS = (".service", ".socket", ".timer", ".path", ".mount")
 
@@ -72,9 +76,9 @@ class NodeSpec:
     `vip` is the first of the floating addresses and `more_vips` are the others, which the cluster keeps with it
     where it can. `services` run where `vip` is, and are started in this order. `token_ms` is Corosync's token
     time-out in milliseconds. `package_repository` and `package_repository_key` are the addresses of a CentOS
-    Stream 9 tree (the folder with HighAvailability, AppStream and BaseOS in it) and of the key that signs it.
-    Only `al2023` looks there, and only when its own archives lack the cluster stack; with none it fails at boot
-    and says so.
+    Stream 9 tree (the folder with HighAvailability, AppStream and BaseOS in it) and of the key that signs it,
+    with a # and the key's fingerprint behind it. Only a platform that has a `build` looks there, in place of
+    building what its own archives lack.
 
     `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
     base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
@@ -126,6 +130,11 @@ class NodeSpec:
             raise ValueError(
                 f"package_repository {self.package_repository!r} and package_repository_key "
                 f"{self.package_repository_key!r} go together: packages are only taken signed; set both"
+            )
+        if self.package_repository and not FINGERPRINT.search(self.package_repository_key):
+            raise ValueError(
+                f"package_repository_key {self.package_repository_key!r} has no fingerprint: whatever is at that "
+                "address would sign; put # and the key's 40 hexadecimal digits behind it"
             )
 
         if bool(self.key_parameter) != bool(self.key_digest):

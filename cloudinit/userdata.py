@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import yaml
 import zopfli.gzip
 
 from cloudinit import cib, corosync, slim
-from cloudinit.platforms import platform
+from cloudinit.platforms import Platform, platform
 from cloudinit.spec import NodeSpec
 
 #: What EC2 takes, before base64 (EC2 User Guide, "Work with instance user data").
@@ -40,6 +40,8 @@ KEY_SOURCE = _HERE / "key.py"
 REPORT_SOURCE = _HERE / "report.sh"
 GUARD_SOURCE = _HERE / "guard.sh"
 INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
+REPOSITORY_SOURCE = _HERE / "repository.sh"
+BUILD_SOURCE = _HERE / "build.sh"
 
 
 def render(spec: NodeSpec) -> bytes:
@@ -56,7 +58,10 @@ def render(spec: NodeSpec) -> bytes:
 
 def text(spec: NodeSpec) -> str:
     """The cloud-config of `spec` as it reads on the node."""
-    config = cloud_config(spec)
+    return _yaml(cloud_config(spec))
+
+
+def _yaml(config: dict[str, Any]) -> str:
     return "#cloud-config\n" + yaml.dump(config, Dumper=_Dumper, sort_keys=False, default_flow_style=False)
 
 
@@ -84,15 +89,40 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
                 f"/etc/systemd/system/multi-user.target.wants/{BOOTSTRAP_UNIT}",
             ],
         ],
-        "write_files": [
-            {"path": path, **({"permissions": "0755"} if executable else {}), "content": content}
-            for path, executable, content in files(spec)
-        ],
+        "write_files": _write_files(files(spec)),
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "start", BOOTSTRAP_UNIT],
         ],
     }
+
+
+def builder_files(name: str, repository: str = "", key: str = "") -> list[tuple[str, bool, str]]:
+    """The files that a machine gets which is to become an image with a platform's packages, as of `files`.
+
+    `name` is the platform's; `repository` and `key` are the `package_repository` and `…_key` of a `NodeSpec`.
+    Raises ValueError for an unknown platform.
+    """
+    chosen = platform(name)
+    environment = _packages(chosen, [], repository, key) + _array("SERVICE_UNITS", [])
+    return [
+        ("/etc/ec2vip/bootstrap.env", False, environment),
+        ("/etc/ec2vip/install.sh", False, _installer(chosen, repository)),
+        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
+    ]
+
+
+def builder(name: str, repository: str = "", key: str = "") -> bytes:
+    """The user data of such a machine: its console says "ec2vip: image done" at the end, or why it failed.
+
+    The arguments are those of `builder_files`.
+    """
+    config = {
+        "bootcmd": [["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED]],
+        "write_files": _write_files(builder_files(name, repository, key)),
+        "runcmd": [[BOOTSTRAP_PATH, "image"]],
+    }
+    return _gzip(_yaml(config))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -112,6 +142,13 @@ def _block(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 _Dumper.add_representer(str, _block)
 
 
+def _write_files(entries: Iterable[tuple[str, bool, str]]) -> list[dict[str, str]]:
+    return [
+        {"path": path, **({"permissions": "0755"} if executable else {}), "content": content}
+        for path, executable, content in entries
+    ]
+
+
 def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
     """The files that the node gets: path, whether it is a program, content."""
     return [
@@ -121,7 +158,7 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
         ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
-        ("/etc/ec2vip/install.sh", False, _script(INSTALL_SOURCES[platform(spec.platform).installer])),
+        ("/etc/ec2vip/install.sh", False, _installer(platform(spec.platform), spec.package_repository)),
         (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
         (REPORT_PATH, True, _script(REPORT_SOURCE)),
         (GUARD_PATH, True, _script(GUARD_SOURCE)),
@@ -189,14 +226,10 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("PEER", spec.peer.name),
             _scalar("BOOTSTRAPS", "yes" if spec.bootstraps else "no"),
             _array("HOSTS", (f"{member.address} {member.name}" for member in spec.members)),
-            _array("PACKAGES", (*chosen.packages, *_service_packages(spec))),
-            _array("SERVICE_PACKAGES", _service_packages(spec)),
+            _packages(chosen, _service_packages(spec), spec.package_repository, spec.package_repository_key),
             _array("SERVICE_UNITS", (service.unit for service in spec.services if service.unit)),
             _array("SERVICE_AGENTS", (s.agent[4:].replace(":", "/") for s in spec.services if not s.unit)),
             _array("IPADDR2", cib.os_addresses(spec)),
-            _scalar("INTERPRETER", chosen.interpreter),
-            _scalar("REPOSITORY", spec.package_repository),
-            _scalar("REPOSITORY_KEY", spec.package_repository_key),
             _array("NETWORK_UNITS", chosen.network_units),
             _scalar("LOGFILE", corosync.LOGFILE),
             _map("SEED", cib.SEED_PROPERTIES),
@@ -209,8 +242,39 @@ def _environment(spec: NodeSpec) -> str:
     )
 
 
+def _packages(chosen: Platform, services: Sequence[str], repository: str, key: str) -> str:
+    """What the bootstrap has to know of packages, and of where to get them."""
+    lines = [
+        _array("PACKAGES", (*chosen.packages, *services)),
+        _array("SERVICE_PACKAGES", services),
+        _scalar("INTERPRETER", chosen.interpreter),
+    ]
+    build = chosen.build
+    if build:
+        lines.append(_array("STACK", build.replaces))
+    if build and repository:
+        lines += [_scalar("REPOSITORY", repository), _scalar("REPOSITORY_KEY", key)]
+    elif build:
+        archived = (name for name in chosen.packages if name not in build.replaces)
+        sources = (f"{source.name} {source.sha256} {' '.join(source.addresses)}" for source in build.sources)
+        lines += [
+            _array("SOURCES", sources),
+            _array("BUILD_TOOLS", build.tools),
+            _array("BUILD_NEEDS", (*archived, *build.needs, *services)),
+        ]
+    return "".join(lines)
+
+
 def _service_packages(spec: NodeSpec) -> list[str]:
     return list(dict.fromkeys(name for service in spec.services for name in service.packages))
+
+
+def _installer(chosen: Platform, repository: str) -> str:
+    """How this node gets its packages, and nothing of how others do."""
+    text = _script(INSTALL_SOURCES[chosen.installer])
+    if chosen.build:
+        text += _script(REPOSITORY_SOURCE if repository else BUILD_SOURCE)
+    return text
 
 
 def _program(source: Path) -> str:

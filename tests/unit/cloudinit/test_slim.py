@@ -125,7 +125,7 @@ def test_types_stay_where_they_are_evaluated() -> None:
 
 def test_a_script_keeps_its_first_line_and_its_commands() -> None:
     assert slim.shell("#!/bin/bash\n# why\n\nx=1 # 2\n    # more\n    echo $#\n") == (
-        "#!/bin/bash\nx=1 # 2\n echo $#\n"
+        "#!/bin/bash\nx=1 # 2\necho $#\n"
     )
 
 
@@ -136,6 +136,8 @@ def test_a_script_keeps_its_first_line_and_its_commands() -> None:
         userdata.REPORT_SOURCE,
         userdata.GUARD_SOURCE,
         *userdata.INSTALL_SOURCES.values(),
+        userdata.REPOSITORY_SOURCE,
+        userdata.BUILD_SOURCE,
     ],
     ids=lambda path: path.name,
 )

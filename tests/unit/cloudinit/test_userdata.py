@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agent import ec2vip
-from cloudinit import cib, corosync, userdata
+from cloudinit import cib, corosync, image, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec, Service
 from tests.lab.paths import PROJECT
@@ -56,8 +56,6 @@ def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, 
         platform=platform,
         name=name,
         cluster_name="a-cluster-with-quite-a-long-name",
-        package_repository="https://mirror.example.com/centos/9-stream",
-        package_repository_key="https://mirror.example.com/centos/RPM-GPG-KEY",
         more_vips=tuple(IPv4Address(f"10.0.250.{number}") for number in range(190, 200)),
         services=(
             Service(
@@ -235,7 +233,33 @@ def test_a_node_gets_the_installer_of_its_platform_alone() -> None:
     assert {name: "dnf " in content for name, content in by_platform.items()} == {
         name: name == "al2023" for name in PLATFORMS
     }
-    assert all(content.startswith("install_packages() {") for content in by_platform.values())
+    assert {name: "make " in content for name, content in by_platform.items()} == {
+        name: PLATFORMS[name].build is not None for name in PLATFORMS
+    }
+
+
+def test_a_repository_of_the_owners_comes_in_place_of_the_build() -> None:
+    spec = make_spec(
+        platform="al2023",
+        package_repository="https://mirror.example/9-stream",
+        package_repository_key="https://mirror.example/KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
+    )
+    files = written(spec)
+    assert "yum.repos.d" in files["/etc/ec2vip/install.sh"]["content"]
+    assert "make " not in files["/etc/ec2vip/install.sh"]["content"]
+    assert "SOURCES=" not in files["/etc/ec2vip/bootstrap.env"]["content"]
+    assert len(userdata.render(spec)) < len(userdata.render(make_spec(platform="al2023")))
+
+
+def test_a_machine_that_becomes_an_image_gets_the_packages_and_nothing_of_a_pair() -> None:
+    config = read(userdata.builder("al2023"))
+    assert config["runcmd"] == [["/usr/local/sbin/ec2vip-bootstrap", "image"]]
+    files = {file["path"]: file["content"] for file in config["write_files"]}
+    node = written(make_spec(platform="al2023"))
+    for path in ("/etc/ec2vip/install.sh", "/usr/local/sbin/ec2vip-bootstrap"):
+        assert files[path] == node[path]["content"]
+    wanted = set(files["/etc/ec2vip/bootstrap.env"].splitlines())
+    assert wanted <= set(node["/etc/ec2vip/bootstrap.env"]["content"].splitlines())
 
 
 def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_that_fetches_it() -> None:
@@ -250,3 +274,10 @@ def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_
 def test_an_unknown_platform_is_refused() -> None:
     with pytest.raises(ValueError, match="'plan9' is unknown"):
         userdata.render(make_spec(platform="plan9"))
+
+
+def test_the_command_for_an_image_writes_that_user_data(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert image.main(["al2023"]) == 0
+    assert capfdbinary.readouterr().out == userdata.builder("al2023")
+    assert image.main(["plan9"]) == 2
+    assert b"usage: python -m cloudinit.image al2023|debian12" in capfdbinary.readouterr().err

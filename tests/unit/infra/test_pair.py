@@ -188,7 +188,7 @@ def test_the_repository_and_its_key_reach_the_nodes() -> None:
     made, _ = record_pair(
         platform="al2023",
         package_repository="https://mirror.example/9-stream",
-        package_repository_key="https://mirror.example/RPM-GPG-KEY",
+        package_repository_key="https://mirror.example/RPM-GPG-KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
     )
     text = text_of(made["ec2vip-a"])
     assert "REPOSITORY=https://mirror.example/9-stream\n" in text
