@@ -129,7 +129,7 @@ def make_identity(
     permissions_boundary: str | None,
 ) -> Identity:
     """The role, its policies for this subnet and this key, and the instance profile that hands it to a node."""
-    aws_here = aws.get_partition(opts=pulumi.InvokeOptions(parent=scope.pair))
+    aws_here = aws.get_partition(opts=scope.asks())
     role = aws.iam.Role(
         scope.part("role"),
         path=path(scope.full_name),

@@ -130,7 +130,7 @@ MUTANTS = {
         (
             f"{EMULATOR}iam.py::test_a_role_does_what_its_policy_allows_and_nothing_else",
             f"{EMULATOR}iam.py::test_the_resource_of_an_assign_is_its_interface",
-            "tests/engine/test_permissions.py::test_the_user_cannot_end_what_is_not_the_pairs",
+            "tests/engine/test_permissions.py::test_without_the_boundary_no_role_is_made_and_awss_words_name_the_action",
         ),
     ),
     "throttling": Mutant(

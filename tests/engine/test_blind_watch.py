@@ -64,7 +64,9 @@ def test_a_program_that_looks_into_another_account_touches_nothing(
     command: str, cloud: Cloud, pair: PulumiStack
 ) -> None:
     with Cloud(cloud.state_dir / f"other-{command}") as other:
-        pair.configure({"environment": {"AWS_ENDPOINT_URL": other.url}})
+        key, secret = other.emulator.administrator
+        there = {"AWS_ENDPOINT_URL": other.url, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+        pair.configure({"environment": there})
         with pytest.raises(CommandError) as caught:
             pair.up("--skip-preview") if command == "up" else pair.run("preview")
     said = caught.value.stdout
@@ -124,6 +126,6 @@ def test_an_instance_in_a_nodes_place_that_nobody_knows_stops_the_up(cloud: Clou
             pair.up("--skip-preview")
         assert f"{stranger} has 10.0.250.190, a node's address" in caught.value.stdout
         assert cloud.guests.events == []
-        assert [name for name in cloud.instances() if name in (A, B)] == [A, B]
+        assert {name for name in cloud.instances() if name in (A, B)} == {A, B}
     finally:
         cloud.ec2.terminate_instances(InstanceIds=[stranger])

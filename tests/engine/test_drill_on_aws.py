@@ -434,6 +434,8 @@ def test_what_is_missing_is_said_in_one_line_with_a_remedy(
         assert "set AWS_PROFILE" in said()
     with Cloud(pair.state_dir / "elsewhere") as other, monkeypatch.context() as shell:
         shell.setenv("AWS_ENDPOINT_URL", other.url)
+        shell.setenv("AWS_ACCESS_KEY_ID", other.emulator.administrator[0])
+        shell.setenv("AWS_SECRET_ACCESS_KEY", other.emulator.administrator[1])
         line = said()
         assert f"account {other.emulator.account_id}" in line
         assert "does not have i-" in line

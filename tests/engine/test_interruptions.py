@@ -20,9 +20,9 @@ def test_an_up_that_is_interrupted_can_be_repeated(fresh_cloud: Cloud) -> None:
     reached = cloud.reached("ec2:CreateSubnet")
     running = stack.begin_up()
     try:
-        assert reached.wait(60), "the up never came to the subnet"
+        assert reached.wait(240), "the up never came to the subnet"
         running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=240)
     finally:
         end(running)
     assert running.returncode != 0

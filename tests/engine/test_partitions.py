@@ -30,7 +30,7 @@ def abroad(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cloud]:
 
 def test_a_stack_lives_from_up_to_destroy_in_other_partitions(abroad: Cloud) -> None:
     cloud, partition = abroad, PARTITIONS[abroad.region]
-    stack = deployed(cloud, **EVERYTHING, availabilityZone=None, **{"aws:region": cloud.region})
+    stack = deployed(cloud, **EVERYTHING, **{"aws:region": cloud.region})
     stack.up("--skip-preview")
     assert stack.preview() == []
     assert partition in stack.outputs()["roleArn"].split(":")

@@ -6,6 +6,7 @@ import base64
 import json
 from typing import Any
 
+import boto3
 import pytest
 
 from infra.policies import Place, Policy, boundary_policy, create_policy, manage_policy
@@ -15,11 +16,15 @@ from .cloud import ZONE, Cloud
 
 pytestmark = pytest.mark.usefixtures("managed_policies")
 
-EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True, "platform": "al2023"}
+EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True, "platform": "al2023", "availabilityZone": None}
 # What is allowed and was not called, with the reason. Whatever is called goes from this list by itself.
 UNCALLED = {
     # A profile on a node that does not run; an `up` stops at such a node first.
     "ec2:DisassociateIamInstanceProfile": "drift",
+    # A role's session length, drifted: moto's UpdateRole then forgets the description, and no preview is empty.
+    "iam:UpdateRole": "drift",
+    # Another route table (`up --replace`): the association has another id then, which Pulumi does not learn.
+    "ec2:ReplaceRouteTableAssociation": "replaced",
     # Never calls of their own, but asked for beside others.
     "iam:PassRole": "passed on",
     "route53:AssociateVPCWithHostedZone": "passed on",
@@ -27,9 +32,9 @@ UNCALLED = {
 
 
 def place_of(cloud: Cloud, **changes: Any) -> Place:
-    return Place(
-        **{"account": cloud.emulator.account_id, "region": cloud.region, "stack": "local", **changes}
-    )
+    partition = boto3.Session().get_partition_for_region(cloud.region)
+    here = {"account": cloud.emulator.account_id, "region": cloud.region, "partition": partition}
+    return Place(**{**here, "stack": "local", **changes})
 
 
 def make_boundary(cloud: Cloud, place: Place) -> str:
@@ -58,25 +63,31 @@ def deployed(cloud: Cloud, **settings: Any) -> PulumiStack:
     return cloud.stack(settings={"permissionsBoundary": boundary, **settings}, key=key)
 
 
-def drift(cloud: Cloud) -> None:
-    """What somebody with other rights may change by hand, and an `up --refresh` must put right."""
+def drift(cloud: Cloud) -> str:
+    """What somebody with other rights may change by hand, and an `up --refresh` must put right; the group used."""
     ec2 = cloud.ec2
     node = cloud.instances()["ec2vip-a"]
     node_id, vpc_id = node["InstanceId"], node["VpcId"]
     ec2.modify_instance_metadata_options(InstanceId=node_id, HttpTokens="optional")
     interface = node["NetworkInterfaces"][0]["NetworkInterfaceId"]
-    ec2.delete_tags(Resources=[interface], Tags=[{"Key": "ec2vip:pair"}])
+    # Of the other node: who deploys may change no interface that has lost the pair's tag.
+    other = cloud.instances()["ec2vip-b"]
+    ec2.delete_tags(
+        Resources=[other["NetworkInterfaces"][0]["NetworkInterfaceId"]], Tags=[{"Key": "ec2vip:pair"}]
+    )
     theirs = ec2.create_security_group(GroupName="theirs", Description="Of others", VpcId=vpc_id)["GroupId"]
     ec2.modify_network_interface_attribute(NetworkInterfaceId=interface, Groups=[theirs])
     volume = node["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
     ec2.modify_volume(VolumeId=volume, VolumeType="gp2")
-    _change_profile(cloud, node_id, cloud.instances()["ec2vip-b"]["InstanceId"])
+    _change_profile(cloud, node_id, other["InstanceId"])
     (endpoint,) = (
         e for e in ec2.describe_vpc_endpoints()["VpcEndpoints"] if e["ServiceName"].endswith(".ec2")
     )
-    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], AddSecurityGroupIds=[theirs])
+    # Not its groups: the policies let no group of others be put on an endpoint, or taken off.
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], PrivateDnsEnabled=False)
     _change_rule_and_route(cloud, vpc_id, interface)
     _change_role(cloud)
+    return str(theirs)
 
 
 def _change_profile(cloud: Cloud, *instance_ids: str) -> None:
@@ -121,7 +132,6 @@ def _change_rule_and_route(cloud: Cloud, vpc_id: str, interface: str) -> None:
 def _change_role(cloud: Cloud) -> None:
     iam = cloud.iam
     role = next(r["RoleName"] for r in iam.list_roles()["Roles"] if r["RoleName"].startswith("ec2vip-role"))
-    iam.update_role(RoleName=role, MaxSessionDuration=7200)
     iam.update_role_description(RoleName=role, Description="Of others")
     iam.delete_role_permissions_boundary(RoleName=role)
 
@@ -136,13 +146,12 @@ def test_the_policies_are_enough_from_up_to_destroy_and_have_nothing_idle(fresh_
     stack.configure({"tags": {"team": "payments"}, "instanceType": "t3.small"})
     stack.up("--skip-preview")
     by_hand = len(cloud.calls)
-    drift(cloud)
+    theirs = drift(cloud)
     mending = len(cloud.calls)
     stack.refresh()
     stack.up("--skip-preview")
     assert stack.preview() == []
-    (table,) = (r["urn"] for r in stack.resources() if r["urn"].endswith("::ec2vip-routes"))
-    stack.up("--skip-preview", "--replace", table)
+    cloud.ec2.delete_security_group(GroupId=theirs)
     stack.configure({"tags": {"group": "payments"}, "publicIps": False, "vip": "10.0.250.200", "clients": []})
     stack.up("--skip-preview")
     stack.destroy()
@@ -150,7 +159,7 @@ def test_the_policies_are_enough_from_up_to_destroy_and_have_nothing_idle(fresh_
     others = {"sts:GetCallerIdentity", "ec2:AssignPrivateIpAddresses"}
     used = {*cloud.calls[already:by_hand], *cloud.calls[mending:]} - others
     left = cloud.leftovers()
-    assert {kind: len(ids) for kind, ids in left.items()} == {"groups": 1, "profiles": 1}  # theirs
+    assert {kind: len(ids) for kind, ids in left.items()} == {"profiles": 1}  # theirs
     statements = [
         s for policy in (create_policy, manage_policy) for s in policy(place_of(cloud))["Statement"]
     ]

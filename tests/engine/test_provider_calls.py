@@ -84,6 +84,7 @@ ARGUMENTS: dict[str, Callable[[World], dict[str, Any]]] = {
             ServiceName="com.amazonaws.us-east-1.ssm",
             VpcEndpointType="Interface",
             SubnetIds=[w.subnet],
+            PrivateDnsEnabled=False,
         )["VpcEndpoint"]["VpcEndpointId"]
     },
     "aws:ec2/getVpcEndpointService:getVpcEndpointService": lambda w: {

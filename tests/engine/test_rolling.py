@@ -88,12 +88,12 @@ def test_a_first_up_makes_both_nodes_side_by_side_and_ends_when_the_pair_works(f
     both, waiting = cloud.reached("ec2:RunInstances", 2), cloud.reached("ec2:GetConsoleOutput", 3)
     running = stack.begin_up()
     try:
-        assert both.wait(60), "the second node was not begun while the first one booted"
-        assert waiting.wait(60), "nobody waits for the nodes"
+        assert both.wait(240), "the second node was not begun while the first one booted"
+        assert waiting.wait(240), "nobody waits for the nodes"
         assert running.poll() is None
         cloud.guests.fate = lambda instance: WORKS
         cloud.guests.boot_again()
-        said, _ = running.communicate(timeout=60)
+        said, _ = running.communicate(timeout=240)
     finally:
         end(running)
     assert running.returncode == 0, said
@@ -198,7 +198,7 @@ def test_ctrl_c_ends_the_wait(cloud: Cloud, pair: PulumiStack, change: None) -> 
     waiting = cloud.reached("ec2:GetConsoleOutput", 2)
     running = pair.begin_up()
     try:
-        assert waiting.wait(60)
+        assert waiting.wait(240)
         running.send_signal(signal.SIGINT)
         running.communicate(timeout=30)
     finally:
@@ -221,7 +221,7 @@ def test_an_up_that_is_killed_can_be_repeated_when(
     reached = cloud.reached(*STEPS[step])
     running = pair.begin_up()
     try:
-        assert reached.wait(60), f"the up did not come to where {step}"
+        assert reached.wait(240), f"the up did not come to where {step}"
     finally:
         _kill(running)
     cloud.guests.fate = lambda instance: WORKS

@@ -87,12 +87,14 @@ IMAGES = (
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 
-def _amazon_linux(region: str) -> list[dict[str, Any]]:
-    """Amazon Linux's images in a Region; moto knows none of China's and GovCloud's, which get us-east-1's ids."""
+def _amazon_linux(of: str, region: str) -> list[dict[str, Any]]:
+    """What moto's data say of Amazon Linux's images in a Region: they have nothing of China's and GovCloud's,
+    which get what us-east-1 has.
+    """
     try:
-        found: list[dict[str, Any]] = load_resource(f"ec2/resources/latest_amis/{region}.json")
+        found: list[dict[str, Any]] = load_resource(f"{of}/{region}.json")
     except FileNotFoundError:
-        found = load_resource("ec2/resources/latest_amis/us-east-1.json")
+        found = load_resource(f"{of}/us-east-1.json")
     return found
 
 
@@ -101,12 +103,16 @@ def add_images(ec2: Any, account_id: str, region: str) -> None:
 
     Amazon Linux's are moto's own, and so are its parameters, but for the image that the lab can boot.
     """
-    for known in _amazon_linux(region):
+    for known in _amazon_linux("ec2/resources/latest_amis", region):
         fields = {name: value for name, value in known.items() if name != "creation_date"}
         ami = ec2.amis[known["ami_id"]] = Ami(ec2, **{**fields, "owner_alias": "amazon"})
         if known["name"].startswith("al2023"):
             ami.imds_support = IMDS_V2
     parameters = ssm_backends[account_id][region]._parameters
+    for known in _amazon_linux("ssm/resources/ami-amazon-linux-latest", region):
+        if known["Name"] not in parameters:
+            changed = datetime.fromtimestamp(known["LastModifiedDate"], timezone.utc)
+            parameters[known["Name"]].append(_parameter(account_id, known["Name"], known["Value"], changed))
     for number, image in enumerate(IMAGES, 1):
         made = datetime(2025, 11, number, tzinfo=timezone.utc)
         ami = ec2.amis[image.ami_id] = Ami(
@@ -127,17 +133,19 @@ def add_images(ec2: Any, account_id: str, region: str) -> None:
         if image.imds_v2:
             ami.imds_support = IMDS_V2
         for name in image.parameters:
-            parameters[name].append(
-                Parameter(
-                    account_id=account_id,
-                    name=name,
-                    value=image.ami_id,
-                    parameter_type="String",
-                    description=None,
-                    allowed_pattern=None,
-                    keyid=None,
-                    last_modified_date=made.timestamp(),
-                    version=1,
-                    data_type="aws:ec2:image",
-                )
-            )
+            parameters[name].append(_parameter(account_id, name, image.ami_id, made))
+
+
+def _parameter(account_id: str, name: str, ami_id: str, changed: datetime) -> Parameter:
+    return Parameter(
+        account_id=account_id,
+        name=name,
+        value=ami_id,
+        parameter_type="String",
+        description=None,
+        allowed_pattern=None,
+        keyid=None,
+        last_modified_date=changed.timestamp(),
+        version=1,
+        data_type="aws:ec2:image",
+    )

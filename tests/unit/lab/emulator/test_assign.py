@@ -136,7 +136,9 @@ def test_addresses_asked_for_by_number_are_never_reserved_ones(cloud: Cloud) -> 
 
 
 def test_a_full_subnet_has_no_address_to_give(cloud: Cloud) -> None:
-    small = cloud.ec2.create_subnet(VpcId=cloud.vpc_id, CidrBlock="127.0.5.0/28")["Subnet"]["SubnetId"]
+    small = cloud.ec2.create_subnet(
+        VpcId=cloud.vpc_id, CidrBlock="127.0.5.0/28", AvailabilityZone="us-east-1a"
+    )["Subnet"]["SubnetId"]
     eni = cloud.eni(cloud.launch(SubnetId=small, InstanceType="m5.large"))
     other = cloud.eni(cloud.launch(SubnetId=small, InstanceType="m5.large"))
     cloud.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=9)
