@@ -152,15 +152,16 @@ packages() {
     await "$PACKAGES_LIMIT" 'the packages' try_install
 }
 
-fetch_key() {
-    timeout 60 "$INTERPRETER" -I "$ROOT/usr/local/sbin/ec2vip-key" \
-        "$KEY_PARAMETER" "$KEY_DIGEST" "$ROOT/etc/corosync/authkey"
+# fetch ARN DIGEST FILE: what a parameter of the Systems Manager holds.
+fetch() {
+    timeout 60 "$INTERPRETER" -I "$ROOT/usr/local/sbin/ec2vip-parameter" "$@"
 }
 
 # Once in an instance's life: an image may have brought another's key along.
 key() {
     [ -e "$STATE/keyed" ] && return
-    await "$KEY_LIMIT" "the key in $KEY_PARAMETER" fetch_key && touch "$STATE/keyed"
+    await "$KEY_LIMIT" "the key in $KEY_PARAMETER" fetch "$KEY_PARAMETER" "$KEY_DIGEST" \
+        "$ROOT/etc/corosync/authkey" && touch "$STATE/keyed"
 }
 
 setting() {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Builds the cluster stack from SOURCES, on a system whose archives lack it. It goes into a folder first, and from
-# there into the system; a build that was cut short begins anew. Options are short: user data have little room.
+# there into the system; a build that was cut short begins anew. Options are short: a parameter has little room.
 
 PLACE=$ROOT/var/tmp/ec2vip-build
 BUILT=$ROOT/usr/local/share/ec2vip-built
@@ -9,8 +9,8 @@ at() {
     echo "$*" >"$PLACE/at"
 }
 
-# fetch NAME SHA256 ADDRESS...: from any of them. If the last one has another file in its place, waiting will not help.
-fetch() {
+# download NAME SHA256 ADDRESS...: from any of them. If the last one has another file in its place, waiting will not help.
+download() {
     local url
     for url in "${@:3}"; do
         rm -f "$1"
@@ -51,13 +51,13 @@ steps() {
     at 'tools and sources'
     for each in "${SOURCES[@]}"; do
         # shellcheck disable=SC2086 # a name, a digest and addresses
-        fetch $each >>fetched 2>&1 &
+        download $each >>fetched 2>&1 &
         jobs+=("$!")
     done
     [ -e "$STATE/tools" ] || for each in "${BUILD_TOOLS[@]}"; do
         rpm -q --whatprovides "$each" >&2 || echo "$each"
     done >"$STATE/tools"
-    get install "${BUILD_NEEDS[@]}" "${BUILD_TOOLS[@]}" || return
+    get install "${BUILD_NEEDS[@]}" "${SERVICE_PACKAGES[@]}" "${BUILD_TOOLS[@]}" || return
     for each in "${jobs[@]}"; do
         wait "$each" && continue
         each=$?

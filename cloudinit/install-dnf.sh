@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the bootstrap calls on a system with dnf. In the node's file there follows repository.sh or build.sh, which has
+# How a system with dnf gets its packages. In the node's file there follows repository.sh or build.sh, which has
 # `elsewhere`: where to get what the system's archives lack.
 
 # What dnf says if trying again cannot help.

@@ -82,7 +82,9 @@ class NodeSpec:
 
     `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
     base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
-    key is other user data, and so a new node.
+    key is other user data, and so a new node. In the same way `installer_parameter` names that with
+    `userdata.installer`, and `installer_digest` is the whole SHA-256 of it, for it is run. A platform that has a
+    `build` needs them.
 
     Raises ValueError where the values contradict each other: a node would only find out at boot.
     """
@@ -100,6 +102,8 @@ class NodeSpec:
     package_repository_key: str = ""
     key_parameter: str = ""
     key_digest: str = ""
+    installer_parameter: str = ""
+    installer_digest: str = ""
 
     def __post_init__(self) -> None:
         first, second = self.members
@@ -136,12 +140,13 @@ class NodeSpec:
                 f"package_repository_key {self.package_repository_key!r} has no fingerprint: whatever is at that "
                 "address would sign; put # and the key's 40 hexadecimal digits behind it"
             )
-
-        if bool(self.key_parameter) != bool(self.key_digest):
-            raise ValueError(
-                f"key_parameter {self.key_parameter!r} and key_digest {self.key_digest!r} go together: a node "
-                "must know the right key from an old one; set both"
-            )
+        for what in ("key", "installer"):
+            parameter, digest = getattr(self, f"{what}_parameter"), getattr(self, f"{what}_digest")
+            if bool(parameter) != bool(digest):
+                raise ValueError(
+                    f"{what}_parameter {parameter!r} and {what}_digest {digest!r} go together: a node must know "
+                    "the right content from an old one; set both"
+                )
 
     @property
     def vips(self) -> tuple[IPv4Address, ...]:

@@ -16,12 +16,15 @@ from cloudinit.spec import NodeSpec
 
 #: What EC2 takes, before base64 (EC2 User Guide, "Work with instance user data").
 MAX_BYTES = 16_384
+#: What a parameter of the standard tier holds, in characters (Systems Manager User Guide, "Managing parameter
+#: tiers"): 4 KB, and base64 takes four for three bytes.
+MAX_PARAMETER = 4096
 
 AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
 #: The folder of the agent's package, which other programs import too. Python keeps it compiled there.
 LIBRARY_PATH = "/usr/lib/ocf/lib/ec2vip"
 BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
-KEY_PATH = "/usr/local/sbin/ec2vip-key"
+PARAMETER_PATH = "/usr/local/sbin/ec2vip-parameter"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
 GUARD_PATH = "/usr/local/sbin/ec2vip-guard"
 BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
@@ -36,19 +39,20 @@ _HERE = Path(__file__).resolve().parent
 AGENT_SOURCES = _HERE.parent / "agent"
 AGENT_SOURCE = AGENT_SOURCES / "ec2vip.py"
 BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
-KEY_SOURCE = _HERE / "key.py"
+PARAMETER_SOURCE = _HERE / "parameter.py"
 REPORT_SOURCE = _HERE / "report.sh"
 GUARD_SOURCE = _HERE / "guard.sh"
 INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
 REPOSITORY_SOURCE = _HERE / "repository.sh"
 BUILD_SOURCE = _HERE / "build.sh"
+FETCH_SOURCE = _HERE / "fetch.sh"
 
 
 def render(spec: NodeSpec) -> bytes:
     """The user data for one node: gzip over a `#cloud-config`, with no time stamp in it.
 
-    Raises ValueError for an unknown platform, and where the result is more than EC2 takes; the message then
-    names the files that take the room.
+    Raises ValueError for an unknown platform, for one whose installer is in no parameter, and if the result is more
+    than EC2 takes; the message then names the files that take the room.
     """
     data = _gzip(text(spec))
     if len(data) > MAX_BYTES:
@@ -104,10 +108,10 @@ def builder_files(name: str, repository: str = "", key: str = "") -> list[tuple[
     Raises ValueError for an unknown platform.
     """
     chosen = platform(name)
-    environment = _packages(chosen, [], repository, key) + _array("SERVICE_UNITS", [])
+    environment = _packages(chosen, []) + _array("SERVICE_UNITS", [])
     return [
         ("/etc/ec2vip/bootstrap.env", False, environment),
-        ("/etc/ec2vip/install.sh", False, _installer(chosen, repository)),
+        ("/etc/ec2vip/install.sh", False, _installer(chosen, repository, key)),
         (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
     ]
 
@@ -151,6 +155,12 @@ def _write_files(entries: Iterable[tuple[str, bool, str]]) -> list[dict[str, str
 
 def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
     """The files that the node gets: path, whether it is a program, content."""
+    chosen = platform(spec.platform)
+    if chosen.build and not spec.installer_parameter:
+        raise ValueError(
+            f"user data have no room for the installer of {spec.platform}; put `installer` into a parameter, and set "
+            "installer_parameter and installer_digest"
+        )
     return [
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
         ("/etc/logrotate.d/corosync", False, corosync.logrotate()),
@@ -158,7 +168,11 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
         ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
-        ("/etc/ec2vip/install.sh", False, _installer(platform(spec.platform), spec.package_repository)),
+        (
+            "/etc/ec2vip/install.sh",
+            False,
+            _script(FETCH_SOURCE) if spec.installer_parameter else _installer(chosen, "", ""),
+        ),
         (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
         (REPORT_PATH, True, _script(REPORT_SOURCE)),
         (GUARD_PATH, True, _script(GUARD_SOURCE)),
@@ -170,7 +184,11 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
             for source in sorted(AGENT_SOURCES.glob("*.py"))
             if source not in (AGENT_SOURCE, AGENT_SOURCES / "__init__.py")
         ),
-        *([(KEY_PATH, True, _program(KEY_SOURCE))] if spec.key_parameter else []),
+        *(
+            [(PARAMETER_PATH, True, _program(PARAMETER_SOURCE))]
+            if spec.key_parameter or spec.installer_parameter
+            else []
+        ),
     ]
 
 
@@ -226,7 +244,7 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("PEER", spec.peer.name),
             _scalar("BOOTSTRAPS", "yes" if spec.bootstraps else "no"),
             _array("HOSTS", (f"{member.address} {member.name}" for member in spec.members)),
-            _packages(chosen, _service_packages(spec), spec.package_repository, spec.package_repository_key),
+            _packages(chosen, _service_packages(spec)),
             _array("SERVICE_UNITS", (service.unit for service in spec.services if service.unit)),
             _array("SERVICE_AGENTS", (s.agent[4:].replace(":", "/") for s in spec.services if not s.unit)),
             _array("IPADDR2", cib.os_addresses(spec)),
@@ -238,43 +256,75 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("SETTINGS", cib.digest(spec)),
             _scalar("KEY_PARAMETER", spec.key_parameter),
             _scalar("KEY_DIGEST", spec.key_digest),
+            *(
+                [
+                    _scalar("INSTALLER_PARAMETER", spec.installer_parameter),
+                    _scalar("INSTALLER_DIGEST", spec.installer_digest),
+                ]
+                if spec.installer_parameter
+                else []
+            ),
         ]
     )
 
 
-def _packages(chosen: Platform, services: Sequence[str], repository: str, key: str) -> str:
-    """What the bootstrap has to know of packages, and of where to get them."""
-    lines = [
-        _array("PACKAGES", (*chosen.packages, *services)),
-        _array("SERVICE_PACKAGES", services),
-        _scalar("INTERPRETER", chosen.interpreter),
-    ]
-    build = chosen.build
-    if build:
-        lines.append(_array("STACK", build.replaces))
-    if build and repository:
-        lines += [_scalar("REPOSITORY", repository), _scalar("REPOSITORY_KEY", key)]
-    elif build:
-        archived = (name for name in chosen.packages if name not in build.replaces)
-        sources = (f"{source.name} {source.sha256} {' '.join(source.addresses)}" for source in build.sources)
-        lines += [
+def _packages(chosen: Platform, services: Sequence[str]) -> str:
+    """What the bootstrap has to know of packages."""
+    return "".join(
+        [
+            _array("PACKAGES", (*chosen.packages, *services)),
+            _array("SERVICE_PACKAGES", services),
+            _scalar("INTERPRETER", chosen.interpreter),
+        ]
+    )
+
+
+def installer(name: str, repository: str = "", key: str = "") -> bytes | None:
+    """How a node of this platform gets its packages: a script, gzipped, the same bytes every time.
+
+    None if the user data have it. The arguments are those of `builder_files`. Raises ValueError if the platform is
+    unknown, or a parameter has no room for it in base64.
+    """
+    chosen = platform(name)
+    if chosen.build is None:
+        return None
+    data = _gzip(_installer(chosen, repository, key))
+    if (size := 4 * -(-len(data) // 3)) > MAX_PARAMETER:
+        raise ValueError(
+            f"the installer of {name} is {size} characters in base64, and a parameter holds {MAX_PARAMETER}; "
+            "shorten packageRepository, or the scripts and lists of the platform's `build`"
+        )
+    return data
+
+
+def _installer(chosen: Platform, repository: str, key: str) -> str:
+    """How a node gets its packages, and nothing of how others do."""
+    text, build = _script(INSTALL_SOURCES[chosen.installer]), chosen.build
+    if build is None:
+        return text
+    text += _array("STACK", build.replaces)
+    if repository:
+        return (
+            text
+            + _scalar("REPOSITORY", repository)
+            + _scalar("REPOSITORY_KEY", key)
+            + _script(REPOSITORY_SOURCE)
+        )
+    archived = (name for name in chosen.packages if name not in build.replaces)
+    sources = (f"{source.name} {source.sha256} {' '.join(source.addresses)}" for source in build.sources)
+    return "".join(
+        [
+            text,
             _array("SOURCES", sources),
             _array("BUILD_TOOLS", build.tools),
-            _array("BUILD_NEEDS", (*archived, *build.needs, *services)),
+            _array("BUILD_NEEDS", (*archived, *build.needs)),
+            _script(BUILD_SOURCE),
         ]
-    return "".join(lines)
+    )
 
 
 def _service_packages(spec: NodeSpec) -> list[str]:
     return list(dict.fromkeys(name for service in spec.services for name in service.packages))
-
-
-def _installer(chosen: Platform, repository: str) -> str:
-    """How this node gets its packages, and nothing of how others do."""
-    text = _script(INSTALL_SOURCES[chosen.installer])
-    if chosen.build:
-        text += _script(REPOSITORY_SOURCE if repository else BUILD_SOURCE)
-    return text
 
 
 def _program(source: Path) -> str:

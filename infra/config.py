@@ -282,7 +282,7 @@ def _repository(reader: Reader) -> dict[str, str]:
 
 
 def _https(reader: Reader, key: str, example: str, ending: str) -> str | None:
-    """An https address with that ending. A name and a password in it would be in the user data, and are in no message."""
+    """An https address with that ending. Others can read a name and a password in it, and no message has them."""
     authority = reader.values.get(key, "").strip().partition("://")[2].partition("/")[0]
     if "@" in authority:
         reader.problems.append(

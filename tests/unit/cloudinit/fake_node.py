@@ -55,8 +55,8 @@ esac""",
     "python-of-the-agent": """
 case "$*" in
     *getsitepackages*) echo /usr/lib/python3.9/site-packages ;;
-    *ec2vip-key*) countdown key-failures || { echo 'AccessDeniedException: not authorized' >&2; exit 1; }
-        echo the-key >"$5" ;;
+    *ec2vip-parameter*) countdown key-failures || { echo 'AccessDeniedException: not authorized' >&2; exit 1; }
+        if [ -e "$FAKE/parameter" ]; then cp "$FAKE/parameter" "$5"; else echo the-key >"$5"; fi ;;
 esac""",
     "crm_mon": 'cat "$FAKE/view.xml"',
     "crm_resource": 'countdown unsettled || { echo "Pending actions"; exit 124; }',

@@ -301,7 +301,7 @@ def test_the_key_is_fetched_before_corosync_starts_and_once_in_an_instances_life
     node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
     assert node.bootstrap().returncode == 0
     place = node.root / "etc/corosync/authkey"
-    program = node.root / "usr/local/sbin/ec2vip-key"
+    program = node.root / "usr/local/sbin/ec2vip-parameter"
     (fetched,) = node.calls_of("python-of-the-agent -I")
     told = f"{ENCRYPTED['key_parameter']} {ENCRYPTED['key_digest']}"
     assert fetched == f"python-of-the-agent -I {program} {told} {place}"

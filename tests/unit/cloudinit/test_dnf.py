@@ -5,6 +5,7 @@ dnf, curl and the compiler are fakes; that the real ones say what is looked for 
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import lzma
@@ -14,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cloudinit.conftest import make_spec
+from cloudinit import userdata
+from tests.unit.cloudinit.conftest import INSTALLER, OWNERS, make_spec
 from tests.unit.cloudinit.fake_node import FakeNode
 
 pytestmark = pytest.mark.subprocess  # a shell script is tested by running it
 
 STACK = "pacemaker\npcs\nresource-agents\n"
-FINGERPRINT = "99DB70FAE1D7CE227FB6488205B555B38483C65D"
-KEY = "https://mirror.example/RPM-GPG-KEY"
+KEY, _, FINGERPRINT = OWNERS[1].partition("#")
 
 
 def archive(files: dict[str, str]) -> bytes:
@@ -54,8 +55,14 @@ def with_sources(node: FakeNode) -> FakeNode:
         for path in sorted(files.iterdir())
         if path.name != "data.tar.xz"
     ]
-    node.tell(f"SOURCES=({' '.join(sources)})\n")
+    put_installer(node, f"SOURCES=({' '.join(sources)})\n")
     return node
+
+
+def put_installer(node: FakeNode, more: str = "", *owners: str) -> None:
+    """What the node's parameter holds: the product's own, and what it reads after that."""
+    text = gzip.decompress(userdata.installer("al2023", *owners) or b"") + more.encode()
+    (node.fakes / "parameter").write_bytes(gzip.compress(text))
 
 
 @pytest.fixture
@@ -67,18 +74,46 @@ def node(tmp_path: Path) -> FakeNode:
 @pytest.fixture
 def owners(tmp_path: Path) -> FakeNode:
     """The same, with a repository of the owner's."""
-    node = FakeNode(
-        tmp_path,
-        make_spec(
-            platform="al2023",
-            package_repository="https://mirror.example/9-stream",
-            package_repository_key=f"{KEY}#{FINGERPRINT}",
-        ),
-    )
+    node = FakeNode(tmp_path, make_spec(platform="al2023"))
+    put_installer(node, "", *OWNERS)
     (node.fakes / "files").mkdir()
     (node.fakes / "files" / "RPM-GPG-KEY").write_text("the key")
     node.say("fingerprint", f"pub:-:4096:1:05B555B38483C65D:\nfpr:::::::::{FINGERPRINT}:\n")
     return node
+
+
+@pytest.fixture
+def fetching(tmp_path: Path) -> FakeNode:
+    """A node whose archives have all that it needs."""
+    node = FakeNode(tmp_path, make_spec(platform="al2023"))
+    put_installer(node)
+    node.say("offers", f"corosync\n{STACK}")
+    return node
+
+
+def test_the_installer_is_fetched_if_packages_are_lacking_and_not_again(fetching: FakeNode) -> None:
+    assert fetching.bootstrap().returncode == 0, fetching.last_line
+    told = f"{INSTALLER['installer_parameter']} {INSTALLER['installer_digest']}"
+    (call,) = fetching.calls_of("python-of-the-agent -I")
+    assert f"/ec2vip-parameter {told} " in call
+    assert len(installed(fetching)) == 1
+    assert fetching.bootstrap().returncode == 0
+    assert fetching.calls_of("python-of-the-agent -I") == []
+
+
+def test_an_installer_that_is_late_is_waited_for_and_told_with_the_reason(fetching: FakeNode) -> None:
+    fetching.say("key-failures", "3")
+    assert fetching.bootstrap().returncode == 0, fetching.last_line
+    assert len(fetching.calls_of("python-of-the-agent -I")) == 4
+
+
+def test_an_installer_that_cannot_be_had_is_told_with_the_reason(fetching: FakeNode) -> None:
+    fetching.say("key-failures", "999")
+    assert fetching.bootstrap(EC2VIP_PACKAGES_LIMIT="0").returncode == 1
+    assert fetching.last_line == (
+        "ec2vip: bootstrap failed: packages: the packages: not within 0 s (AccessDeniedException: not authorized)"
+    )
+    assert installed(fetching) == []
 
 
 def installed(node: FakeNode) -> list[str]:
@@ -89,7 +124,7 @@ def test_what_the_systems_archives_have_is_taken_from_there(node: FakeNode) -> N
     node.say("offers", f"corosync\n{STACK}")
     assert node.bootstrap().returncode == 0, node.last_line
     (install,) = installed(node)
-    assert install.endswith(" corosync pacemaker pcs resource-agents iproute python3-boto3")
+    assert install.endswith(" corosync pacemaker pcs resource-agents iproute")
     assert node.calls_of("make") == []
 
 

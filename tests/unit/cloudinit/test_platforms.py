@@ -72,7 +72,7 @@ def test_what_runs_on_a_node_is_read_by_its_oldest_python(tmp_path: Path) -> Non
     newer = tmp_path / "newer.py"
     newer.write_text("match 1:\n    case _:\n        pass\n")
     assert "match" in complaints(newer), "nothing would be found"
-    assert complaints(*sorted((PROJECT / "agent").glob("*.py")), PROJECT / "cloudinit/key.py") == ""
+    assert complaints(*sorted((PROJECT / "agent").glob("*.py")), PROJECT / "cloudinit/parameter.py") == ""
 
 
 def test_each_source_of_a_build_is_pinned_and_comes_over_tls() -> None:

@@ -106,7 +106,7 @@ def test_only_what_its_readers_need_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [userdata.AGENT_SOURCE, userdata.KEY_SOURCE, Path(slim.__file__), Path(__file__)],
+    [userdata.AGENT_SOURCE, userdata.PARAMETER_SOURCE, Path(slim.__file__), Path(__file__)],
     ids=lambda path: path.name,
 )
 def test_the_program_is_the_same_program(path: Path) -> None:
