@@ -1,8 +1,8 @@
 #!/usr/bin/python3 -I
 """Puts what a parameter of the Systems Manager holds, in base64, into a file: ec2vip-parameter ARN DIGEST FILE.
 
-Not all can be in the user data: everyone with ec2:DescribeInstanceAttribute reads them, and their room is small. This
-instance's role may read its own pair's parameters.
+Not all can be in the user data: everyone with ec2:DescribeInstanceAttribute reads them, and their room is small.
+This instance's role may read its own pair's parameters.
 
 If that fails the last line on standard error says why, and the exit code is 1; the caller bounds the time and
 tries again. What the parameter holds may be secret, and is in no message.

@@ -51,8 +51,8 @@ FETCH_SOURCE = _HERE / "fetch.sh"
 def render(spec: NodeSpec) -> bytes:
     """The user data for one node: gzip over a `#cloud-config`, with no time stamp in it.
 
-    Raises ValueError for an unknown platform, for one whose installer is in no parameter, and if the result is more
-    than EC2 takes; the message then names the files that take the room.
+    Raises ValueError for an unknown platform, for one whose installer is in no parameter, and if the result is
+    more than EC2 takes; the message then names the files that take the room.
     """
     data = _gzip(text(spec))
     if len(data) > MAX_BYTES:
@@ -158,8 +158,8 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
     chosen = platform(spec.platform)
     if chosen.build and not spec.installer_parameter:
         raise ValueError(
-            f"user data have no room for the installer of {spec.platform}; put `installer` into a parameter, and set "
-            "installer_parameter and installer_digest"
+            f"user data have no room for the installer of {spec.platform}; put `installer` into a parameter, and "
+            "set installer_parameter and installer_digest"
         )
     return [
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),

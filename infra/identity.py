@@ -50,8 +50,10 @@ def path(full_name: str) -> str:
 
 
 def parameter_name(full_name: str, part: str) -> str:
-    """The name of the pair's parameter for `part`, which is KEY_PART or INSTALLER_PART. No project's name comes first:
-    the Systems Manager refuses parameters whose names start with aws or ssm."""
+    """The name of the pair's parameter for `part`, which is KEY_PART or INSTALLER_PART.
+
+    No project's name comes first: the Systems Manager refuses parameters whose names start with aws or ssm.
+    """
     return f"/ec2vip/{full_name}/{part}"
 
 
@@ -103,8 +105,8 @@ def vip_policy(subnet_arn: str, account: str, full_name: str) -> dict[str, Any]:
 def parameter_policy(parameter_arn: str) -> dict[str, Any]:
     """What a node may do to get what it fetches: read that one parameter.
 
-    Corosync's key is encrypted with the account's key aws/ssm, whose own policy lets every principal of the account
-    use it through the Systems Manager, so that no permission of KMS is needed:
+    Corosync's key is encrypted with the account's key aws/ssm, whose own policy lets every principal of the
+    account use it through the Systems Manager, so that no permission of KMS is needed:
     https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
     """
     return {

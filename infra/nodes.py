@@ -162,11 +162,9 @@ def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
     `fetched` are `key` and `installer`, as `Identity` has them.
     """
     kept = {what: each for what, each in fetched.items() if each}
-    spec = dataclasses.replace(
-        spec,
-        **{f"{what}_digest": each.digest for what, each in kept.items()},
-        **{f"{what}_parameter": LONGEST_PARAMETER for what in kept},
-    )
+    told: dict[str, Any] = {f"{what}_digest": each.digest for what, each in kept.items()}
+    told |= {f"{what}_parameter": LONGEST_PARAMETER for what in kept}
+    spec = dataclasses.replace(spec, **told)
     # A preview does not know the parameters yet, and must refuse what is too large all the same.
     longest = _encoded(spec)
     if not kept:

@@ -119,8 +119,8 @@ class FloatingIpPairArgs:
         hosts = sorted({str(urlsplit(url).hostname) for source in build.sources for url in source.addresses})
         return (
             f"publicIps is false, and a node of {self.platform} must reach {' and '.join(hosts)} to build the "
-            "cluster stack; give its subnet a route to a NAT gateway, or set ec2vip:amiId to an image that has the "
-            "packages, or ec2vip:packageRepository to a tree that it reaches"
+            "cluster stack; give its subnet a route to a NAT gateway, or set ec2vip:amiId to an image that has "
+            "the packages, or ec2vip:packageRepository to a tree that it reaches"
         )
 
 

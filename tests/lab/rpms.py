@@ -99,8 +99,8 @@ class Package:
 def make(debs: Iterable[Path], out: Path, wanted: Iterable[str]) -> None:
     """Build and sign RPMs from the archive files into repositories under `out`.
 
-    `core` has those that `wanted` (names of RPMs) come down to without the stack, `stream/` the rest; `keys/`
-    has the public keys. What is wanted and in no archive file is in the image, and `lab-userland` says so there.
+    `core` has those that `wanted` (names of RPMs) come down to without the stack, `stream/` the rest, `full` all of
+    them, as Amazon might have them one day; `keys/` has the public keys. What is wanted and in no archive file is in the image, and `lab-userland` says so there.
     Raises CommandError with rpmbuild's words.
     """
     packages, wanted = _packages(debs), list(wanted)
@@ -124,9 +124,15 @@ def make(debs: Iterable[Path], out: Path, wanted: Iterable[str]) -> None:
     for path in _own(work, [name for name in wanted if name not in packages]):
         shutil.move(path, out / "core" / path.name)
     (out / "spal").mkdir()
-    for key, tree in (("amazon", "core"), ("stream", "stream")):
-        _sign(key, sorted((out / tree).rglob("*.rpm")), out / "keys", work / f"gpg-{key}")
-    for folder in (*folders, "spal"):
+    (out / "full").mkdir()
+    for path in (out / "stream").rglob("*.rpm"):
+        shutil.copy(path, out / "full")
+    for key, trees in (("amazon", ("core", "full")), ("stream", ("stream",))):
+        files = [path for tree in trees for path in sorted((out / tree).rglob("*.rpm"))]
+        _sign(key, files, out / "keys", work / f"gpg-{key}")
+    for path in (out / "core").glob("*.rpm"):
+        (out / "full" / path.name).hardlink_to(path)
+    for folder in (*folders, "spal", "full"):
         run(["createrepo_c", "--quiet", str(out / folder)], timeout_s=300)
     shutil.rmtree(work)
 
