@@ -48,6 +48,9 @@ class Launches:
         self.client = Client(lab)
         self.ids: dict[str, str] = dict(zip("ab", made.node_ids, strict=True))
         self._asked = {letter: self._as_asked(instance_id) for letter, instance_id in self.ids.items()}
+        self._marks = {
+            letter: self._interface(instance_id)["TagSet"] for letter, instance_id in self.ids.items()
+        }
         self.wanted = self.settings()
 
     def _as_asked(self, instance_id: str) -> dict[str, Any]:
@@ -77,6 +80,12 @@ class Launches:
             "TagSpecifications": [{"ResourceType": "instance", "Tags": found["Tags"]}],
         }
 
+    def _interface(self, instance_id: str) -> Any:
+        """The instance's network interface, as DescribeNetworkInterfaces shows it."""
+        asked = [{"Name": "attachment.instance-id", "Values": [instance_id]}]
+        (found,) = self.ec2.describe_network_interfaces(Filters=asked)["NetworkInterfaces"]
+        return found
+
     # --- what happens to them ------------------------------------------------------------------------------
 
     def launch(self, *letters: str, **more: Any) -> None:
@@ -86,6 +95,9 @@ class Launches:
             asked = {**self._asked[letter], **more}
             made = self.ec2.run_instances(MinCount=1, MaxCount=1, **asked)
             self.ids[letter] = made["Instances"][0]["InstanceId"]
+            # As the program does after a launch: a node may touch no interface without the pair's tag.
+            card = self._interface(self.ids[letter])["NetworkInterfaceId"]
+            self.ec2.create_tags(Resources=[card], Tags=self._marks[letter])
 
     def terminate(self, letter: str) -> None:
         """EC2 terminates the instance; returns when its address is free."""
