@@ -27,6 +27,7 @@ BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
 PARAMETER_PATH = "/usr/local/sbin/ec2vip-parameter"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
 GUARD_PATH = "/usr/local/sbin/ec2vip-guard"
+PROBE_PATH = "/usr/local/sbin/ec2vip-probe"
 BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
 GUARD_UNIT = "ec2vip-guard.service"
 
@@ -45,6 +46,7 @@ GUARD_SOURCE = _HERE / "guard.sh"
 INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
 REPOSITORY_SOURCE = _HERE / "repository.sh"
 BUILD_SOURCE = _HERE / "build.sh"
+PROBE_SOURCE = _HERE / "probe.sh"
 FETCH_SOURCE = _HERE / "fetch.sh"
 
 
@@ -121,10 +123,23 @@ def builder(name: str, repository: str = "", key: str = "") -> bytes:
 
     The arguments are those of `builder_files`.
     """
+    return _machine(builder_files(name, repository, key), [BOOTSTRAP_PATH, "image"])
+
+
+def probe(name: str) -> bytes:
+    """The user data of a machine that does the same, says on its console what it found, and ends itself.
+
+    Raises ValueError for an unknown platform.
+    """
+    return _machine([*builder_files(name), (PROBE_PATH, True, _script(PROBE_SOURCE))], [PROBE_PATH])
+
+
+def _machine(entries: Iterable[tuple[str, bool, str]], command: list[str]) -> bytes:
+    """The user data of a machine of no pair, which has these files and runs this command."""
     config = {
         "bootcmd": [["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED]],
-        "write_files": _write_files(builder_files(name, repository, key)),
-        "runcmd": [[BOOTSTRAP_PATH, "image"]],
+        "write_files": _write_files(entries),
+        "runcmd": [command],
     }
     return _gzip(_yaml(config))
 

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from agent import ec2vip
-from cloudinit import cib, corosync, image, userdata
+from cloudinit import __main__ as command
+from cloudinit import cib, corosync, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec, Service
 from tests.lab.paths import PROJECT
@@ -94,8 +95,8 @@ def test_the_bytes_are_those_of_every_other_machine() -> None:
 def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
     config = read(userdata.render(spec))
     assert {key: type(value) for key, value in config.items()} == KNOWN
-    for command in [*config["bootcmd"], *config["runcmd"]]:
-        assert all(isinstance(word, str) for word in command)
+    for each in [*config["bootcmd"], *config["runcmd"]]:
+        assert all(isinstance(word, str) for word in each)
     for file in config["write_files"]:
         # Without permissions a file gets 0644.
         assert set(file) in ({"path", "content"}, {"path", "permissions", "content"})
@@ -308,8 +309,12 @@ def test_an_unknown_platform_is_refused() -> None:
         userdata.render(make_spec(platform="plan9"))
 
 
-def test_the_command_for_an_image_writes_that_user_data(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert image.main(["al2023"]) == 0
-    assert capfdbinary.readouterr().out == userdata.builder("al2023")
-    assert image.main(["plan9"]) == 2
-    assert b"usage: python -m cloudinit.image al2023|debian12" in capfdbinary.readouterr().err
+def test_the_command_writes_user_data_of_machines_beside_a_pair(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    for kind, made in {"image": userdata.builder, "probe": userdata.probe}.items():
+        assert command.main([kind, "al2023"]) == 0
+        assert capfdbinary.readouterr().out == made("al2023")
+    for wrong in (["image", "plan9"], ["nodes", "al2023"], ["image"]):
+        assert command.main(wrong) == 2
+    assert b"usage: python -m cloudinit image|probe al2023|debian12" in capfdbinary.readouterr().err
