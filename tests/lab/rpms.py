@@ -99,9 +99,9 @@ class Package:
 def make(debs: Iterable[Path], out: Path, wanted: Iterable[str]) -> None:
     """Build and sign RPMs from the archive files into repositories under `out`.
 
-    `core` has those that `wanted` (names of RPMs) come down to without the stack, and `stream/` the rest. `full` has
-    all, as Amazon might have them one day; `keys/` has the public keys. What is wanted and in no archive file is in
-    the image, and `lab-userland` says so there.
+    `core` has those that `wanted` (names of RPMs) come down to without the stack, and `stream/` the rest.
+    `full` has all, as Amazon might have them one day; `keys/` has the public keys. What is wanted and in no
+    archive file is in the image, and `lab-userland` says so there.
     Raises CommandError with rpmbuild's words.
     """
     packages, wanted = _packages(debs), list(wanted)
