@@ -4,7 +4,7 @@
 install_packages() {
     local file=$STATE/installer
     fetch "$INSTALLER_PARAMETER" "$INSTALLER_DIGEST" "$file.gz" && gunzip -c "$file.gz" >"$file" || return 1
-    # shellcheck source=cloudinit/install-dnf.sh
+    # shellcheck source=/dev/null # install-dnf.sh and what follows it
     . "$file"
     install_packages
 }

@@ -18,6 +18,7 @@ from cloudinit import userdata
 from tests.cluster import hollow
 from tests.cluster.conftest import command
 from tests.cluster.formed import WHOLE_LIMIT_S
+from tests.cluster.launches import Launches
 from tests.drill import console
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
@@ -100,6 +101,14 @@ class Machine:
         eventually(lambda: console.FAILED in "\n".join(self.lines), what=f"{self.id} to give up")
         return self.lines[-1].removeprefix(console.FAILED)
 
+    def notes(self, words: str) -> bool:
+        """Whether these words are among the last of its log."""
+        return words in self.run("tail", "/var/log/ec2vip-bootstrap.log")
+
+    def bootstraps_again(self) -> None:
+        """Begin the step anew, as a node's unit does at its next boot."""
+        self.run("systemd-run", "--no-block", userdata.BOOTSTRAP_PATH, "image")
+
     def run(self, *argv: str) -> str:
         return str(self.lab.run_in(self.id, argv).stdout)
 
@@ -168,19 +177,26 @@ def test_a_pair_that_was_built_keeps_the_vip_when(name: str, pair: Pair) -> None
     assert result.holder_after != result.holder_before
 
 
+def test_what_amazons_archives_have_is_taken_from_there(lab: Lab, machines: Any) -> None:
+    """As it will be on the day that Amazon has the cluster stack."""
+    tell(lab, instead={"core/": "full/"})
+    machine = machines()
+    machine.says("image done")
+    assert machine.has("pacemaker")
+    assert not machine.has("gcc")
+    assert lab.try_in(machine.id, ["test", "-e", "/usr/local/share/ec2vip-built"]) is None
+
+
 def test_what_the_archives_lack_comes_from_the_owners_repository_once_they_answer(
     lab: Lab, machines: Any, owners: dict[str, str]
 ) -> None:
-    """Amazon's mirror, then the owner's key, are away at first."""
+    """Amazon's mirror is away at first, then the owner's, and then the key."""
     tell(lab, {AMAZON: 503})
     machine = machines(**owners)
     machine.says("still waiting for the packages")
-    tell(lab, {OWNER: 503})
-    eventually(
-        lambda: (
-            "The requested URL returned error: 503" in machine.run("tail", "/var/log/ec2vip-bootstrap.log")
-        )
-    )
+    for status, way in (("503", {"down": {OWNER: 503}}), ("404", {"instead": {"keys/stream": "keys/none"}})):
+        tell(lab, **way)
+        eventually(partial(machine.notes, f"The requested URL returned error: {status}"))
     tell(lab)
     machine.says("image done")
     assert machine.has("pacemaker")
@@ -224,22 +240,23 @@ def test_another_file_than_the_pinned_one_is_refused_before_anything_is_built(
     assert "Pacemaker" not in "\n".join(machine.lines)
 
 
-def test_a_build_outlives_sources_that_are_late_and_a_power_cut(lab: Lab, machines: Any) -> None:
+def test_a_build_outlives_late_sources_its_own_end_and_a_power_cut(lab: Lab, machines: Any) -> None:
     """The one build of this tier beside that of the baked image: it begins anew, and comes to its end."""
     tell(lab, {"github.com": 503, "snapshot.debian.org": 503})
     machine = machines()
     machine.says("building: tools and sources")
-    eventually(
-        lambda: (
-            "The requested URL returned error: 503" in machine.run("tail", "/var/log/ec2vip-bootstrap.log")
-        )
-    )
+    eventually(partial(machine.notes, "The requested URL returned error: 503"))
     tell(lab)
     machine.says("building: Pacemaker, configure")
+    machine.run("systemctl", "kill", "--signal=KILL", "cloud-final.service")
+    machine.bootstraps_again()
+    machine.says("building: Pacemaker, compile")
     with Faults(lab).power_loss(machine.id):
         pass
-    machine.run("systemctl", "is-system-running", "--wait")
-    machine.run("systemd-run", "--no-block", userdata.BOOTSTRAP_PATH, "image")
+    eventually(
+        lambda: lab.try_in(machine.id, ["sh", "-c", "systemctl is-system-running --wait; true"]) is not None
+    )
+    machine.bootstraps_again()
     machine.says("image done")
     assert not machine.has("gcc")
     assert "Pacemaker 2.1.5" in machine.run("pacemakerd", "--version")
@@ -251,3 +268,13 @@ def test_a_disk_that_is_full_in_the_middle_of_the_build_is_what_it_says(lab: Lab
     machine.says("building: Pacemaker")
     with Faults(lab).disk_full(machine.id):
         assert "No space left on device" in machine.fails()
+
+
+def test_a_node_that_comes_late_joins_the_other(lab: Lab, pair: Pair) -> None:
+    """The last test of this file: the program's own pair is gone afterwards."""
+    made = Launches(lab)
+    made.clear()
+    made.launch("b")
+    made.hears("b", "bootstrap done")
+    made.launch("a")
+    made.become_whole()

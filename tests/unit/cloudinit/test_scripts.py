@@ -21,9 +21,11 @@ def test_the_scripts_are_there() -> None:
     assert [script.name for script in SCRIPTS] == [
         "bootstrap.sh",
         "build.sh",
+        "fetch.sh",
         "guard.sh",
         "install-apt.sh",
         "install-dnf.sh",
+        "probe.sh",
         "report.sh",
         "repository.sh",
     ]
