@@ -37,6 +37,7 @@ REPOSITORY = f"https://{OWNER}/9-stream"
 KEY = f"https://{OWNER}/keys/stream"
 
 eventually = partial(hollow.eventually, within_s=LIMIT_S, pause_s=0.5)
+pytestmark = pytest.mark.timeout(3600)  # the first one waits for the baked image
 
 
 @pytest.fixture(scope="module")
