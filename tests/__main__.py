@@ -118,8 +118,8 @@ def up(
     # The client asks from before the nodes are there, so that its first answer is when the VIP could be had.
     with probing(lab, stack.configured("vip"), answering=False):
         builds = choice.ami == "public" and PLATFORMS[choice.platform].build
-        expected = f"about {'5 min, for both nodes build Pacemaker' if builds else '1 min'}: it ends when the pair works"
-        with step("pulumi up", expected=expected):
+        takes = "5 min, for both nodes build Pacemaker" if builds else "1 min"
+        with step("pulumi up", expected=f"about {takes}: it ends when the pair works"):
             stack.up("--skip-preview")
         pair = lab_pair(lab)
         with step(
