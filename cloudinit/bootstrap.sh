@@ -1,7 +1,8 @@
 #!/bin/bash
 # Brings this node into the cluster. ec2vip-bootstrap.service runs it at every boot: until it has come to its end
 # once, every step may be repeated; from then on it only says when the node is a member again, for whoever
-# deploys. The console and the journal get one line a step, $LOG what the commands said.
+# deploys. The console and the journal get one line a step, $LOG what the commands said. `ec2vip-bootstrap image`
+# installs the packages alone, for an image of them.
 set -u -o pipefail
 export LC_ALL=C
 
@@ -24,8 +25,8 @@ PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6}
 PUSH_TRIES=5
 STARTED=0
 PAUSE=${EC2VIP_PAUSE:-0.5}
-# A command's way of saying that waiting will not help.
-FINAL=2
+# Our own way of saying that waiting will not help: no program that we run ends with it.
+FINAL=90
 
 say() {
     printf 'ec2vip: %s\n' "$*" >&3
@@ -137,23 +138,30 @@ try_install() {
     rm -f "$STATE/installing"
 }
 
+# Ends a program that hangs, when the step's time is up.
+limited() {
+    timeout --kill-after=10 "$((UNTIL > SECONDS ? UNTIL - SECONDS : 1))" "$@"
+}
+
 # What a boot that was cut short had begun to install is there, but not set up.
 packages() {
     hold_services || return
     [ ! -e "$STATE/installing" ] && installed && return
     touch "$STATE/installing"
+    UNTIL=$((SECONDS + PACKAGES_LIMIT))
     await "$PACKAGES_LIMIT" 'the packages' try_install
 }
 
-fetch_key() {
-    timeout 60 "$INTERPRETER" -I "$ROOT/usr/local/sbin/ec2vip-key" \
-        "$KEY_PARAMETER" "$KEY_DIGEST" "$ROOT/etc/corosync/authkey"
+# fetch ARN DIGEST FILE: what a parameter of the Systems Manager holds.
+fetch() {
+    timeout 60 "$INTERPRETER" -I "$ROOT/usr/local/sbin/ec2vip-parameter" "$@"
 }
 
 # Once in an instance's life: an image may have brought another's key along.
 key() {
     [ -e "$STATE/keyed" ] && return
-    await "$KEY_LIMIT" "the key in $KEY_PARAMETER" fetch_key && touch "$STATE/keyed"
+    await "$KEY_LIMIT" "the key in $KEY_PARAMETER" fetch "$KEY_PARAMETER" "$KEY_DIGEST" \
+        "$ROOT/etc/corosync/authkey" && touch "$STATE/keyed"
 }
 
 setting() {
@@ -266,6 +274,11 @@ settings() {
 
 exec 3>&1
 mkdir -p "$STATE" "$(dirname "$LOG")" || exit 1
+if [ "$*" = image ]; then
+    step packages packages
+    say 'image done'
+    exit
+fi
 if [ -e "$STATE/done" ]; then
     say "$NODE boots again"
     step ready ready

@@ -2,12 +2,13 @@
 # What the bootstrap calls on a system with apt.
 
 # A boot that was cut short may have left packages half configured. An archive's date in the future means that
-# this machine's clock is late, which is no reason not to install.
+# this machine's clock is late, which is no reason not to install. Another apt, such as the image's own updates in its
+# first minutes, holds dpkg's lock, and is waited for.
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    local apt=(apt-get --yes -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=20
+    local apt=(limited apt-get --yes -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=20
         -o Acquire::Max-FutureTime=90000 -o Dpkg::Options::=--force-confold)
-    dpkg --configure -a --force-confold &&
+    limited dpkg --configure -a --force-confold &&
         "${apt[@]}" update &&
         "${apt[@]}" --no-install-recommends --fix-broken install "${PACKAGES[@]}"
 }

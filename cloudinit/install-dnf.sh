@@ -1,24 +1,37 @@
 # shellcheck shell=bash
-# What the bootstrap calls on a system with dnf.
+# How a system with dnf gets its packages. In the node's file there follows repository.sh or build.sh, which has
+# `elsewhere`: where to get what the system's archives lack.
 
-# What the archives of the system have, then what its supplement has, then a repository of the owner's choice.
+# What dnf says if trying again cannot help.
+HOPELESS='GPG check FAILED|not signed|not correct for this|nothing provides|none of the providers|filtered out|Unable to find a match|space needed|No space left'
+FROM=()
+
+# A mirror that does not answer is not a mirror without the package, though Amazon's dnf.conf passes it over. dnf ends
+# with advice; the reason is put behind it.
+get() {
+    local said=$STATE/dnf.log
+    limited dnf --assumeyes --setopt=install_weak_deps=False --setopt=skip_if_unavailable=False \
+        '--setopt=*.skip_if_unavailable=False' "${FROM[@]}" "$@" 2>&1 | tee "$said" && return
+    grep -E "$HOPELESS" "$said" && return "$FINAL"
+    grep -m 1 -E 'Status code|Curl error|Error' "$said"
+    return 1
+}
+
+# offered NAME...: whether the repositories, whose indices are here, have all of them.
+offered() {
+    local found name
+    found=$(dnf --quiet --cacheonly "${FROM[@]}" repoquery --queryformat '%{name}' "$@") || return
+    for name; do grep -qx "$name" <<<"$found" || return; done
+}
+
+# What the system's archives have, then with their supplement, then elsewhere.
 install_packages() {
-    local section
-    dnf --assumeyes makecache || return
-    dnf --assumeyes install "${PACKAGES[@]}" && return
-    say 'packages: trying the supplementary archives'
-    dnf --assumeyes install spal-release && dnf --assumeyes install "${PACKAGES[@]}" && return
-    if [ -z "$REPOSITORY" ]; then
-        echo 'the archives lack the cluster stack: set packageRepository, or use an image that has it'
-        return "$FINAL"
+    FROM=()
+    get makecache || return
+    if ! offered "${STACK[@]}" && offered spal-release; then
+        get install spal-release && get makecache || return
     fi
-    say "packages: trying $REPOSITORY"
-    for section in HighAvailability AppStream BaseOS; do
-        # The system's own packages come first: a low number wins, and 99 is the default.
-        printf '%s\n' "[ec2vip-$section]" "name=$section" "baseurl=$REPOSITORY/$section/\$basearch/os/" \
-            enabled=1 gpgcheck=1 "gpgkey=$REPOSITORY_KEY" priority=200
-    done >"$ROOT/etc/yum.repos.d/ec2vip.repo"
-    dnf --assumeyes install "${PACKAGES[@]}"
+    if offered "${STACK[@]}"; then get install "${PACKAGES[@]}"; else elsewhere; fi
 }
 
 have_packages() {

@@ -22,19 +22,46 @@ class NamedAmi:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Source:
+    """A file to build from.
+
+    `addresses` are tried in this order. What they give is taken only if it has this SHA-256.
+    """
+
+    name: str
+    sha256: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Build:
+    """What a node builds itself if no repository has all of `replaces`.
+
+    `tools` are needed only for building and are removed afterwards; `needs` stay. Both are packages, or what
+    packages provide. The steps are in build.sh.
+    """
+
+    replaces: tuple[str, ...]
+    sources: tuple[Source, ...]
+    tools: tuple[str, ...]
+    needs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Platform:
     """What differs between operating systems.
 
     `ami` maps the architecture, "x86_64" or "arm64", to where its image is found. `installer` is how the node
-    gets `packages`: "apt" or "dnf". `interpreter` runs the agent. `network_units` are the systemd units that
-    put EC2's secondary addresses on interfaces by themselves and must be kept off the VIP's; `{interface}`
-    stands for its name. `has_ssm_agent` says whether the image has the Systems Manager's agent in it (Systems
-    Manager user guide, "Find AMIs with the SSM Agent preinstalled").
+    gets `packages`: "apt" or "dnf". `build` makes what the system's archives lack of them. `interpreter` runs the
+    agent. `network_units` are the systemd units that put EC2's secondary addresses on interfaces by themselves
+    and must be kept off the VIP's; `{interface}` stands for its name. `has_ssm_agent` says whether the image has
+    the Systems Manager's agent in it (Systems Manager user guide, "Find AMIs with the SSM Agent preinstalled").
     """
 
     ami: Mapping[str, SsmAmi | NamedAmi]
     installer: str
     packages: tuple[str, ...]
+    build: Build | None = None
     interpreter: str = "/usr/bin/python3"
     network_units: tuple[str, ...] = ()
     has_ssm_agent: bool = True
@@ -56,6 +83,89 @@ _DEBIAN_PACKAGES = (
     "pcs",
     "resource-agents",
     "iproute2",
+)
+
+#: Debian's archive of all that it ever published, by a file's SHA-1 (its "machine-usable interface").
+_SNAPSHOT = "https://snapshot.debian.org/file/{}"
+
+#: What Debian 12 has, so that nodes run what the lab's faults were run on. Pacemaker is compiled, with Debian's
+#: patches: 2.1.5 alone has a regression in planned moves (ClusterLabs/pacemaker, pull request 3020). The archive
+#: of its tag and Debian's .orig file are the same bytes (microsoft/azurelinux, SPECS-EXTENDED/pacemaker, has the
+#: same digest). The others are taken as they are: agents are shell scripts, and pcs is Python, 0.11 the last for
+#: 3.9. Its Ruby, the web service pcsd, is left out. The agents' few programs, which the pair does not need, are
+#: those for x86_64 on arm64 too.
+_CLUSTER_STACK = Build(
+    replaces=("pacemaker", "pcs", "resource-agents"),
+    sources=(
+        Source(
+            name="pacemaker.tar.gz",
+            sha256="7654b78f08d4994b9fd31b8592addbd7f4b173e2cbf30336722419f1ce45e185",
+            addresses=(
+                "https://github.com/ClusterLabs/pacemaker/archive/refs/tags/Pacemaker-2.1.5.tar.gz",
+                _SNAPSHOT.format("b889ebdb3f7c8c07e35634250da4e040f12e9eb8"),
+            ),
+        ),
+        Source(
+            name="patches.tar.xz",
+            sha256="4d2961a18ce47ab34292302a070c37ccdfff8a4a8687e26cde0a8162bbbe8869",
+            addresses=(_SNAPSHOT.format("5f8e3cc1c3672ac9547534d3d954941a5d9b94bb"),),
+        ),
+        Source(
+            name="agents.deb",
+            sha256="8e4194dc833f7fa83ea976516774a8ad1cbb4a362037d1efbf217e97b1f27b43",
+            addresses=(_SNAPSHOT.format("67bca894a8383938683975756b94bc38eafaf5fe"),),
+        ),
+        Source(
+            name="pcs.deb",
+            sha256="d6213d48157dc9940a5ad7c0265a87c0ae2bf23f0a027067c3f733ccc76b54e9",
+            addresses=(_SNAPSHOT.format("593ec93f6e31ea070b11d907bf4513d2711fc396"),),
+        ),
+        Source(
+            name="dacite.deb",
+            sha256="7df0c629848868f3dad5503a564f32138bb2e652a0423a42b56ca35847feb363",
+            addresses=(_SNAPSHOT.format("3086d13abdac192d0ceb5b713bc4c0e8cb9d1eac"),),
+        ),
+    ),
+    # Amazon Linux 2023 has each in its core repository (amazonlinux/amazon-linux-2023, support_info.xml).
+    # Libraries are asked for by what Pacemaker's configure looks for.
+    tools=(
+        "autoconf",
+        "automake",
+        "bzip2-devel",
+        "gcc",
+        "gettext-devel",
+        "libtool",
+        "libtool-ltdl-devel",
+        "make",
+        "patch",
+        "pkgconf-pkg-config",
+        *(
+            f"pkgconfig({name})"
+            for name in (
+                "dbus-1",
+                "glib-2.0",
+                "gnutls",
+                "libcfg",
+                "libcmap",
+                "libcpg",
+                "libqb",
+                "libquorum",
+                "libxml-2.0",
+                "libxslt",
+                "systemd",
+                "uuid",
+            )
+        ),
+        "xz",
+    ),
+    needs=(
+        "libxslt",
+        "psmisc",
+        *(
+            f"python3-{name}"
+            for name in ("cryptography", "dateutil", "lxml", "pycurl", "pyparsing", "tornado")
+        ),
+    ),
 )
 
 
@@ -82,6 +192,7 @@ PLATFORMS: Mapping[str, Platform] = {
         },
         installer="dnf",
         packages=("corosync", "pacemaker", "pcs", "resource-agents", "iproute"),
+        build=_CLUSTER_STACK,
         network_units=_EC2_NET_UTILS,
     ),
     "debian12": _debian(12),

@@ -21,12 +21,12 @@ _LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, toke
 
 
 def shell(source: str) -> str:
-    """A shell script without its comment lines and empty lines, indented by one space for four.
+    """A shell script without its comment lines, empty lines and indentation.
 
     It must hold no here-documents, and no text of several lines.
     """
     lines = [line for line in source.splitlines() if line.startswith("#!") or not _is_idle(line)]
-    return "".join(f"{_spaces(line) // 4 * ' '}{line.lstrip(' ')}\n" for line in lines)
+    return "".join(f"{line.lstrip(' ')}\n" for line in lines)
 
 
 def python(source: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -60,6 +61,9 @@ class Service:
         return name if name.endswith(UNIT_KINDS) else f"{name}.service"
 
 
+#: What a key's address ends with.
+FINGERPRINT = re.compile("#[0-9A-F]{40}$")
+
 #: The kinds of systemd units that Pacemaker runs and that make sense beside an address.
 UNIT_KINDS = (".service", ".socket", ".timer", ".path", ".mount")
 
@@ -72,13 +76,15 @@ class NodeSpec:
     `vip` is the first of the floating addresses and `more_vips` are the others, which the cluster keeps with it
     where it can. `services` run where `vip` is, and are started in this order. `token_ms` is Corosync's token
     time-out in milliseconds. `package_repository` and `package_repository_key` are the addresses of a CentOS
-    Stream 9 tree (the folder with HighAvailability, AppStream and BaseOS in it) and of the key that signs it.
-    Only `al2023` looks there, and only when its own archives lack the cluster stack; with none it fails at boot
-    and says so.
+    Stream 9 tree (the folder with HighAvailability, AppStream and BaseOS in it) and of the key that signs it,
+    with a # and the key's fingerprint behind it. Only a platform that has a `build` looks there, in place of
+    building what its own archives lack.
 
     `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
     base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
-    key is other user data, and so a new node.
+    key is other user data, and so a new node. In the same way `installer_parameter` names that with
+    `userdata.installer`, and `installer_digest` is the whole SHA-256 of it, for it is run. A platform that has a
+    `build` needs them.
 
     Raises ValueError where the values contradict each other: a node would only find out at boot.
     """
@@ -96,6 +102,8 @@ class NodeSpec:
     package_repository_key: str = ""
     key_parameter: str = ""
     key_digest: str = ""
+    installer_parameter: str = ""
+    installer_digest: str = ""
 
     def __post_init__(self) -> None:
         first, second = self.members
@@ -127,12 +135,18 @@ class NodeSpec:
                 f"package_repository {self.package_repository!r} and package_repository_key "
                 f"{self.package_repository_key!r} go together: packages are only taken signed; set both"
             )
-
-        if bool(self.key_parameter) != bool(self.key_digest):
+        if self.package_repository and not FINGERPRINT.search(self.package_repository_key):
             raise ValueError(
-                f"key_parameter {self.key_parameter!r} and key_digest {self.key_digest!r} go together: a node "
-                "must know the right key from an old one; set both"
+                f"package_repository_key {self.package_repository_key!r} has no fingerprint: whatever is at that "
+                "address would sign; put # and the key's 40 hexadecimal digits behind it"
             )
+        for what in ("key", "installer"):
+            parameter, digest = getattr(self, f"{what}_parameter"), getattr(self, f"{what}_digest")
+            if bool(parameter) != bool(digest):
+                raise ValueError(
+                    f"{what}_parameter {parameter!r} and {what}_digest {digest!r} go together: a node must know "
+                    "the right content from an old one; set both"
+                )
 
     @property
     def vips(self) -> tuple[IPv4Address, ...]:

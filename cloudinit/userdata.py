@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,23 @@ import yaml
 import zopfli.gzip
 
 from cloudinit import cib, corosync, slim
-from cloudinit.platforms import platform
+from cloudinit.platforms import Platform, platform
 from cloudinit.spec import NodeSpec
 
 #: What EC2 takes, before base64 (EC2 User Guide, "Work with instance user data").
 MAX_BYTES = 16_384
+#: What a parameter of the standard tier holds, in characters (Systems Manager User Guide, "Managing parameter
+#: tiers"): 4 KB, and base64 takes four for three bytes.
+MAX_PARAMETER = 4096
 
 AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
 #: The folder of the agent's package, which other programs import too. Python keeps it compiled there.
 LIBRARY_PATH = "/usr/lib/ocf/lib/ec2vip"
 BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
-KEY_PATH = "/usr/local/sbin/ec2vip-key"
+PARAMETER_PATH = "/usr/local/sbin/ec2vip-parameter"
 REPORT_PATH = "/usr/local/sbin/ec2vip-report"
 GUARD_PATH = "/usr/local/sbin/ec2vip-guard"
+PROBE_PATH = "/usr/local/sbin/ec2vip-probe"
 BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
 GUARD_UNIT = "ec2vip-guard.service"
 
@@ -36,17 +40,21 @@ _HERE = Path(__file__).resolve().parent
 AGENT_SOURCES = _HERE.parent / "agent"
 AGENT_SOURCE = AGENT_SOURCES / "ec2vip.py"
 BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
-KEY_SOURCE = _HERE / "key.py"
+PARAMETER_SOURCE = _HERE / "parameter.py"
 REPORT_SOURCE = _HERE / "report.sh"
 GUARD_SOURCE = _HERE / "guard.sh"
 INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
+REPOSITORY_SOURCE = _HERE / "repository.sh"
+BUILD_SOURCE = _HERE / "build.sh"
+PROBE_SOURCE = _HERE / "probe.sh"
+FETCH_SOURCE = _HERE / "fetch.sh"
 
 
 def render(spec: NodeSpec) -> bytes:
     """The user data for one node: gzip over a `#cloud-config`, with no time stamp in it.
 
-    Raises ValueError for an unknown platform, and where the result is more than EC2 takes; the message then
-    names the files that take the room.
+    Raises ValueError for an unknown platform, for one whose installer is in no parameter, and if the result is
+    more than EC2 takes; the message then names the files that take the room.
     """
     data = _gzip(text(spec))
     if len(data) > MAX_BYTES:
@@ -56,7 +64,10 @@ def render(spec: NodeSpec) -> bytes:
 
 def text(spec: NodeSpec) -> str:
     """The cloud-config of `spec` as it reads on the node."""
-    config = cloud_config(spec)
+    return _yaml(cloud_config(spec))
+
+
+def _yaml(config: dict[str, Any]) -> str:
     return "#cloud-config\n" + yaml.dump(config, Dumper=_Dumper, sort_keys=False, default_flow_style=False)
 
 
@@ -84,15 +95,53 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
                 f"/etc/systemd/system/multi-user.target.wants/{BOOTSTRAP_UNIT}",
             ],
         ],
-        "write_files": [
-            {"path": path, **({"permissions": "0755"} if executable else {}), "content": content}
-            for path, executable, content in files(spec)
-        ],
+        "write_files": _write_files(files(spec)),
         "runcmd": [
             ["systemctl", "daemon-reload"],
             ["systemctl", "start", BOOTSTRAP_UNIT],
         ],
     }
+
+
+def builder_files(name: str, repository: str = "", key: str = "") -> list[tuple[str, bool, str]]:
+    """The files that a machine gets which is to become an image with a platform's packages, as of `files`.
+
+    `name` is the platform's; `repository` and `key` are the `package_repository` and `…_key` of a `NodeSpec`.
+    Raises ValueError for an unknown platform.
+    """
+    chosen = platform(name)
+    environment = _packages(chosen, []) + _array("SERVICE_UNITS", [])
+    return [
+        ("/etc/ec2vip/bootstrap.env", False, environment),
+        ("/etc/ec2vip/install.sh", False, _installer(chosen, repository, key)),
+        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
+    ]
+
+
+def builder(name: str, repository: str = "", key: str = "") -> bytes:
+    """The user data of such a machine: its console says "ec2vip: image done" at the end, or why it failed.
+
+    The arguments are those of `builder_files`.
+    """
+    return _machine(builder_files(name, repository, key), [BOOTSTRAP_PATH, "image"])
+
+
+def probe(name: str) -> bytes:
+    """The user data of a machine that does the same, says on its console what it found, and ends itself.
+
+    Raises ValueError for an unknown platform.
+    """
+    return _machine([*builder_files(name), (PROBE_PATH, True, _script(PROBE_SOURCE))], [PROBE_PATH])
+
+
+def _machine(entries: Iterable[tuple[str, bool, str]], command: list[str]) -> bytes:
+    """The user data of a machine of no pair, which has these files and runs this command."""
+    config = {
+        "bootcmd": [["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED]],
+        "write_files": _write_files(entries),
+        "runcmd": [command],
+    }
+    return _gzip(_yaml(config))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -112,8 +161,21 @@ def _block(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
 _Dumper.add_representer(str, _block)
 
 
+def _write_files(entries: Iterable[tuple[str, bool, str]]) -> list[dict[str, str]]:
+    return [
+        {"path": path, **({"permissions": "0755"} if executable else {}), "content": content}
+        for path, executable, content in entries
+    ]
+
+
 def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
     """The files that the node gets: path, whether it is a program, content."""
+    chosen = platform(spec.platform)
+    if chosen.build and not spec.installer_parameter:
+        raise ValueError(
+            f"user data have no room for the installer of {spec.platform}; put `installer` into a parameter, and "
+            "set installer_parameter and installer_digest"
+        )
     return [
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
         ("/etc/logrotate.d/corosync", False, corosync.logrotate()),
@@ -121,7 +183,11 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
         ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
-        ("/etc/ec2vip/install.sh", False, _script(INSTALL_SOURCES[platform(spec.platform).installer])),
+        (
+            "/etc/ec2vip/install.sh",
+            False,
+            _script(FETCH_SOURCE) if spec.installer_parameter else _installer(chosen, "", ""),
+        ),
         (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
         (REPORT_PATH, True, _script(REPORT_SOURCE)),
         (GUARD_PATH, True, _script(GUARD_SOURCE)),
@@ -133,7 +199,11 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
             for source in sorted(AGENT_SOURCES.glob("*.py"))
             if source not in (AGENT_SOURCE, AGENT_SOURCES / "__init__.py")
         ),
-        *([(KEY_PATH, True, _program(KEY_SOURCE))] if spec.key_parameter else []),
+        *(
+            [(PARAMETER_PATH, True, _program(PARAMETER_SOURCE))]
+            if spec.key_parameter or spec.installer_parameter
+            else []
+        ),
     ]
 
 
@@ -189,14 +259,10 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("PEER", spec.peer.name),
             _scalar("BOOTSTRAPS", "yes" if spec.bootstraps else "no"),
             _array("HOSTS", (f"{member.address} {member.name}" for member in spec.members)),
-            _array("PACKAGES", (*chosen.packages, *_service_packages(spec))),
-            _array("SERVICE_PACKAGES", _service_packages(spec)),
+            _packages(chosen, _service_packages(spec)),
             _array("SERVICE_UNITS", (service.unit for service in spec.services if service.unit)),
             _array("SERVICE_AGENTS", (s.agent[4:].replace(":", "/") for s in spec.services if not s.unit)),
             _array("IPADDR2", cib.os_addresses(spec)),
-            _scalar("INTERPRETER", chosen.interpreter),
-            _scalar("REPOSITORY", spec.package_repository),
-            _scalar("REPOSITORY_KEY", spec.package_repository_key),
             _array("NETWORK_UNITS", chosen.network_units),
             _scalar("LOGFILE", corosync.LOGFILE),
             _map("SEED", cib.SEED_PROPERTIES),
@@ -205,6 +271,69 @@ def _environment(spec: NodeSpec) -> str:
             _scalar("SETTINGS", cib.digest(spec)),
             _scalar("KEY_PARAMETER", spec.key_parameter),
             _scalar("KEY_DIGEST", spec.key_digest),
+            *(
+                [
+                    _scalar("INSTALLER_PARAMETER", spec.installer_parameter),
+                    _scalar("INSTALLER_DIGEST", spec.installer_digest),
+                ]
+                if spec.installer_parameter
+                else []
+            ),
+        ]
+    )
+
+
+def _packages(chosen: Platform, services: Sequence[str]) -> str:
+    """What the bootstrap has to know of packages."""
+    return "".join(
+        [
+            _array("PACKAGES", (*chosen.packages, *services)),
+            _array("SERVICE_PACKAGES", services),
+            _scalar("INTERPRETER", chosen.interpreter),
+        ]
+    )
+
+
+def installer(name: str, repository: str = "", key: str = "") -> bytes | None:
+    """How a node of this platform gets its packages: a script, gzipped, the same bytes every time.
+
+    None if the user data have it. The arguments are those of `builder_files`. Raises ValueError if the platform is
+    unknown, or a parameter has no room for it in base64.
+    """
+    chosen = platform(name)
+    if chosen.build is None:
+        return None
+    data = _gzip(_installer(chosen, repository, key))
+    if (size := 4 * -(-len(data) // 3)) > MAX_PARAMETER:
+        raise ValueError(
+            f"the installer of {name} is {size} characters in base64, and a parameter holds {MAX_PARAMETER}; "
+            "shorten packageRepository, or the scripts and lists of the platform's `build`"
+        )
+    return data
+
+
+def _installer(chosen: Platform, repository: str, key: str) -> str:
+    """How a node gets its packages, and nothing of how others do."""
+    text, build = _script(INSTALL_SOURCES[chosen.installer]), chosen.build
+    if build is None:
+        return text
+    text += _array("STACK", build.replaces)
+    if repository:
+        return (
+            text
+            + _scalar("REPOSITORY", repository)
+            + _scalar("REPOSITORY_KEY", key)
+            + _script(REPOSITORY_SOURCE)
+        )
+    archived = (name for name in chosen.packages if name not in build.replaces)
+    sources = (f"{source.name} {source.sha256} {' '.join(source.addresses)}" for source in build.sources)
+    return "".join(
+        [
+            text,
+            _array("SOURCES", sources),
+            _array("BUILD_TOOLS", build.tools),
+            _array("BUILD_NEEDS", (*archived, *build.needs)),
+            _script(BUILD_SOURCE),
         ]
     )
 

@@ -258,12 +258,15 @@ def _boundary(reader: Reader, region: str | None) -> str | None:
 
 
 def _repository(reader: Reader) -> dict[str, str]:
-    """The repository and the key that signs it: packages are only taken signed, and the key only over TLS."""
+    """The repository and the key that signs it: packages are only taken signed, and the key by its fingerprint."""
     examples = {
         "packageRepository": "https://mirror.example/9-stream",
-        "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY",
+        "packageRepositoryKey": f"https://mirror.example/RPM-GPG-KEY#{'0123456789ABCDEF' * 2}01234567",
     }
-    read = {key: _https(reader, key, example) for key, example in examples.items()}
+    read = {
+        key: _https(reader, key, example, r"#[0-9A-F]{40}" if key.endswith("Key") else "")
+        for key, example in examples.items()
+    }
     there = [key for key in examples if reader.is_set(key)]
     if len(there) == 1:
         (missing,) = examples.keys() - there
@@ -278,8 +281,8 @@ def _repository(reader: Reader) -> dict[str, str]:
     }
 
 
-def _https(reader: Reader, key: str, example: str) -> str | None:
-    """An https address. A name and a password in it would be in the user data, and are in no message."""
+def _https(reader: Reader, key: str, example: str, ending: str) -> str | None:
+    """An https address with that ending. Others can read a name and a password in it, and no message has them."""
     authority = reader.values.get(key, "").strip().partition("://")[2].partition("/")[0]
     if "@" in authority:
         reader.problems.append(
@@ -287,7 +290,7 @@ def _https(reader: Reader, key: str, example: str) -> str | None:
             f"what the nodes are told; set ec2vip:{key} to an address without one, such as {example}"
         )
         return None
-    return reader.text(key, HTTPS, example)
+    return reader.text(key, HTTPS + ending, example)
 
 
 def _clients(reader: Reader) -> tuple[ClientRule, ...]:

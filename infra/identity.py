@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,13 +17,13 @@ from cloudinit.spec import digest_of
 from .tags import PAIR, Scope
 
 POLICY_VERSION = "2012-10-17"
-KEY_PART = "corosync-key"
+KEY_PART, INSTALLER_PART = "corosync-key", "installer"
 SSM_POLICY = "AmazonSSMManagedInstanceCore"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Key:
-    """Corosync's key: the parameter that holds it, and `digest_of` it."""
+class Kept:
+    """What nodes fetch at their first boot: the parameter that holds it, and what they tell it by."""
 
     parameter: aws.ssm.Parameter
     digest: str
@@ -32,12 +33,14 @@ class Key:
 class Identity:
     """The nodes' role and its instance profile; `ready` is what a node needs before its first boot.
 
-    `key` is None where the nodes' traffic is not encrypted.
+    `key` is Corosync's, None if the nodes' traffic is not encrypted. `installer` is how they get their
+    packages, None if their user data say that.
     """
 
     role: aws.iam.Role
     profile: aws.iam.InstanceProfile
-    key: Key | None
+    key: Kept | None
+    installer: Kept | None
     ready: tuple[pulumi.Resource, ...]
 
 
@@ -46,10 +49,12 @@ def path(full_name: str) -> str:
     return f"/{full_name}/"
 
 
-def key_parameter(full_name: str) -> str:
-    """The name of the parameter with Corosync's key. No project's name comes first: the Systems Manager refuses
-    parameters whose names start with aws or ssm."""
-    return f"/ec2vip/{full_name}/{KEY_PART}"
+def parameter_name(full_name: str, part: str) -> str:
+    """The name of the pair's parameter for `part`, which is KEY_PART or INSTALLER_PART.
+
+    No project's name comes first: the Systems Manager refuses parameters whose names start with aws or ssm.
+    """
+    return f"/ec2vip/{full_name}/{part}"
 
 
 def trust_policy(dns_suffix: str) -> dict[str, Any]:
@@ -97,18 +102,18 @@ def vip_policy(subnet_arn: str, account: str, full_name: str) -> dict[str, Any]:
     }
 
 
-def key_policy(parameter_arn: str) -> dict[str, Any]:
-    """What a node may do to get Corosync's key: read that one parameter.
+def parameter_policy(parameter_arn: str) -> dict[str, Any]:
+    """What a node may do to get what it fetches: read that one parameter.
 
-    It is encrypted with the account's key aws/ssm, whose own policy lets every principal of the account use it
-    through the Systems Manager, so that no permission of KMS is needed:
+    Corosync's key is encrypted with the account's key aws/ssm, whose own policy lets every principal of the
+    account use it through the Systems Manager, so that no permission of KMS is needed:
     https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
     """
     return {
         "Version": POLICY_VERSION,
         "Statement": [
             {
-                "Sid": "ReadCorosyncKey",
+                "Sid": "ReadParameter",
                 "Effect": "Allow",
                 "Action": "ssm:GetParameter",
                 "Resource": parameter_arn,
@@ -126,9 +131,13 @@ def make_identity(
     subnet_arn: pulumi.Input[str],
     ssm: bool,
     encryption_key: bytes | None,
+    installer: bytes | None,
     permissions_boundary: str | None,
 ) -> Identity:
-    """The role, its policies for this subnet and this key, and the instance profile that hands it to a node."""
+    """The role, its policies for this subnet and its parameters, and the instance profile that hands it to a node.
+
+    `installer` is that of `userdata.installer`.
+    """
     aws_here = aws.get_partition(opts=scope.asks())
     role = aws.iam.Role(
         scope.part("role"),
@@ -153,11 +162,15 @@ def make_identity(
                 opts=scope.options(),
             )
         )
-    key = None
+    key = script = None
     if encryption_key is not None:
-        key = Key(parameter=_make_parameter(scope, encryption_key), digest=digest_of(encryption_key))
-        may_read = key.parameter.arn.apply(lambda arn: _document(key_policy(arn)))
-        policies.append(_add_policy(scope, "policy-key", role, may_read))
+        key = Kept(parameter=_keep_key(scope, encryption_key), digest=digest_of(encryption_key))
+        policies.append(_may_read(scope, "policy-key", role, key.parameter))
+    if installer is not None:
+        script = Kept(
+            parameter=_keep_installer(scope, installer), digest=hashlib.sha256(installer).hexdigest()
+        )
+        policies.append(_may_read(scope, "policy-installer", role, script.parameter))
     profile = aws.iam.InstanceProfile(
         scope.part("profile"),
         path=path(scope.full_name),
@@ -165,7 +178,7 @@ def make_identity(
         tags=scope.tags("profile"),
         opts=scope.options(),
     )
-    return Identity(role=role, profile=profile, key=key, ready=tuple(policies))
+    return Identity(role=role, profile=profile, key=key, installer=script, ready=tuple(policies))
 
 
 def _add_policy(
@@ -174,11 +187,30 @@ def _add_policy(
     return aws.iam.RolePolicy(scope.part(part), role=role.name, policy=document, opts=scope.options())
 
 
-def _make_parameter(scope: Scope, key: bytes) -> aws.ssm.Parameter:
+def _may_read(
+    scope: Scope, part: str, role: aws.iam.Role, parameter: aws.ssm.Parameter
+) -> aws.iam.RolePolicy:
+    return _add_policy(scope, part, role, parameter.arn.apply(lambda arn: _document(parameter_policy(arn))))
+
+
+def _keep_installer(scope: Scope, script: bytes) -> aws.ssm.Parameter:
+    """The script in the Systems Manager, for the user data have no room for it. It is no secret."""
+    return aws.ssm.Parameter(
+        scope.part(INSTALLER_PART),
+        name=parameter_name(scope.full_name, INSTALLER_PART),
+        type="String",
+        value=base64.b64encode(script).decode("ascii"),
+        description=f"How nodes of the floating IP pair {scope.name} get their packages",
+        tags=scope.tags(INSTALLER_PART),
+        opts=scope.options(),
+    )
+
+
+def _keep_key(scope: Scope, key: bytes) -> aws.ssm.Parameter:
     """The key in the Systems Manager, under a name that no other stack's parameter has."""
     return aws.ssm.Parameter(
         scope.part(KEY_PART),
-        name=key_parameter(scope.full_name),
+        name=parameter_name(scope.full_name, KEY_PART),
         type="SecureString",
         value=pulumi.Output.secret(base64.b64encode(key).decode("ascii")),
         description=f"Corosync's key of the floating IP pair {scope.name}",

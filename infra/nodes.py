@@ -20,7 +20,7 @@ from cloudinit.spec import Member, NodeSpec
 from cloudinit.userdata import MAX_BYTES, render
 
 from .errors import ConfigError, looked_up
-from .identity import Key
+from .identity import Kept
 from .roll import CLUSTER_MARK, Roll, Wanted
 from .tags import MADE_FROM, PAIR, Scope
 
@@ -127,7 +127,8 @@ def make_nodes(
     subnet_id: pulumi.Input[str],
     security_group_id: pulumi.Input[str],
     profile_name: pulumi.Input[str],
-    key: Key | None,
+    key: Kept | None,
+    installer: Kept | None,
     ready: Sequence[pulumi.Resource],
 ) -> list[aws.ec2.Instance]:
     """One instance for each spec. They wait for `ready`, for a node needs its network from the first boot on, and
@@ -147,7 +148,7 @@ def make_nodes(
             vpc_security_group_ids=[security_group_id],
             iam_instance_profile=profile_name,
             placement_group=apart.name,
-            user_data_base64=user_data(spec, key),
+            user_data_base64=user_data(spec, key=key, installer=installer),
             cluster=key.digest if key else NO_KEY,
             ready=list(ready),
         )
@@ -155,16 +156,22 @@ def make_nodes(
     ]
 
 
-def user_data(spec: NodeSpec, key: Key | None) -> pulumi.Input[str]:
-    """The node's user data as EC2 takes it, base64 over gzip. Of a key it says where it is, not what it is."""
-    if key is None:
-        return _encoded(spec)
-    digest = key.digest
-    # A preview does not know the parameter yet, and must refuse what is too large all the same.
-    _encoded(dataclasses.replace(spec, key_parameter=LONGEST_PARAMETER, key_digest=digest))
-    text: pulumi.Output[str] = key.parameter.arn.apply(
-        lambda arn: _encoded(dataclasses.replace(spec, key_parameter=arn, key_digest=digest))
-    )
+def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
+    """The node's user data as EC2 takes it, base64 over gzip. Of a key it says where it is, not what it is.
+
+    `fetched` are `key` and `installer`, as `Identity` has them.
+    """
+    kept = {what: each for what, each in fetched.items() if each}
+    told: dict[str, Any] = {f"{what}_digest": each.digest for what, each in kept.items()}
+    told |= {f"{what}_parameter": LONGEST_PARAMETER for what in kept}
+    spec = dataclasses.replace(spec, **told)
+    # A preview does not know the parameters yet, and must refuse what is too large all the same.
+    longest = _encoded(spec)
+    if not kept:
+        return longest
+    text: pulumi.Output[str] = pulumi.Output.all(
+        **{f"{what}_parameter": each.parameter.arn for what, each in kept.items()}
+    ).apply(lambda arns: _encoded(dataclasses.replace(spec, **arns)))
     return text
 
 

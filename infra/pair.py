@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Address
+from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_aws as aws
 
+from cloudinit.platforms import platform
 from cloudinit.spec import Service
+from cloudinit.userdata import installer
 
 from .account import check_place, ec2_client
 from .addressing import pair_problems
@@ -107,6 +110,19 @@ class FloatingIpPairArgs:
         """All the floating addresses, the first one first."""
         return (self.vip, *self.more_vips)
 
+    @property
+    def way_out_wanted(self) -> str:
+        """What to say if a node may have no way to the hosts that it builds from; else empty."""
+        build = platform(self.platform).build
+        if build is None or self.public_ips or self.package_repository or self.ami_id is not None:
+            return ""
+        hosts = sorted({str(urlsplit(url).hostname) for source in build.sources for url in source.addresses})
+        return (
+            f"publicIps is false, and a node of {self.platform} must reach {' and '.join(hosts)} to build the "
+            "cluster stack; give its subnet a route to a NAT gateway, or set ec2vip:amiId to an image that has "
+            "the packages, or ec2vip:packageRepository to a tree that it reaches"
+        )
+
 
 class FloatingIpPair(pulumi.ComponentResource):
     """Two EC2 instances in one subnet that share a third private address, the VIP.
@@ -146,6 +162,9 @@ class FloatingIpPair(pulumi.ComponentResource):
             check_place(opts)
             opts = known.noting(opts)
         super().__init__(TYPE, name, {}, opts)
+        if args.way_out_wanted:
+            # No error: whoever owns the subnet, or the program around this pair, may give it a route.
+            pulumi.log.warn(args.way_out_wanted, resource=self)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         region = str(aws.get_region(opts=scope.asks()).region)
         services = (
@@ -158,7 +177,14 @@ class FloatingIpPair(pulumi.ComponentResource):
         first, second = sorted(args.node_ips)
         reservations = reserve(scope, subnet, (*args.vips, first, second))
         groups = make_groups(scope, subnet.vpc_id, args.clients)
-        identity = make_identity(scope, subnet.arn, args.ssm, args.encryption_key, args.permissions_boundary)
+        identity = make_identity(
+            scope,
+            subnet.arn,
+            args.ssm,
+            args.encryption_key,
+            installer(args.platform, args.package_repository, args.package_repository_key),
+            args.permissions_boundary,
+        )
         ready = (*subnet.ready, *reservations, *groups.ready, *identity.ready)
         if args.endpoints:
             ready += make_endpoints(scope, subnet, groups.nodes, services)
@@ -201,6 +227,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             security_group_id=groups.nodes.id,
             profile_name=identity.profile.name,
             key=identity.key,
+            installer=identity.installer,
             ready=ready,
         )
         works: pulumi.Output[bool] = pulumi.Output.from_input(roll.works())

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .identity import POLICY_VERSION, SSM_POLICY, key_parameter, path
+from .identity import INSTALLER_PART, KEY_PART, POLICY_VERSION, SSM_POLICY, parameter_name, path
 from .tags import PAIR, full_name
 
 Statement = dict[str, Any]
@@ -135,7 +135,7 @@ PROFILE = (
     "iam:TagInstanceProfile",
     "iam:UntagInstanceProfile",
 )
-KEY = (
+PARAMETERS = (
     "ssm:AddTagsToResource",
     "ssm:DeleteParameter",
     "ssm:GetParameter",
@@ -214,10 +214,10 @@ class Place:
         return f"arn:{self.partition}:iam::{self.account}:{kind}{path(self.full_name)}*"
 
     @property
-    def key_arn(self) -> str:
-        return (
-            f"arn:{self.partition}:ssm:{self.region}:{self.account}:parameter{key_parameter(self.full_name)}"
-        )
+    def parameters(self) -> list[str]:
+        """The ARNs of the pair's own parameters: Corosync's key, and the nodes' installer."""
+        start = f"arn:{self.partition}:ssm:{self.region}:{self.account}:parameter"
+        return [start + parameter_name(self.full_name, part) for part in (KEY_PART, INSTALLER_PART)]
 
     @property
     def own_vpc(self) -> str | None:
@@ -247,7 +247,7 @@ def boundary_policy(place: Place) -> Policy:
             {**_tagged(place), **place.inside},
         ),
         _allow("SeeInterfaces", ("ec2:DescribeNetworkInterfaces",), "*"),
-        _allow("ReadCorosyncKey", ("ssm:GetParameter",), place.key_arn),
+        _allow("ReadParameters", ("ssm:GetParameter",), place.parameters),
         _allow("SessionManager", SESSION_MANAGER, "*"),
     )
 
@@ -355,7 +355,7 @@ def manage_policy(place: Place) -> Policy:
             role,
             {"StringEqualsIfExists": {"iam:PassedToService": _ec2_principals(place.partition)}},
         ),
-        _allow("Key", KEY, place.key_arn),
+        _allow("Parameters", PARAMETERS, place.parameters),
     )
 
 

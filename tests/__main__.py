@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from cloudinit.platforms import PLATFORMS
 from tests.drill import console as console_log
 from tests.drill.aws import AwsCloud, aws_errors, aws_pair, where
 from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
@@ -116,7 +117,9 @@ def up(
     stack = lab_stack(lab)
     # The client asks from before the nodes are there, so that its first answer is when the VIP could be had.
     with probing(lab, stack.configured("vip"), answering=False):
-        with step("pulumi up", expected="about 1 min: it ends when the pair works"):
+        builds = choice.ami == "public" and PLATFORMS[choice.platform].build
+        takes = "5 min, for both nodes build Pacemaker" if builds else "1 min"
+        with step("pulumi up", expected=f"about {takes}: it ends when the pair works"):
             stack.up("--skip-preview")
         pair = lab_pair(lab)
         with step(

@@ -71,6 +71,8 @@ EVERYTHING: dict[str, Any] = {
     ),
     "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/corosync-key",
     "key_digest": "0123456789ab",
+    "installer_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/installer",
+    "installer_digest": "0123456789abcdef" * 4,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloudinit.platforms import PLATFORMS, SsmAmi
 from tests.cluster.conftest import command
 from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.hollow import eventually
@@ -105,10 +106,11 @@ def test_a_lab_has_machines_of_several_images_at_once(lab: Lab, pair: Pair) -> N
 
 
 def test_an_image_that_the_lab_has_not_is_named_on_the_console(lab: Lab, pair: Pair) -> None:
-    parameter = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-    amazon = lab.client("ssm").get_parameter(Name=parameter)["Parameter"]["Value"]
-    other = launch(lab, pair, amazon)
-    eventually(lambda: f"nothing to boot for {amazon}" in console.text(pair.cloud.ec2(), other))
+    parameter = PLATFORMS["ubuntu2404"].ami["x86_64"]
+    assert isinstance(parameter, SsmAmi)
+    ubuntu = lab.client("ssm").get_parameter(Name=parameter.parameter)["Parameter"]["Value"]
+    other = launch(lab, pair, ubuntu)
+    eventually(lambda: f"nothing to boot for {ubuntu}" in console.text(pair.cloud.ec2(), other))
     lab.client().terminate_instances(InstanceIds=[other])
 
 

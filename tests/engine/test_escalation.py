@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from infra.identity import key_policy, vip_policy
+from infra.identity import parameter_policy, vip_policy
 from infra.policies import Place, boundary_policy, create_policy, manage_policy
 from infra.tags import PAIR
 
@@ -164,7 +164,8 @@ def node(account: Account) -> tuple[Caller, Scene]:
     subnet = f"arn:aws:ec2:{place.region}:{place.account}:subnet/{scene.own.subnet}"
     policies = {
         "all": vip_policy(subnet, place.account, place.full_name),
-        "key": key_policy(place.key_arn),
+        "key": parameter_policy(place.parameters[0]),
+        "installer": parameter_policy(place.parameters[1]),
     }
     for name, policy in policies.items():
         account.cloud.iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
@@ -204,11 +205,12 @@ def test_the_pairs_tag_in_another_subnet_is_not_enough(account: Account, node: t
         give(caller, scene.theirs.interface, "10.0.250.190")
 
 
-def test_a_node_reads_its_key_and_no_other_parameter(account: Account, node: tuple[Caller, Scene]) -> None:
+def test_a_node_reads_its_own_parameters_and_no_other(account: Account, node: tuple[Caller, Scene]) -> None:
     caller, _ = node
-    name = account.place.key_arn.split(":parameter")[1]
-    account.cloud.ssm.put_parameter(Name=name, Value="k", Type="String", Overwrite=True)
-    assert caller.ssm.get_parameter(Name=name)["Parameter"]["Value"] == "k"
+    for arn in account.place.parameters:
+        name = arn.split(":parameter")[1]
+        account.cloud.ssm.put_parameter(Name=name, Value="k", Type="String", Overwrite=True)
+        assert caller.ssm.get_parameter(Name=name)["Parameter"]["Value"] == "k"
     account.administrator.ssm.get_parameter(Name="/others/secret")
     with pytest.raises(ClientError, match="AccessDenied"):
         caller.ssm.get_parameter(Name="/others/secret")

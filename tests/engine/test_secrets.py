@@ -19,7 +19,8 @@ def new_key() -> str:
 
 def parameters(cloud: Cloud) -> list[dict[str, Any]]:
     """The account's own parameters: name, type, tags and the rest of their description."""
-    found: list[dict[str, Any]] = cloud.ssm.describe_parameters()["Parameters"]
+    pages = cloud.ssm.get_paginator("describe_parameters").paginate()
+    found: list[dict[str, Any]] = [each for page in pages for each in page["Parameters"]]
     return [parameter for parameter in found if not parameter["Name"].startswith("/aws/service/")]
 
 

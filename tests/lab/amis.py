@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tests.lab.errors import LabError
 
-SUITES = {"debian12": "bookworm", "debian13": "trixie"}
-"""Platform of the product's → the release that it is."""
+SUITES = {"al2023": "bookworm", "debian12": "bookworm", "debian13": "trixie"}
+"""Platform of the product's → Debian's release that its machines run: for al2023 under dnf, as a stand-in."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Image:
 
 
 AMIS = {
+    "ami-0a12023a12023a000": Image("al2023"),
+    "ami-0a12023a12023ab01": Image("al2023", baked=True),
+    "ami-0a12023a12023ab02": Image("al2023", baked=True),
     "ami-0deb1a2e12000a3d6": Image("debian12"),
     "ami-0deb1a2e12ba4ed01": Image("debian12", baked=True),
     "ami-0deb1a2e12ba4ed02": Image("debian12", baked=True),

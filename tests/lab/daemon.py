@@ -10,7 +10,6 @@ service, the name service and the package mirror, and runs the hypervisor.
 
 from __future__ import annotations
 
-import http.server
 import itertools
 import json
 import os
@@ -21,7 +20,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +29,10 @@ from tests.lab.paths import PROJECT, lab_dir
 if TYPE_CHECKING:
     from tests.lab.emulator import Emulator, Fault
     from tests.lab.hypervisor import Hypervisor
+    from tests.lab.mirror import Mirror
 
 REGION = "us-east-1"
 API_NAMES = tuple(f"{service}.{REGION}.amazonaws.com" for service in ("ec2", "ssm"))
-MIRROR_NAME = "mirror.lab.internal"
 ADMINISTRATOR = "administrator.json"  # in the lab's folder: the access key, as a program's environment has it
 
 
@@ -83,26 +82,7 @@ class StateFile:
             aside.replace(self._path)
 
 
-def _serve_mirrors(folder_of: Callable[[str], Path], platforms: Collection[str], address: str) -> None:
-    """The platforms' package mirrors: plain files over HTTP, as an archive's mirror is."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def translate_path(self, path: str) -> str:
-            # As they are when asked for: an image may be made while the lab lives.
-            _, platform, *rest = path.removeprefix("/debian").split("/")
-            self.directory = str(folder_of(platform) if platform in platforms else "/nonexistent")
-            return super().translate_path("/".join(["", *rest]))
-
-        def log_message(self, *_: object) -> None:
-            """Not a line for every package."""
-
-    server = http.server.ThreadingHTTPServer((address, 80), Handler)
-    threading.Thread(target=server.serve_forever, name="mirror", daemon=True).start()
-
-
-def _listen(address: str, port: int) -> socket.socket:
+def listen(address: str, port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((address, port))
@@ -110,7 +90,7 @@ def _listen(address: str, port: int) -> socket.socket:
     return listener
 
 
-def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..., Any]]:
+def actions(emulator: Emulator, hypervisor: Hypervisor, mirror: Mirror) -> dict[str, Callable[..., Any]]:
     """What may be asked of the lab's process through `control`, by name."""
     faults: dict[int, Fault] = {}
     numbers = itertools.count(1)
@@ -156,6 +136,7 @@ def actions(emulator: Emulator, hypervisor: Hypervisor) -> dict[str, Callable[..
         "reset-disk": hypervisor.reset_disk,
         "set-delays": set_delays,
         "set-grace": set_grace,
+        "set-mirror": mirror.tell,
     }
 
 
@@ -164,7 +145,7 @@ def serve(name: str, hollow: bool) -> None:
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 
-    from tests.lab import cache, control, fabric, image, layout, names
+    from tests.lab import cache, control, fabric, image, layout, mirror, names
     from tests.lab.amis import SUITES
     from tests.lab.emulator import Emulator
     from tests.lab.hypervisor import Hypervisor
@@ -178,6 +159,8 @@ def serve(name: str, hollow: bool) -> None:
     authority = trustme.CA(organization_name="region's certificate authority")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*API_NAMES).configure_cert(context)
+    beyond = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*mirror.NAMES).configure_cert(beyond)
     certificate = authority.cert_pem.bytes()
 
     state_file = StateFile(folder, "state.json")
@@ -206,13 +189,16 @@ def serve(name: str, hollow: bool) -> None:
     hypervisor.emulator = emulator
     key_id, secret = emulator.administrator
     StateFile(folder, ADMINISTRATOR).write({"AWS_ACCESS_KEY_ID": key_id, "AWS_SECRET_ACCESS_KEY": secret})
-    control.serve(folder, actions(emulator, hypervisor))
+    archives = mirror.Mirror(image.mirror, SUITES)
+    control.serve(folder, actions(emulator, hypervisor, archives))
 
     def inside() -> None:
-        emulator.serve(layout.API, 443, ssl_context=context, sock=_listen(layout.API, 443))
-        emulator.serve_imds(layout.IMDS, 80, sock=_listen(layout.IMDS, 80))
-        names.serve(layout.RESOLVER, {**dict.fromkeys(API_NAMES, layout.API), MIRROR_NAME: layout.MIRROR})
-        _serve_mirrors(image.mirror, SUITES, layout.MIRROR)
+        emulator.serve(layout.API, 443, ssl_context=context, sock=listen(layout.API, 443))
+        emulator.serve_imds(layout.IMDS, 80, sock=listen(layout.IMDS, 80))
+        known = {**dict.fromkeys(API_NAMES, layout.API), **dict.fromkeys(mirror.NAMES, layout.MIRROR)}
+        names.serve(layout.RESOLVER, known)
+        archives.serve(listen(layout.MIRROR, 80))
+        archives.serve(listen(layout.MIRROR, 443), beyond)
 
     fabric.in_namespace(layout.FABRIC, inside)
     state["endpoint"] = emulator.serve("127.0.0.1").url

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shlex
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cloudinit import platforms
-from tests.lab import recipe
+from tests.lab import recipe, rpms
 from tests.lab.amis import SUITES, Image
 from tests.lab.errors import LabError
 from tests.lab.log import step
-from tests.lab.paths import cache_dir
+from tests.lab.paths import PROJECT, cache_dir
 from tests.lab.process import run
 from tests.lab.turns import one_at_a_time
 
@@ -28,14 +30,17 @@ ROOM_BYTES = {False: 3 << 30, True: 1 << 30}
 """What making an image wants, by whether it is a baked one."""
 
 BAKE = Path(__file__).with_name("bake.sh")
-SOURCES = (Path(__file__), BAKE, Path(recipe.__file__), Path(platforms.__file__))
+SOURCES = (Path(__file__), BAKE, Path(recipe.__file__), Path(rpms.__file__), Path(platforms.__file__))
 """What an image is made by: another content is another image."""
+STEPS = tuple(PROJECT / "cloudinit" / name for name in ("build.sh", "install-dnf.sh"))
+"""What a baked one is made by besides, if the product's own step makes it."""
 
 
 def folder(image: Image) -> Path:
     """The finished image's folder in the cache: `root/` (the file system, or the layer over the platform's own)
     and, where it isn't baked, `mirror/` (packages and index)."""
-    key = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).hexdigest()[:12]
+    sources = [*SOURCES, *(STEPS if image.baked and platforms.platform(image.platform).build else ())]
+    key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     return cache_dir() / f"image-{image.platform}{'-baked' if image.baked else ''}-{key}"
 
 
@@ -67,16 +72,21 @@ def ensure(images: Iterable[Image]) -> None:
 def _make(image: Image) -> None:
     _require_room(ROOM_BYTES[image.baked])
     if image.baked:
-        title, expected = f"baking the node image ({image})", "about half a minute, the first time only"
+        title = f"baking the node image ({image})"
+        built = platforms.platform(image.platform).build
+        expected = f"about {'4 min' if built else 'half a minute'}, the first time only"
     else:
-        title, expected = f"making the node image ({image})", "about 1 min, the first time only"
+        title, expected = f"making the node image ({image})", "1 to 3 min, the first time only"
     with step(title, expected=expected), _complete(folder(image)) as aside:
         if image.baked:
             _bake(image.platform, aside / "root")
         else:
             (aside / "mirror").mkdir()
-            _bootstrap(SUITES[image.platform], aside / "root", aside / "mirror")
-            _index(aside / "mirror")
+            _bootstrap(image.platform, aside / "root", aside / "mirror")
+            if platforms.platform(image.platform).installer == "dnf":
+                _rpm_repositories(image.platform, aside / "root", aside / "mirror")
+            else:
+                _index(aside / "mirror")
             _customise(image.platform, aside / "root")
 
 
@@ -103,24 +113,34 @@ def _require_room(wanted: int) -> None:
         )
 
 
-def _bootstrap(suite: str, root: Path, mirror: Path) -> None:
-    """Debian into `root`; the archive files of what the nodes will install into `mirror`."""
+def _bootstrap(platform: str, root: Path, mirror: Path) -> None:
+    """Debian into `root`; the archive files of what the nodes will install into `mirror`, and into its folder
+    `sources` what they build from."""
+    names = " ".join(recipe.mirror_packages(platform))
     download = (
-        "APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get --yes --download-only --no-install-recommends"
-        f" -o Dir::Cache::archives={mirror} install {' '.join(recipe.MIRROR_PACKAGES)}"
+        "export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG; apt-get --yes --download-only --no-install-recommends"
+        f" -o Dir::Cache::archives={shlex.quote(str(mirror))} install {names}"
     )
+    if platforms.platform(platform).build:
+        (mirror / "sources").mkdir()
+        download += (
+            ' && sed "s/^deb /deb-src /" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/source.list"'
+            f" && apt-get update && cd {shlex.quote(str(mirror / 'sources'))}"
+            f" && apt-get source --download-only {recipe.SOURCE_PACKAGE}"
+            f" && apt-get download {' '.join(recipe.BINARY_SOURCES)}"
+        )
     run(
         [
             "mmdebstrap",
             "--variant=minbase",
-            f"--include={','.join(recipe.IMAGE_PACKAGES)}",
+            f"--include={','.join(recipe.image_packages(platform))}",
             '--aptopt=Apt::Install-Recommends "false"',
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
             "--dpkgopt=force-unsafe-io",
             f"--customize-hook={download}",
-            suite,
+            SUITES[platform],
             str(root),
         ],
         timeout_s=1800,
@@ -135,6 +155,35 @@ def _index(mirror: Path) -> None:
     packages = run(["apt-ftparchive", "packages", "."], cwd=mirror).stdout
     (mirror / "Packages").write_text(packages)
     (mirror / "Release").write_text(run(["apt-ftparchive", "release", "."], cwd=mirror).stdout)
+
+
+def _rpm_repositories(platform: str, root: Path, mirror: Path) -> None:
+    """Repositories in place of the archive files, the sources under the names that the product gives them, and in
+    the image the key and the packages that its system consists of."""
+    build = platforms.platform(platform).build
+    assert build is not None
+    found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in (mirror / "sources").iterdir()}
+    for source in build.sources:
+        if source.sha256 not in found:
+            raise LabError(
+                f"none of the fetched files is {source.name} with the SHA-256 {source.sha256}",
+                "see SOURCE_PACKAGE and BINARY_SOURCES of recipe.py",
+            )
+        found.pop(source.sha256).rename(mirror / "sources" / source.name)
+    for path in found.values():
+        path.unlink()
+    rpms.make(mirror.glob("*.deb"), mirror, recipe.rpm_names())
+    for path in [*mirror.glob("*.deb"), mirror / "lock"]:
+        path.unlink(missing_ok=True)
+    shutil.rmtree(mirror / "partial", ignore_errors=True)
+    keys = root / "etc/pki/rpm-gpg"
+    keys.mkdir(parents=True)
+    shutil.copy(mirror / "keys/amazon", keys / "RPM-GPG-KEY-amazon-linux-2023")
+    for name in ("system-release", "lab-userland"):
+        (package,) = (mirror / "core").glob(f"{name}-*.rpm")
+        shutil.copy(package, root / "tmp")
+        run(["chroot", str(root), "rpm", "--install", "--nosignature", f"/tmp/{package.name}"])
+        (root / "tmp" / package.name).unlink()
 
 
 def _customise(platform: str, root: Path) -> None:
@@ -155,7 +204,11 @@ def _bake(platform: str, layer: Path) -> None:
     """What the platform's packages change in its image, as a layer over it."""
     work = layer.with_name("work")
     work.mkdir()
-    folders = (work, *layers(Image(platform)), mirror(platform), layer)
-    packages = platforms.platform(platform).packages
-    run(["unshare", "--mount", str(BAKE), *map(str, folders), *packages], timeout_s=600)
+    folders = map(str, (work, *layers(Image(platform)), mirror(platform), layer))
+    chosen = platforms.platform(platform)
+    if chosen.installer == "dnf":
+        bake = [sys.executable, "-m", "tests.lab.bake_dnf", platform, *folders]
+        run(["unshare", "--mount", "--net", *bake], cwd=PROJECT, timeout_s=2 * 3600)
+    else:
+        run(["unshare", "--mount", str(BAKE), *folders, *chosen.packages], timeout_s=600)
     work.rmdir()

@@ -5,6 +5,9 @@ Standard library only: set-up reads it.
 
 from __future__ import annotations
 
+from cloudinit.platforms import PLATFORMS
+from tests.lab import rpms
+
 IMAGE_PACKAGES = (
     "ca-certificates",
     "cloud-init",
@@ -39,6 +42,60 @@ MIRROR_PACKAGES = (
     "tcpdump",
 )
 """What a mirror offers (with dependencies, without recommendations): at least what `cloudinit` asks for."""
+
+DNF_PACKAGES = ("curl", "dnf", "gpg", "rpm", "xz-utils")
+"""What makes Debian's userland a system with dnf."""
+
+DEBIAN_NAMES = {
+    **rpms.GROUPS,
+    "pacemaker": ("pacemaker", "pacemaker-cli-utils"),
+}
+"""An RPM's name → what apt must fetch for it, where Debian has another name."""
+
+SOURCE_PACKAGE = "pacemaker=2.1.5-1+deb12u1"
+BINARY_SOURCES = ("pcs=0.11.5-1+deb12u1", "python3-dacite=1.8.0-1+deb12u1", "resource-agents=1:4.12.0-2")
+"""What apt must fetch for the files of the platform's `Build`, which are then known by their digests."""
+
+IN_THE_IMAGE = ("iproute", "xz", "pkgconfig(systemd)")
+"""Of what the product may ask for, what Debian's userland has under another name."""
+
+PKGCONFIG = {
+    # Of AL2023's -devel packages, which one has what.
+    "pkgconfig(dbus-1)": "dbus-devel",
+    "pkgconfig(glib-2.0)": "glib2-devel",
+    "pkgconfig(gnutls)": "gnutls-devel",
+    "pkgconfig(libcfg)": "corosynclib-devel",
+    "pkgconfig(libcmap)": "corosynclib-devel",
+    "pkgconfig(libcpg)": "corosynclib-devel",
+    "pkgconfig(libqb)": "libqb-devel",
+    "pkgconfig(libquorum)": "corosynclib-devel",
+    "pkgconfig(libxml-2.0)": "libxml2-devel",
+    "pkgconfig(libxslt)": "libxslt-devel",
+    "pkgconfig(uuid)": "libuuid-devel",
+}
+
+
+def rpm_names() -> list[str]:
+    """What al2023's repositories offer: all that the product may ask for, and some more."""
+    system = PLATFORMS["al2023"]
+    assert system.build is not None
+    asked = [*system.packages, *system.build.tools, *system.build.needs]
+    names = [PKGCONFIG.get(name, name) for name in asked]
+    return [*dict.fromkeys(names), "logrotate", "nginx-light", "tcpdump"]
+
+
+def image_packages(platform: str) -> tuple[str, ...]:
+    """Debian's packages in the platform's image."""
+    return (*IMAGE_PACKAGES, *(DNF_PACKAGES if platform == "al2023" else ()))
+
+
+def mirror_packages(platform: str) -> tuple[str, ...]:
+    """Debian's packages that the platform's mirror offers, or for al2023 makes RPMs of."""
+    if platform != "al2023":
+        return MIRROR_PACKAGES
+    names = (name for name in rpm_names() if name not in IN_THE_IMAGE)
+    return tuple(deb for name in names for deb in DEBIAN_NAMES.get(name, (name,)))
+
 
 MIRROR_URL = "http://mirror.lab.internal/debian/{platform}"
 
@@ -75,9 +132,45 @@ sys.exit(main())
 '''
 
 
+OS_RELEASE = """\
+NAME="Amazon Linux"
+VERSION="2023"
+ID="amzn"
+ID_LIKE="fedora"
+VERSION_ID="2023"
+PLATFORM_ID="platform:al2023"
+PRETTY_NAME="Amazon Linux 2023 (a stand-in)"
+"""
+
+#: As in Amazon's image: dnf passes over what does not answer (amazonlinux/amazon-linux-2023, issue 1084).
+DNF_CONF = """\
+[main]
+gpgcheck=1
+installonly_limit=3
+clean_requirements_on_remove=True
+best=False
+skip_if_unavailable=True
+"""
+
+
 def files(platform: str) -> dict[str, str]:
     """Path in the image → content; what begins as a program is one."""
+    if platform == "al2023":
+        archives = {
+            "etc/dnf/dnf.conf": DNF_CONF,
+            "etc/dnf/vars/awsregion": "us-east-1\n",
+            "etc/dnf/vars/awsdomain": "amazonaws.com\n",
+            "etc/yum.repos.d/amazonlinux.repo": rpms.repository("amazonlinux", "core", 10),
+            "etc/os-release": OS_RELEASE,
+        }
+    else:
+        archives = {
+            "etc/apt/sources.list": f"deb [trusted=yes] {MIRROR_URL.format(platform=platform)} ./\n",
+            "etc/apt/apt.conf.d/90-mirror": 'Acquire::Languages "none";\nAcquire::Retries "3";\n',
+            "etc/dpkg/dpkg.cfg.d/90-no-sync": "force-unsafe-io\n",
+        }
     return {
+        **archives,
         "etc/cloud/cloud.cfg.d/90-ec2.cfg": (
             "datasource_list: [Ec2]\n"
             "datasource: {Ec2: {strict_id: false, metadata_urls: ['http://169.254.169.254']}}\n"
@@ -88,9 +181,6 @@ def files(platform: str) -> dict[str, str]:
             "ssh_genkeytypes: []\n"
             "output: {all: '| tee -a /var/log/cloud-init-output.log > /dev/console'}\n"
         ),
-        "etc/apt/sources.list": f"deb [trusted=yes] {MIRROR_URL.format(platform=platform)} ./\n",
-        "etc/apt/apt.conf.d/90-mirror": 'Acquire::Languages "none";\nAcquire::Retries "3";\n',
-        "etc/dpkg/dpkg.cfg.d/90-no-sync": "force-unsafe-io\n",
         "etc/resolv.conf": "nameserver 169.254.169.253\noptions timeout:1 attempts:2\n",
         "etc/systemd/journald.conf.d/90-lab.conf": "[Journal]\nStorage=persistent\nRateLimitBurst=0\n",
         "etc/machine-id": "uninitialized\n",

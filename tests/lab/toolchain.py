@@ -34,11 +34,14 @@ LEVELS = ("python", "engine", "lab", "test")
 PACKAGES = {
     # Debian and Ubuntu package → a file that shows it's there (dpkg may not know of a hand-made install).
     "apt-utils": "/usr/bin/apt-ftparchive",
+    "createrepo-c": "/usr/bin/createrepo_c",
     "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "gpg": "/usr/bin/gpg",
     "iproute2": "/usr/sbin/ip",
     "iputils-ping": "/usr/bin/ping",
     "mmdebstrap": "/usr/bin/mmdebstrap",
     "nftables": "/usr/sbin/nft",
+    "rpm": "/usr/bin/rpmbuild",
     "systemd-container": "/usr/bin/systemd-nspawn",
     "util-linux": "/usr/bin/nsenter",
 }

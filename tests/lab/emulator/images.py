@@ -32,9 +32,18 @@ class KnownImage:
 
 
 IMDS_V2 = "v2.0"  # an image marked so launches with tokens required and a hop limit of 2
-DEBIAN, CANONICAL = "136693071363", "099720109477"
+AMAZON, DEBIAN, CANONICAL = "137112412989", "136693071363", "099720109477"
 _UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/amd64/hvm/ebs-gp3/ami-id"
 IMAGES = (
+    KnownImage(
+        "ami-0a12023a12023a000",
+        "al2023-ami-2023.12.20260930.0-kernel-6.1-x86_64",
+        AMAZON,
+        "Amazon Linux 2023, a stand-in: Debian under dnf",
+        "/dev/xvda",
+        ("/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",),
+        imds_v2=True,
+    ),
     KnownImage(
         "ami-0deb1a2e12000a3d6",
         "debian-12-amd64-20251112-2294",
@@ -92,7 +101,7 @@ def _amazon_linux(of: str, region: str) -> list[dict[str, Any]]:
 def add_images(ec2: Any, account_id: str, region: str) -> None:
     """Make the images known to this account's EC2 and their parameters to its SSM.
 
-    Amazon Linux's are moto's own, and so are its parameters.
+    Amazon Linux's are moto's own, and so are its parameters, but for the image that the lab can boot.
     """
     for known in _amazon_linux("ec2/resources/latest_amis", region):
         fields = {name: value for name, value in known.items() if name != "creation_date"}

@@ -18,10 +18,18 @@ ENCRYPTED = {
     "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/corosync-key",
     "key_digest": digest_of(KEY),
 }
+OWNERS = (
+    "https://mirror.example/9-stream",
+    "https://mirror.example/RPM-GPG-KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
+)
+INSTALLER = {
+    "installer_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/installer",
+    "installer_digest": "0123456789abcdef" * 4,
+}
 
 
 def make_spec(**changes: Any) -> NodeSpec:
-    """The first node of the usual pair, with what the test changes."""
+    """The first node of the usual pair, with what the test changes. One of al2023 has its installer elsewhere."""
     usual: dict[str, Any] = {
         "cluster_name": "dev",
         "name": "ec2vip-a",
@@ -29,6 +37,7 @@ def make_spec(**changes: Any) -> NodeSpec:
         "vip": IPv4Address("10.0.250.185"),
         "prefix_length": 24,
         "platform": "debian12",
+        **(INSTALLER if changes.get("platform") == "al2023" else {}),
     }
     return NodeSpec(**{**usual, **changes})
 

@@ -21,15 +21,42 @@ TOOLS = {
     "journalctl": 'echo "the unit\'s last words"',
     "networkctl": 'cat "$FAKE/networkctl"',
     "chown": "",
-    "dpkg": "",
+    # 2 is dpkg's status for a lock that another one holds.
+    "dpkg": 'countdown dpkg-locked || { echo "dpkg: error: dpkg frontend lock was locked by process 1"; exit 2; }',
     "dpkg-query": '[ ! -e "$FAKE/lacking" ] && printf installed',
-    "rpm": '[ ! -e "$FAKE/lacking" ]',
+    "rpm": '[ "$1" != -q ] && [ ! -e "$FAKE/lacking" ]',
     "apt-get": 'case "$*" in *" install "*) install_packages ;; esac',
-    "dnf": 'case "$*" in *install*) install_packages ;; esac',
+    # What is offered is in the files offers, and offers-NAME once NAME is installed or enabled.
+    "dnf": """
+case "$*" in
+    *repoquery*) [[ $* != *--enablerepo* ]] || cat "$FAKE/offers-owner"; cat "$FAKE/offers" ;;
+    *spal-release*) cat "$FAKE/offers-spal" >>"$FAKE/offers" ;;
+    *"install "*) countdown dnf-failures || { cat "$FAKE/dnf-says"; exit 1; }
+        [[ $* == *gcc* ]] && touch "$FAKE/compiler" || install_packages ;;
+    *" remove "*) rm -f "$FAKE/compiler" ;;
+    *) countdown dnf-silent || { cat "$FAKE/dnf-says"; exit 1; } ;;
+esac""",
+    "curl": """
+while (($# > 1)); do [ "$1" != -o ] || to=$2; shift; done
+countdown curl-failures || { echo "curl: (22) The requested URL returned error: 503" >&2; exit 22; }
+cp "$FAKE/files/${1##*/}" "$to" """,
+    "gpg": 'cat "$FAKE/fingerprint"',
+    "ar": 'cat "$FAKE/files/data.tar.xz"',
+    **dict.fromkeys(
+        ("groupadd", "useradd", "ldconfig", "patch", "pkg-config", "systemd-tmpfiles", "nproc"), ""
+    ),
+    "make": """
+countdown compile-failures ||
+    { echo "remote.c:12:3: error: too few arguments"; echo "make: *** [all] Error 1"; exit 2; }
+case "$*" in *DESTDIR=*) to=${!#} && to=${to#DESTDIR=}
+    mkdir -p "$to/usr/lib/systemd/system" "$to/usr/sbin"
+    touch "$to/usr/lib/systemd/system/pacemaker.service"; cp "$FAKE"/packaged/* "$FAKE/bin/" ;;
+esac""",
     "python-of-the-agent": """
 case "$*" in
-    *ec2vip-key*) countdown key-failures || { echo 'AccessDeniedException: not authorized' >&2; exit 1; }
-        echo the-key >"$5" ;;
+    *getsitepackages*) echo /usr/lib/python3.9/site-packages ;;
+    *ec2vip-parameter*) countdown key-failures || { echo 'AccessDeniedException: not authorized' >&2; exit 1; }
+        if [ -e "$FAKE/parameter" ]; then cp "$FAKE/parameter" "$5"; else echo the-key >"$5"; fi ;;
 esac""",
     "crm_mon": 'cat "$FAKE/view.xml"',
     "crm_resource": 'countdown unsettled || { echo "Pending actions"; exit 124; }',
@@ -109,7 +136,13 @@ class FakeNode:
         self.say("key-failures", "0")
         self.say("push-failures", "0")
         self.say("unsettled", "0")
-        for name in ("broken-unit", "networkctl", "late", "calls.log", "crash-at"):
+        for name in ("dpkg-locked", "dnf-failures", "dnf-silent", "curl-failures", "compile-failures"):
+            self.say(name, "0")
+        self.say("offers", "corosync\nspal-release\n")
+        for name in (
+            *("broken-unit", "networkctl", "late", "calls.log", "crash-at"),
+            *("offers-spal", "offers-owner", "dnf-says", "fingerprint"),
+        ):
             self.say(name, "")
         if baked:
             agents = self.root / "usr/lib/ocf/resource.d/heartbeat"
@@ -121,11 +154,15 @@ class FakeNode:
             target = self.root / path.lstrip("/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content)
-        for folder in ("etc/yum.repos.d", "var/log"):
+        for folder in ("etc/yum.repos.d", "var/log", "var/tmp"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "etc/hosts").write_text("127.0.0.1 localhost\n")
+        self.tell("INTERPRETER=python-of-the-agent\n")
+
+    def tell(self, assignment: str) -> None:
+        """Something else than the user data say, for the bootstrap to know."""
         with (self.root / "etc/ec2vip/bootstrap.env").open("a") as environment:
-            environment.write("INTERPRETER=python-of-the-agent\n")
+            environment.write(assignment)
 
     def say(self, fake: str, text: str) -> None:
         """What a tool will answer from now on."""

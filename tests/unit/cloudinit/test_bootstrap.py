@@ -155,6 +155,19 @@ def test_a_mirror_that_never_comes_ends_in_one_line_with_its_last_words(node: Fa
     assert not node.done
 
 
+def test_another_apt_that_holds_the_lock_is_waited_for(node: FakeNode) -> None:
+    """The image's own updates in its first minutes; dpkg ends with 2 then, and that is no reason to give up."""
+    node.say("dpkg-locked", "3")
+    assert node.bootstrap().returncode == 0, node.last_line
+    assert len(node.calls_of("dpkg --configure")) == 4
+
+
+def test_a_program_that_hangs_is_ended_when_the_time_is_up(node: FakeNode) -> None:
+    (node.fakes / "bin/apt-get").write_text("#!/bin/sh\nsleep 600\n")
+    assert node.bootstrap(EC2VIP_PACKAGES_LIMIT="1").returncode == 1
+    assert "the packages: not within 1 s" in node.last_line
+
+
 def test_an_installation_that_was_cut_short_is_finished(tmp_path: Path) -> None:
     """The tools are in place, but their packages may be half configured."""
     node = FakeNode(tmp_path, make_spec(), baked=True)
@@ -284,41 +297,11 @@ def test_the_members_are_in_the_hosts_file_once(node: FakeNode) -> None:
     ]
 
 
-def test_amazon_linux_tries_its_supplement_before_it_gives_up(tmp_path: Path) -> None:
-    node = FakeNode(tmp_path, make_spec(platform="al2023"))
-    node.say("install-failures", "9999")
-    assert node.bootstrap().returncode == 1
-    assert in_order(
-        node.calls,
-        "dnf --assumeyes makecache",
-        "dnf --assumeyes install corosync",
-        "dnf --assumeyes install spal-release",
-    )
-    assert node.last_line == (
-        "ec2vip: bootstrap failed: packages: the archives lack the cluster stack: set packageRepository, or "
-        "use an image that has it"
-    )
-    assert not list((node.root / "etc/yum.repos.d").iterdir())
-
-
-def test_amazon_linux_takes_the_owners_repository_last_and_only_signed(tmp_path: Path) -> None:
-    spec = make_spec(
-        platform="al2023", package_repository="file:///srv/stream", package_repository_key="file:///srv/key"
-    )
-    node = FakeNode(tmp_path, spec)
-    node.say("install-failures", "2")
-    assert node.bootstrap().returncode == 0
-    repository = (node.root / "etc/yum.repos.d/ec2vip.repo").read_text()
-    assert "baseurl=file:///srv/stream/HighAvailability/$basearch/os/\n" in repository
-    assert repository.count("gpgcheck=1\ngpgkey=file:///srv/key\n") == 3
-    assert "gpgcheck=0" not in repository
-
-
 def test_the_key_is_fetched_before_corosync_starts_and_once_in_an_instances_life(tmp_path: Path) -> None:
     node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
     assert node.bootstrap().returncode == 0
     place = node.root / "etc/corosync/authkey"
-    program = node.root / "usr/local/sbin/ec2vip-key"
+    program = node.root / "usr/local/sbin/ec2vip-parameter"
     (fetched,) = node.calls_of("python-of-the-agent -I")
     told = f"{ENCRYPTED['key_parameter']} {ENCRYPTED['key_digest']}"
     assert fetched == f"python-of-the-agent -I {program} {told} {place}"

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import re
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from cloudinit.platforms import PLATFORMS, NamedAmi, Platform, SsmAmi, platform
+from tests.lab.paths import PROJECT
 
 
 @pytest.mark.parametrize("name", sorted(PLATFORMS))
@@ -40,3 +45,43 @@ def test_a_known_platform_is_found() -> None:
     found = platform("al2023")
     assert isinstance(found, Platform)
     assert found.installer == "dnf"
+
+
+OLDEST = "py39"
+"""Amazon Linux 2023's own Python."""
+
+
+def complaints(*paths: Path) -> str:
+    """What ruff says of programs as the oldest Python of a node reads them; empty if nothing."""
+    words = [
+        "ruff",
+        "check",
+        "--isolated",
+        "--quiet",
+        "--target-version",
+        OLDEST,
+        "--select",
+        "F",
+        *map(str, paths),
+    ]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.mark.subprocess  # ruff is a program of its own
+def test_what_runs_on_a_node_is_read_by_its_oldest_python(tmp_path: Path) -> None:
+    newer = tmp_path / "newer.py"
+    newer.write_text("match 1:\n    case _:\n        pass\n")
+    assert "match" in complaints(newer), "nothing would be found"
+    assert complaints(*sorted((PROJECT / "agent").glob("*.py")), PROJECT / "cloudinit/parameter.py") == ""
+
+
+def test_each_source_of_a_build_is_pinned_and_comes_over_tls() -> None:
+    builds = [platform.build for platform in PLATFORMS.values() if platform.build]
+    assert builds
+    for build in builds:
+        assert len({source.name for source in build.sources}) == len(build.sources)
+        for source in build.sources:
+            assert re.fullmatch("[0-9a-f]{64}", source.sha256)
+            assert source.addresses
+            assert all(address.startswith("https://") for address in source.addresses)
+    assert set(PLATFORMS["al2023"].packages) >= set(builds[0].replaces)

@@ -20,8 +20,12 @@ def test_shellcheck_finds_nothing(script: Path) -> None:
 def test_the_scripts_are_there() -> None:
     assert [script.name for script in SCRIPTS] == [
         "bootstrap.sh",
+        "build.sh",
+        "fetch.sh",
         "guard.sh",
         "install-apt.sh",
         "install-dnf.sh",
+        "probe.sh",
         "report.sh",
+        "repository.sh",
     ]

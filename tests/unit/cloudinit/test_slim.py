@@ -107,7 +107,7 @@ def test_only_what_its_readers_need_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [userdata.AGENT_SOURCE, userdata.KEY_SOURCE, Path(slim.__file__), Path(__file__)],
+    [userdata.AGENT_SOURCE, userdata.PARAMETER_SOURCE, Path(slim.__file__), Path(__file__)],
     ids=lambda path: path.name,
 )
 def test_the_program_is_the_same_program(path: Path) -> None:
@@ -126,7 +126,7 @@ def test_types_stay_where_they_are_evaluated() -> None:
 
 def test_a_script_keeps_its_first_line_and_its_commands() -> None:
     assert slim.shell("#!/bin/bash\n# why\n\nx=1 # 2\n    # more\n    echo $#\n") == (
-        "#!/bin/bash\nx=1 # 2\n echo $#\n"
+        "#!/bin/bash\nx=1 # 2\necho $#\n"
     )
 
 
@@ -137,6 +137,8 @@ def test_a_script_keeps_its_first_line_and_its_commands() -> None:
         userdata.REPORT_SOURCE,
         userdata.GUARD_SOURCE,
         *userdata.INSTALL_SOURCES.values(),
+        userdata.REPOSITORY_SOURCE,
+        userdata.BUILD_SOURCE,
     ],
     ids=lambda path: path.name,
 )

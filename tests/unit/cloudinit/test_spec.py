@@ -32,7 +32,14 @@ def test_the_first_member_bootstraps_and_the_second_does_not() -> None:
         ({"token_ms": 125}, ["125", "126..300000"]),
         ({"token_ms": 300_001}, ["300001", "126..300000"]),
         ({"key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/k"}, ["key_digest", "set both"]),
-        ({"package_repository": "file:///srv/stream"}, ["package_repository_key", "set both"]),
+        ({"package_repository": "https://a.example/9"}, ["package_repository_key", "set both"]),
+        (
+            {
+                "package_repository": "https://a.example/9",
+                "package_repository_key": "https://a.example/KEY#12AB",
+            },
+            ["https://a.example/KEY#12AB", "has no fingerprint", "40 hexadecimal digits"],
+        ),
     ],
 )
 def test_a_contradiction_is_refused_with_the_value_and_the_rule(

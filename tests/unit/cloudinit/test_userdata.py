@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import shlex
@@ -11,11 +12,12 @@ import pytest
 import yaml
 
 from agent import ec2vip
+from cloudinit import __main__ as command
 from cloudinit import cib, corosync, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec, Service
 from tests.lab.paths import PROJECT
-from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
+from tests.unit.cloudinit.conftest import ENCRYPTED, INSTALLER, OWNERS, make_spec
 
 #: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with the types its schema gives them.
 KNOWN = {
@@ -56,8 +58,6 @@ def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, 
         platform=platform,
         name=name,
         cluster_name="a-cluster-with-quite-a-long-name",
-        package_repository="https://mirror.example.com/centos/9-stream",
-        package_repository_key="https://mirror.example.com/centos/RPM-GPG-KEY",
         more_vips=tuple(IPv4Address(f"10.0.250.{number}") for number in range(190, 200)),
         services=(
             Service(
@@ -95,8 +95,8 @@ def test_the_bytes_are_those_of_every_other_machine() -> None:
 def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
     config = read(userdata.render(spec))
     assert {key: type(value) for key, value in config.items()} == KNOWN
-    for command in [*config["bootcmd"], *config["runcmd"]]:
-        assert all(isinstance(word, str) for word in command)
+    for each in [*config["bootcmd"], *config["runcmd"]]:
+        assert all(isinstance(word, str) for word in each)
     for file in config["write_files"]:
         # Without permissions a file gets 0644.
         assert set(file) in ({"path", "content"}, {"path", "permissions", "content"})
@@ -229,13 +229,70 @@ def test_too_much_is_refused_with_what_takes_the_room(
 
 
 def test_a_node_gets_the_installer_of_its_platform_alone() -> None:
-    by_platform = {
-        name: written(make_spec(platform=name))["/etc/ec2vip/install.sh"]["content"] for name in PLATFORMS
+    content = {
+        name: unpacked(name)
+        if name == "al2023"
+        else written(make_spec(platform=name))["/etc/ec2vip/install.sh"]["content"]
+        for name in PLATFORMS
     }
-    assert {name: "dnf " in content for name, content in by_platform.items()} == {
-        name: name == "al2023" for name in PLATFORMS
-    }
-    assert all(content.startswith("install_packages() {") for content in by_platform.values())
+    assert {name for name in PLATFORMS if "dnf " in content[name]} == {"al2023"}
+    assert {name for name in PLATFORMS if "make " in content[name]} == {"al2023"}
+    assert {name for name in PLATFORMS if "apt-get" in content[name]} == PLATFORMS.keys() - {"al2023"}
+
+
+def unpacked(*words: str) -> str:
+    return gzip.decompress(userdata.installer(*words) or b"").decode()
+
+
+def test_a_repository_of_the_owners_comes_in_place_of_the_build() -> None:
+    text = unpacked("al2023", *OWNERS)
+    assert "yum.repos.d" in text
+    assert f"REPOSITORY={OWNERS[0]}\n" in text
+    assert "make " not in text
+    assert "SOURCES=" not in text
+    assert "yum.repos.d" not in unpacked("al2023")
+
+
+@pytest.mark.parametrize("owners", [(), OWNERS], ids=["build", "repository"])
+def test_a_parameter_has_room_for_the_installer(owners: tuple[str, ...]) -> None:
+    data = userdata.installer("al2023", *owners)
+    assert data is not None
+    assert data == userdata.installer("al2023", *owners), "other bytes would replace the nodes"
+    assert len(base64.b64encode(data)) <= 4000, "a standard parameter holds 4096 characters"
+
+
+def test_an_installer_without_room_is_refused() -> None:
+    with pytest.raises(ValueError, match="and a parameter holds 4096; shorten packageRepository"):
+        userdata.installer(
+            "al2023", f"https://mirror.example/{hashlib.shake_256(b'').hexdigest(2500)}", OWNERS[1]
+        )
+
+
+def test_a_platform_whose_archives_have_the_stack_needs_no_parameter() -> None:
+    assert {name for name in PLATFORMS if userdata.installer(name)} == {"al2023"}
+
+
+def test_a_node_without_the_stack_in_its_archives_fetches_the_installer() -> None:
+    files = written(make_spec(platform="al2023"))
+    assert userdata.PARAMETER_PATH in files
+    assert "dnf " not in files["/etc/ec2vip/install.sh"]["content"]
+    environment = files["/etc/ec2vip/bootstrap.env"]["content"]
+    assert f"INSTALLER_PARAMETER={INSTALLER['installer_parameter']}\n" in environment
+    assert f"INSTALLER_DIGEST={INSTALLER['installer_digest']}\n" in environment
+    with pytest.raises(ValueError, match="set installer_parameter and installer_digest"):
+        userdata.render(make_spec(platform="al2023", installer_parameter="", installer_digest=""))
+
+
+def test_a_machine_that_becomes_an_image_gets_the_packages_and_nothing_of_a_pair() -> None:
+    config = read(userdata.builder("al2023"))
+    assert config["runcmd"] == [["/usr/local/sbin/ec2vip-bootstrap", "image"]]
+    files = {file["path"]: file["content"] for file in config["write_files"]}
+    node = written(make_spec(platform="al2023"))
+    bootstrap = "/usr/local/sbin/ec2vip-bootstrap"
+    assert files[bootstrap] == node[bootstrap]["content"]
+    assert files["/etc/ec2vip/install.sh"] == unpacked("al2023")
+    wanted = set(files["/etc/ec2vip/bootstrap.env"].splitlines())
+    assert wanted <= set(node["/etc/ec2vip/bootstrap.env"]["content"].splitlines())
 
 
 def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_that_fetches_it() -> None:
@@ -243,10 +300,21 @@ def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_
     environment = files["/etc/ec2vip/bootstrap.env"]["content"].splitlines()
     assert f"KEY_PARAMETER={ENCRYPTED['key_parameter']}" in environment
     assert f"KEY_DIGEST={ENCRYPTED['key_digest']}" in environment
-    compile(files["/usr/local/sbin/ec2vip-key"]["content"], "ec2vip-key", "exec")
-    assert "/usr/local/sbin/ec2vip-key" not in written(make_spec())
+    compile(files[userdata.PARAMETER_PATH]["content"], "ec2vip-parameter", "exec")
+    assert userdata.PARAMETER_PATH not in written(make_spec())
 
 
 def test_an_unknown_platform_is_refused() -> None:
     with pytest.raises(ValueError, match="'plan9' is unknown"):
         userdata.render(make_spec(platform="plan9"))
+
+
+def test_the_command_writes_user_data_of_machines_beside_a_pair(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    for kind, made in {"image": userdata.builder, "probe": userdata.probe}.items():
+        assert command.main([kind, "al2023"]) == 0
+        assert capfdbinary.readouterr().out == made("al2023")
+    for wrong in (["image", "plan9"], ["nodes", "al2023"], ["image"]):
+        assert command.main(wrong) == 2
+    assert b"usage: python -m cloudinit image|probe al2023|debian12" in capfdbinary.readouterr().err

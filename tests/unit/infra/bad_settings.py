@@ -13,6 +13,7 @@ GOOD: dict[str, Any] = {
     "subnetCidr": "10.0.250.0/24",
     "platform": "debian12",
 }
+FINGERPRINT = "#99DB70FAE1D7CE227FB6488205B555B38483C65D"
 WEB = {"protocol": "tcp", "ports": 443, "cidr": "10.0.0.0/16"}
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -113,7 +114,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "packageRepository mirror is not of the form",
     ),
     "repository over plain HTTP": (
-        {"packageRepository": "http://mirror.example", "packageRepositoryKey": "https://mirror.example/key"},
+        {
+            "packageRepository": "http://mirror.example",
+            "packageRepositoryKey": f"https://mirror.example/key{FINGERPRINT}",
+        },
         "packageRepository http://mirror.example is not of the form https://",
     ),
     "repository without its key": (
@@ -121,8 +125,12 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "packageRepository https://mirror.example is set without packageRepositoryKey",
     ),
     "a repository's key alone": (
-        {"packageRepositoryKey": "https://mirror.example/key"},
-        "packageRepositoryKey https://mirror.example/key is set without packageRepository,",
+        {"packageRepositoryKey": f"https://mirror.example/key{FINGERPRINT}"},
+        f"packageRepositoryKey https://mirror.example/key{FINGERPRINT} is set without packageRepository,",
+    ),
+    "a repository's key without its fingerprint": (
+        {"packageRepository": "https://mirror.example", "packageRepositoryKey": "https://mirror.example/key"},
+        "packageRepositoryKey https://mirror.example/key is not of the form https://",
     ),
     "key in plain text": ({"encryptionKey": "c2VjcmV0"}, "encryptionKey is in plain text, and is a secret"),
     "client with a typo": (

@@ -41,7 +41,7 @@ def test_good_settings_become_typed_values() -> None:
             "tokenMs": 2000,
             "tags": {"team": "payments"},
             "packageRepository": "https://mirror.example/9-stream",
-            "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY",
+            "packageRepositoryKey": "https://mirror.example/RPM-GPG-KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
             "clients": [
                 {"protocol": "tcp", "ports": [443, "8000-8010"], "cidr": "10.0.0.0/16"},
                 {"protocol": "icmp"},
@@ -55,7 +55,7 @@ def test_good_settings_become_typed_values() -> None:
     assert config.tags == {"team": "payments"}
     assert (config.package_repository, config.package_repository_key) == (
         "https://mirror.example/9-stream",
-        "https://mirror.example/RPM-GPG-KEY",
+        "https://mirror.example/RPM-GPG-KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
     )
     network = IPv4Network("10.0.0.0/16")
     assert config.clients == (

@@ -13,7 +13,7 @@ import pytest
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from infra.deployer import POLICY_LENGTH_MAX, main
-from infra.identity import SSM_POLICY, key_policy, vip_policy
+from infra.identity import SSM_POLICY, parameter_policy, vip_policy
 from infra.policies import (
     SEE,
     SESSION_MANAGER,
@@ -175,10 +175,11 @@ def test_the_only_managed_policy_that_can_be_attached_is_session_managers() -> N
     assert condition["ArnEquals"] == {"iam:PolicyARN": f"arn:aws:iam::aws:policy/{SSM_POLICY}"}
 
 
-def test_of_all_parameters_only_the_pairs_key_can_be_read_written_and_removed() -> None:
+def test_of_all_parameters_only_the_pairs_own_can_be_read_written_and_removed() -> None:
     statements = by_sid(*both(OWN))
-    key = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/ec2vip/ec2vip/prod/billing/corosync-key"
-    assert [s["Resource"] for s in statements.values() if "ssm:PutParameter" in s["Action"]] == [key]
+    start = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/ec2vip/ec2vip/prod/billing/"
+    own = [start + "corosync-key", start + "installer"]
+    assert [s["Resource"] for s in statements.values() if "ssm:PutParameter" in s["Action"]] == [own]
     assert statements["SeeImages"]["Resource"] == "arn:aws:ssm:eu-west-1::parameter/aws/service/*"
 
 
@@ -206,10 +207,12 @@ def test_the_boundary_allows_what_the_stacks_own_policies_grant() -> None:
     boundary = {action for s in boundary_policy(OWN)["Statement"] for action in s["Action"]}
     vip = vip_policy(f"arn:aws:ec2:eu-west-1:{ACCOUNT}:subnet/{SUBNET}", ACCOUNT, OWN.full_name)
     granted = {
-        a for s in (*vip["Statement"], *key_policy(OWN.key_arn)["Statement"]) for a in as_list(s["Action"])
+        a
+        for s in (*vip["Statement"], *parameter_policy(OWN.parameters[0])["Statement"])
+        for a in as_list(s["Action"])
     }
     assert boundary == granted | set(SESSION_MANAGER)
-    assert by_sid(boundary_policy(OWN))["ReadCorosyncKey"]["Resource"] == OWN.key_arn
+    assert by_sid(boundary_policy(OWN))["ReadParameters"]["Resource"] == OWN.parameters
 
 
 def test_the_boundary_has_session_managers_rights_but_for_reading_every_parameter() -> None:

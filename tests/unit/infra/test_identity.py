@@ -7,7 +7,7 @@ import json
 import pytest
 
 from infra.errors import ConfigError
-from infra.identity import SSM_POLICY, key_policy, trust_policy, vip_policy
+from infra.identity import SSM_POLICY, parameter_policy, trust_policy, vip_policy
 
 from .policy_rules import problems
 from .recording import ACCOUNT, of_type, record_pair
@@ -52,7 +52,7 @@ def test_the_agent_may_do_three_things_and_two_of_them_to_the_pairs_interfaces_a
 def test_aws_has_what_the_nodes_policies_name(partition: str) -> None:
     subnet = f"arn:{partition}:ec2:eu-west-1:{OWNER}:subnet/subnet-1"
     key = f"arn:{partition}:ssm:eu-west-1:{ACCOUNT}:parameter/ec2vip/ec2vip/dev/ec2vip/corosync-key"
-    assert list(problems([vip_policy(subnet, ACCOUNT, "a/b/c"), key_policy(key)], never={})) == []
+    assert list(problems([vip_policy(subnet, ACCOUNT, "a/b/c"), parameter_policy(key)], never={})) == []
 
 
 @pytest.mark.parametrize("suffix", ["amazonaws.com", "amazonaws.com.cn"])
@@ -113,9 +113,9 @@ def test_session_manager_is_let_in_only_when_asked() -> None:
 def test_a_node_may_read_its_key_and_no_other_parameter() -> None:
     made, _ = record_pair(encryption_key=KEY)
     arn = "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/test/ec2vip/corosync-key"
-    assert json.loads(made["ec2vip-policy-key"].inputs["policy"]) == key_policy(arn)
-    assert key_policy(arn)["Statement"] == [
-        {"Sid": "ReadCorosyncKey", "Effect": "Allow", "Action": "ssm:GetParameter", "Resource": arn}
+    assert json.loads(made["ec2vip-policy-key"].inputs["policy"]) == parameter_policy(arn)
+    assert parameter_policy(arn)["Statement"] == [
+        {"Sid": "ReadParameter", "Effect": "Allow", "Action": "ssm:GetParameter", "Resource": arn}
     ]
 
 

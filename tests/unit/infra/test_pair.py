@@ -17,6 +17,7 @@ import pulumi_aws as aws
 import pytest
 from pulumi.runtime import mocks, rpc
 
+from cloudinit import userdata
 from cloudinit.spec import Service
 from infra import pair as outputs
 from infra.clients import ClientRule
@@ -164,6 +165,60 @@ def test_the_key_goes_to_a_parameter_as_a_secret_and_the_nodes_are_told_where_it
             assert hidden not in text
 
 
+def installer_of(made: Any) -> bytes:
+    """What the nodes fetch. The provider's package calls every parameter's value a secret."""
+    return base64.b64decode(made["ec2vip-installer"].inputs["value"]["value"])
+
+
+def test_the_installer_goes_to_a_parameter_and_the_nodes_are_told_where_it_is() -> None:
+    made, _ = record_pair(platform="al2023", encryption_key=KEY)
+    script = installer_of(made)
+    assert (made["ec2vip-installer"].inputs["type"], script) == ("String", userdata.installer("al2023"))
+    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/ec2vip/ec2vip/test/ec2vip/installer"
+    (statement,) = json.loads(made["ec2vip-policy-installer"].inputs["policy"])["Statement"]
+    assert (statement["Action"], statement["Resource"]) == ("ssm:GetParameter", arn)
+    for node in of_type(made, ":Instance"):
+        text = text_of(node)
+        assert f"INSTALLER_PARAMETER={arn}\n" in text
+        assert f"INSTALLER_DIGEST={hashlib.sha256(script).hexdigest()}\n" in text
+    assert "ec2vip-installer" not in record_pair()[0]
+
+
+def test_an_owners_repository_is_in_the_installer() -> None:
+    address, key = "https://mirror.example/9-stream", f"https://mirror.example/KEY#{'0' * 40}"
+    made, _ = record_pair(platform="al2023", package_repository=address, package_repository_key=key)
+    assert installer_of(made) == userdata.installer("al2023", address, key)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {},
+            ["github.com and snapshot.debian.org", "NAT gateway", "ec2vip:amiId", "ec2vip:packageRepository"],
+        ),
+        ({"public_ips": True}, []),
+        ({"platform": "debian12"}, []),
+        ({"ami_id": IMAGE}, []),
+        (
+            {
+                "package_repository": "https://m.example/9",
+                "package_repository_key": f"https://m.example/K#{'0' * 40}",
+            },
+            [],
+        ),
+    ],
+)
+def test_a_pair_that_may_have_no_way_to_what_it_builds_from_is_told(
+    settings: dict[str, Any], said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, **_: warnings.append(text))
+    record_pair(**{"platform": "al2023", "public_ips": False, **settings})
+    assert len(warnings) == bool(said)
+    assert all(word in warnings[0] for word in said)
+
+
 def test_another_key_is_other_user_data() -> None:
     first, second = (
         record_pair(encryption_key=key)[0]["ec2vip-a"].inputs["userDataBase64"] for key in (KEY, KEY[::-1])
@@ -182,17 +237,6 @@ def test_the_digest_of_what_a_node_is_made_from_changes_with_what_replaces_it_al
     assert digests(**in_place) == ordinary
     for replacing in ({"ami_id": "ami-1"}, {"key_name": "k"}, {"token_ms": 2000}, {"public_ips": False}):
         assert not digests(**replacing) & ordinary, replacing
-
-
-def test_the_repository_and_its_key_reach_the_nodes() -> None:
-    made, _ = record_pair(
-        platform="al2023",
-        package_repository="https://mirror.example/9-stream",
-        package_repository_key="https://mirror.example/RPM-GPG-KEY",
-    )
-    text = text_of(made["ec2vip-a"])
-    assert "REPOSITORY=https://mirror.example/9-stream\n" in text
-    assert "REPOSITORY_KEY=https://mirror.example/RPM-GPG-KEY\n" in text
 
 
 def test_nodes_wait_for_their_network_and_their_permissions() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 
 from cloudinit.platforms import PLATFORMS, SsmAmi
@@ -9,7 +12,9 @@ from tests.drill.clouds import Choice
 from tests.lab.amis import AMIS, KINDS, SUITES, Image, ami_id, image_of
 from tests.lab.emulator.images import IMAGES
 from tests.lab.errors import LabError
-from tests.lab.recipe import MIRROR_PACKAGES, files
+from tests.lab.mirror import AMAZON, DEBIAN, NAMES, Mirror
+from tests.lab.recipe import files, mirror_packages, rpm_names
+from tests.lab.rpms import RELEASE
 
 
 @pytest.mark.parametrize("platform", SUITES)
@@ -33,9 +38,60 @@ def test_each_platform_has_two_baked_images_for_a_pair_to_be_rolled_between(plat
 def test_the_mirror_has_what_the_platform_installs_and_the_image_asks_the_platforms_own(
     platform: str,
 ) -> None:
-    asked = set(PLATFORMS[platform].packages) - {"iproute2"}  # in the image already
-    assert asked <= set(MIRROR_PACKAGES)
-    assert f"/{platform} ./" in files(platform)["etc/apt/sources.list"]
+    chosen = PLATFORMS[platform]
+    asked = set(chosen.packages) - {"iproute2"}  # in the image already
+    assert asked <= set(rpm_names() if chosen.installer == "dnf" else mirror_packages(platform))
+    if chosen.installer == "dnf":
+        assert AMAZON.split(".")[1:] == ["s3", "dualstack", "us-east-1", "amazonaws", "com"]
+        assert AMAZON.startswith("al2023-repos-us-east-1-")
+        assert "etc/apt/sources.list" not in files(platform)
+    else:
+        assert f"/{platform} ./" in files(platform)["etc/apt/sources.list"]
+
+
+@pytest.mark.parametrize("platform", [name for name in PLATFORMS if PLATFORMS[name].build])
+def test_the_mirror_has_each_source_under_the_addresses_that_the_product_knows(
+    platform: str, tmp_path: Path
+) -> None:
+    build = PLATFORMS[platform].build
+    assert build is not None
+    (tmp_path / "sources").mkdir()
+    mirror = Mirror(lambda _: tmp_path, [platform])
+    for source in build.sources:
+        (tmp_path / "sources" / source.name).touch()
+        for address in map(urlsplit, source.addresses):
+            assert address.hostname in NAMES
+            assert mirror.find(str(address.hostname), address.path) == tmp_path / "sources" / source.name
+
+
+def test_the_mirror_gives_nothing_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core/Packages").touch()
+    mirror = Mirror(lambda _: tmp_path / "core", ["debian12"])
+    assert mirror.find(DEBIAN, "/debian/debian12/./Packages") == tmp_path / "core/Packages"
+    for path in (
+        "/debian/debian12/../../../etc/passwd",
+        "/debian/debian11/Packages",
+        "/debian/debian12",
+        "/",
+    ):
+        assert mirror.find(DEBIAN, path) is None
+    assert mirror.find("snapshot.debian.org", "/file/0") is None
+
+
+def test_what_a_mirror_is_told_to_exchange_is_exchanged_until_it_is_told_otherwise(tmp_path: Path) -> None:
+    for name in ("core", "stream"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "repomd.xml").touch()
+    mirror = Mirror(lambda _: tmp_path, ["al2023"])
+    asked = (AMAZON, f"/core/mirrors/{RELEASE}/x86_64/mirror.list")
+    address = urlsplit(str(mirror.find(*asked)).strip())
+    index = (str(address.hostname), f"{address.path}repomd.xml")
+    assert mirror.find(*index) == tmp_path / "core/repomd.xml"
+    mirror.tell({}, {"core/": "stream/"})
+    assert mirror.find(*index) == tmp_path / "stream/repomd.xml"
+    mirror.tell({}, {})
+    assert mirror.find(*index) == tmp_path / "core/repomd.xml"
 
 
 def test_every_image_that_boots_is_one_that_ec2_knows() -> None:
@@ -43,8 +99,10 @@ def test_every_image_that_boots_is_one_that_ec2_knows() -> None:
 
 
 def test_what_the_lab_cannot_boot_is_refused_with_what_it_can() -> None:
-    with pytest.raises(LabError, match="'al2023' is none that the lab can boot; say debian12 or debian13"):
-        Choice().but("al2023", "")
+    with pytest.raises(
+        LabError, match="'plan9' is none that the lab can boot; say al2023 or debian12 or deb"
+    ):
+        Choice().but("plan9", "")
     with pytest.raises(LabError, match="AMI 'golden' is none of the lab's; say public, baked or baked-2"):
         Choice().but("", "golden")
     with pytest.raises(LabError, match="nothing to boot for ami-0123"):

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.paths import PROJECT
 
 README = PROJECT / "tests/lab/README.md"
-NAMED = re.compile(r"`(?P<file>(?:engine/)?[\w.]*)(?:::(?P<test>\w+))?`")
+NAMED = re.compile(r"`(?P<file>(?:(?:engine|cluster)/)?[\w.]*)(?:::(?P<test>\w+))?`")
 
 
 def named() -> list[tuple[Path, str]]:
@@ -18,7 +18,7 @@ def named() -> list[tuple[Path, str]]:
     found, file = [], Path()
     for row in README.read_text().partition("## Fidelity")[2].splitlines():
         for match in NAMED.finditer(row.rpartition(" | ")[2] if row.startswith("|") else ""):
-            if match["file"].startswith("engine/"):
+            if "/" in match["file"]:
                 file = PROJECT / "tests" / match["file"]
             elif match["file"].endswith(".py"):
                 file = PROJECT / "tests/unit/lab/emulator" / match["file"]

@@ -1,4 +1,4 @@
-"""The program that fetches Corosync's key on a node; the Systems Manager is played."""
+"""The program that fetches what a node keeps in a parameter; the Systems Manager is played."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from agent.api import Api
 from agent.metadata import Metadata
-from cloudinit import key
+from cloudinit import parameter
 from tests.unit.cloudinit.conftest import ENCRYPTED, KEY
 
 ARN, DIGEST = ENCRYPTED["key_parameter"], ENCRYPTED["key_digest"]
@@ -45,7 +45,7 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> SystemsManager:
 
 def test_the_key_is_kept_for_root_alone(manager: SystemsManager, tmp_path: Path) -> None:
     place = tmp_path / "authkey"
-    assert key.main(ARN, DIGEST, str(place)) == 0
+    assert parameter.main(ARN, DIGEST, str(place)) == 0
     assert manager.asked == [
         "ssm.us-east-1.amazonaws.com",
         {"Name": "/ec2vip/ec2vip/dev/ec2vip/corosync-key", "WithDecryption": True},
@@ -59,14 +59,14 @@ def test_a_key_that_is_there_is_replaced_whole(manager: SystemsManager, tmp_path
     place = tmp_path / "authkey"
     place.write_bytes(b"another's")
     place.chmod(0o400)
-    assert key.main(ARN, DIGEST, str(place)) == 0
+    assert parameter.main(ARN, DIGEST, str(place)) == 0
     assert place.read_bytes() == KEY
 
 
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        (base64.b64encode(b"the old one" * 20).decode(), "has another key than this node was made for"),
+        (base64.b64encode(b"the old one" * 20).decode(), "holds something else than this node was made for"),
         ("not base64!", "Error: "),
     ],
 )
@@ -74,7 +74,7 @@ def test_what_is_not_the_nodes_key_is_refused_in_one_line_without_showing_it(
     value: str, said: str, manager: SystemsManager, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manager.answer["Parameter"]["Value"] = value
-    assert key.main(ARN, DIGEST, str(tmp_path / "authkey")) == 1
+    assert parameter.main(ARN, DIGEST, str(tmp_path / "authkey")) == 1
     told = capsys.readouterr().err
     assert said in told
     assert told.count("\n") == 1
@@ -97,7 +97,7 @@ def test_a_refusal_is_told_with_what_it_refuses(
     answer: dict[str, Any], manager: SystemsManager, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     manager.status, manager.answer = 400, answer
-    assert key.main(ARN, DIGEST, str(tmp_path / "authkey")) == 1
+    assert parameter.main(ARN, DIGEST, str(tmp_path / "authkey")) == 1
     told = capsys.readouterr().err
     assert "AccessDeniedException" in told
     assert "not authorized to perform: " in told

@@ -1,11 +1,11 @@
 #!/usr/bin/python3 -I
-"""Puts Corosync's key on this node: ec2vip-key ARN DIGEST FILE.
+"""Puts what a parameter of the Systems Manager holds, in base64, into a file: ec2vip-parameter ARN DIGEST FILE.
 
-The key is not in the user data, which everyone with ec2:DescribeInstanceAttribute can read, but in a SecureString
-of the Systems Manager, in base64, which this instance's role may read.
+Not all can be in the user data: everyone with ec2:DescribeInstanceAttribute reads them, and their room is small.
+This instance's role may read its own pair's parameters.
 
-Where that fails the last line on standard error says why, and the exit code is 1; the caller bounds the time and
-tries again. The key is in no message.
+If that fails the last line on standard error says why, and the exit code is 1; the caller bounds the time and
+tries again. What the parameter holds may be secret, and is in no message.
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ LIMIT_S = 30.0  # for all of it; the bootstrap tries again
 
 
 def fetch(api: Api, name: str, digest: str) -> bytes:
-    """The key that this node was made for, told by the first digits of its SHA-256.
+    """What the parameter holds: `digest` is its SHA-256, or how that begins.
 
-    Raises ValueError if there is none, or if the parameter holds another: the Systems Manager may show the old
-    one for a moment.
+    Raises ValueError if there is no such parameter, or something else is in it: the Systems Manager may show what
+    was there before for a moment.
     """
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParameter"}
     body = json.dumps({"Name": name, "WithDecryption": True}).encode()
     status, _, answer = api.post(headers, body)
     if status != 200:
         raise ValueError(f"{name}: {status} {answer[:500]!r}")
-    key = base64.b64decode(json.loads(answer)["Parameter"]["Value"], validate=True)
-    if not hashlib.sha256(key).hexdigest().startswith(digest):
-        raise ValueError(f"{name} has another key than this node was made for")
-    return key
+    content = base64.b64decode(json.loads(answer)["Parameter"]["Value"], validate=True)
+    if not hashlib.sha256(content).hexdigest().startswith(digest):
+        raise ValueError(f"{name} holds something else than this node was made for")
+    return content
 
 
-def keep(key: bytes, path: str) -> None:
-    """Write the key for root's eyes only, whole or not at all."""
+def keep(content: bytes, path: str) -> None:
+    """Write the file for root's eyes only, whole or not at all."""
     aside = path + "~"
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400), "wb") as file:  # noqa: PTH123
-        file.write(key)
+        file.write(content)
     os.replace(aside, path)  # noqa: PTH105
 
 

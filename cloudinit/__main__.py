@@ -1,0 +1,31 @@
+"""User data for machines beside a pair: `python -m cloudinit image|probe PLATFORM >user-data.gz`.
+
+`image` is for a machine that becomes an image of the platform's packages. `probe` is for one that asks its system
+what no test can know without an account, says it on its console, and ends itself.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cloudinit import userdata
+from cloudinit.platforms import PLATFORMS
+
+KINDS = {"image": userdata.builder, "probe": userdata.probe}
+
+
+def main(arguments: list[str]) -> int:
+    """The status to exit with; the user data, gzipped, go to standard output."""
+    if len(arguments) != 2 or arguments[0] not in KINDS or arguments[1] not in PLATFORMS:
+        print(
+            f"usage: python -m cloudinit {'|'.join(KINDS)} {'|'.join(sorted(PLATFORMS))} >user-data.gz",
+            file=sys.stderr,
+        )
+        return 2
+    kind, platform = arguments
+    sys.stdout.buffer.write(KINDS[kind](platform))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

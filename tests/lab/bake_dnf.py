@@ -1,0 +1,72 @@
+"""What the product's own first step changes in the image of a system with dnf, as a layer over it.
+
+usage: python -m tests.lab.bake_dnf PLATFORM WORK ROOT MIRROR LAYER
+in namespaces of mounts and networks of its own
+
+It runs `ec2vip-bootstrap image`, as an owner does who bakes an image (README), with the lab's mirror behind the
+names that the product asks for.
+"""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import sys
+from pathlib import Path
+
+import trustme
+
+from cloudinit import userdata
+from tests.lab import layout, mirror
+from tests.lab.daemon import listen
+from tests.lab.process import run
+
+LIMIT_S = 3600.0
+"""It takes some two minutes on two processors of its own."""
+
+
+def main(platform: str, work: Path, root: Path, packages: Path, layer: Path) -> None:
+    """Bake. Raises CommandError with the step's words if that fails."""
+    run(["ip", "link", "set", "lo", "up"])
+    run(["ip", "address", "add", f"{layout.MIRROR}/32", "dev", "lo"])
+    run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab-bake", "/run"])
+    run(["mount", "-t", "tmpfs", "-o", "mode=755,size=3g", "lab-bake", str(work)])
+    for name in ("upper", "scratch", "root"):
+        (work / name).mkdir()
+    places = f"lowerdir={root},upperdir={work / 'upper'},workdir={work / 'scratch'}"
+    run(["mount", "-t", "overlay", "-o", places, "lab-bake", str(work / "root")])
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*mirror.NAMES).configure_cert(context)
+    authority.cert_pem.write_to_path(str(work / "ca.pem"))
+    (work / "hosts").write_text("".join(f"{layout.MIRROR} {name}\n" for name in ("localhost", *mirror.NAMES)))
+    mirror.Mirror(lambda _: packages, [platform]).serve(listen(layout.MIRROR, 443), context)
+    written = []
+    for path, executable, content in userdata.builder_files(platform):
+        target = work / "root" / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content)
+        target.chmod(0o755 if executable else 0o644)
+        written.append(target)
+    run(
+        [
+            *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--as-pid2"),
+            f"--directory={work / 'root'}",
+            *("--resolv-conf=off", "--timezone=off", "--link-journal=no", "--setenv=SYSTEMD_OFFLINE=1"),
+            f"--setenv=EC2VIP_PACKAGES_LIMIT={LIMIT_S:.0f}",
+            f"--bind-ro={work / 'hosts'}:/etc/hosts",
+            f"--bind-ro={work / 'ca.pem'}:/etc/ssl/certs/ca-certificates.crt",
+            *(userdata.BOOTSTRAP_PATH, "image"),
+        ],
+        timeout_s=LIMIT_S + 60,
+    )
+    for target in [*written, work / "root/var/log/ec2vip-bootstrap.log"]:
+        target.unlink()
+    for name in ("var/lib/cloud/instance", "var/cache/dnf"):
+        shutil.rmtree(work / "root" / name, ignore_errors=True)
+    run(["umount", str(work / "root")])
+    run(["cp", "--archive", str(work / "upper"), str(layer)])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(Path, sys.argv[2:]))
