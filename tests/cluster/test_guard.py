@@ -48,7 +48,7 @@ def test_a_vip_in_the_standbys_system_goes_and_the_holders_stays(lab: Lab, story
     # The prefix of the subnet, as network tools give it; IPaddr2's is /32.
     standby.run("ip", "address", "add", f"{story.vip}/24", "dev", GUEST_LINK)
     eventually(lambda: not has_address(lab, standby.instance_id, story.vip), LIMIT_S, "a stray VIP stays")
-    assert f"{story.vip} was in this system" in said(standby)
+    assert f"{story.vip} is in this system" in said(standby)
     assert has_address(lab, holder.instance_id, story.vip)
     assert said(holder) == before
     assert story.holder == holder
