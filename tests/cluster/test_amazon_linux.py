@@ -167,7 +167,7 @@ def test_what_was_built_is_listed_and_the_tools_are_gone(lab: Lab, pair: Pair) -
     for tool in ("gcc", "make", "libqb-devel"):
         assert lab.try_in(node, ["rpm", "--query", tool]) is None, tool
     assert lab.try_in(node, ["rpm", "--query", "corosync", "libxslt"]) is not None
-    assert "ec2vip-built" in lab.run_in(node, ["ec2vip-report"]).stdout
+    assert "github.com/ClusterLabs/pacemaker/" in lab.run_in(node, [userdata.REPORT_PATH]).stdout
 
 
 @pytest.mark.parametrize("name", ["reboot", "power-loss"])
