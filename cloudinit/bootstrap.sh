@@ -33,7 +33,9 @@ say() {
     if [ -w "$CONSOLE" ]; then printf 'ec2vip: %s\n' "$*" >>"$CONSOLE"; fi
 }
 
+# A full disk keeps the reason out of the log.
 last_words() {
+    (($(df --output=avail "$STATE" | tail -n 1) < 1024)) && echo 'No space left on device' && return
     grep -v '^[[:space:]]*$' "$LOG" | tail -n 1
 }
 

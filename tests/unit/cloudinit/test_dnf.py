@@ -219,6 +219,15 @@ def test_a_compile_error_ends_at_once_with_the_compilers_reason(node: FakeNode) 
     assert len(node.calls_of("make")) == 1
 
 
+def test_a_disk_that_is_full_is_what_it_says_though_the_log_could_not_be_written(node: FakeNode) -> None:
+    node.say("compile-failures", "999")
+    disk = node.fakes / "bin/df"
+    disk.write_text("#!/bin/sh\necho Avail\necho 60\n")
+    disk.chmod(0o755)
+    assert node.bootstrap().returncode == 1
+    assert node.last_line == "ec2vip: bootstrap failed: packages: No space left on device"
+
+
 def test_another_file_than_the_pinned_one_ends_at_once_and_is_not_used(node: FakeNode) -> None:
     (node.fakes / "files/pcs.deb").write_bytes(b"somebody else's")
     assert node.bootstrap().returncode == 1
