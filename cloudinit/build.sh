@@ -54,9 +54,12 @@ steps() {
         download $each >>fetched 2>&1 &
         jobs+=("$!")
     done
-    [ -e "$STATE/tools" ] || for each in "${BUILD_TOOLS[@]}"; do
-        rpm -q --whatprovides "$each" >&2 || echo "$each"
-    done >"$STATE/tools"
+    if [ ! -e "$STATE/tools" ]; then # whole, or not at all: half a list would leave the compiler there
+        for each in "${BUILD_TOOLS[@]}"; do
+            rpm -q --whatprovides "$each" >&2 || echo "$each"
+        done >"$STATE/tools~"
+        mv "$STATE/tools~" "$STATE/tools"
+    fi
     get install "${BUILD_NEEDS[@]}" "${SERVICE_PACKAGES[@]}" "${BUILD_TOOLS[@]}" || return
     for each in "${jobs[@]}"; do
         wait "$each" && continue

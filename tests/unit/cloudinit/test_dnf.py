@@ -243,7 +243,9 @@ def test_a_build_that_takes_too_long_is_ended_and_says_where_it_was(node: FakeNo
     )
 
 
-@pytest.mark.parametrize("moment", ["make", "after make", "ldconfig", "after curl", "dnf --assumeyes"])
+@pytest.mark.parametrize(
+    "moment", ["make", "after make", "ldconfig", "after curl", "after rpm", "dnf --assumeyes"]
+)
 def test_a_build_that_was_cut_off_anywhere_begins_anew(node: FakeNode, moment: str) -> None:
     node.say("crash-at", moment)
     assert node.bootstrap().returncode == -signal.SIGKILL
