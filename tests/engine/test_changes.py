@@ -13,6 +13,8 @@ from .cloud import REGION, Cloud
 
 NODES = ("a", "b")
 DEBIAN = f"image-debian12-x86_64-{REGION}"
+INSTALLER = ("installer", "policy-installer")
+"""How a node of Amazon Linux gets its packages, for which user data have no room."""
 # A new node has a new interface, with a tag of its own.
 ANEW = (*NODES, "a-interface", "b-interface")
 TAGGED = (
@@ -67,13 +69,13 @@ CHANGES = {
     "an image of one's own": Change({"amiId": "ami-0123456789abcdef0"}, replace=ANEW, delete=(DEBIAN,)),
     "the platform": Change(
         {"platform": "al2023"},
-        create=(f"image-al2023-x86_64-{REGION}",),
+        create=(*INSTALLER, f"image-al2023-x86_64-{REGION}"),
         replace=ANEW,
         delete=(DEBIAN,),
     ),
     "the architecture": Change(
         {"platform": "al2023", "instanceType": "t4g.micro"},
-        create=(f"image-al2023-arm64-{REGION}",),
+        create=(*INSTALLER, f"image-al2023-arm64-{REGION}"),
         replace=ANEW,
         delete=(DEBIAN,),
     ),
@@ -116,7 +118,7 @@ CHANGES = {
     "an endpoint": Change({"endpoints": True}, create=("endpoint-group", "from-nodes-https", "endpoint")),
     "Session Manager, and an image with its agent": Change(
         {"ssm": True, "platform": "al2023"},
-        create=("policy-ssm", f"image-al2023-x86_64-{REGION}"),
+        create=("policy-ssm", *INSTALLER, f"image-al2023-x86_64-{REGION}"),
         replace=ANEW,
         delete=(DEBIAN,),
     ),
