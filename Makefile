@@ -56,7 +56,7 @@ env: ## what a shell needs to use the lab by hand: eval "$$(make -s env)"
 test: ## every tier (PYTEST="tests/unit -k bootstrap" for what pytest shall run; PROVIDER=aws: the engine tier with the real plugin)
 	@EC2VIP_PROVIDER="$(PROVIDER)" $(TOOLS) $(if $(PROVIDER),engine -- sh -ec 'python -m tests.lab.plugin; \
 	exec python -m pytest $(or $(PYTEST),tests/engine)',test -- $(if $(PYTEST),python -m pytest $(PYTEST),sh -c 'python -m pytest tests/unit tests/engine \
-	-n auto --dist=loadfile; quick=$$?; python -m pytest tests/cluster -n 3 --dist=loadfile && exit $$quick'))
+	-n auto --dist=loadfile; quick=$$?; python -m pytest tests/cluster -n 2 --dist=loadfile && exit $$quick'))
 
 lint: ## format, lint, types, shell scripts
 	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \

@@ -30,7 +30,10 @@ def test_every_subject_moves_the_vip_and_the_pair_gets_its_own_cluster_back(lab:
             assert cost.codes == [0, 0], subject.name
             moved = measure("planned", lab, pair, subject.resources)
             assert sum(moved.failover.phases.values()) == pytest.approx(moved.outage_s, abs=0.01)
-            assert {"agent", "API"} <= moved.failover.phases.keys(), moved.failover.marks
+            # The outage may begin after the call: then the agent's time is no part of it.
+            assert {"agent started", "request", "accepted"} <= moved.failover.marks.keys(), (
+                moved.failover.marks
+            )
             assert pair.holder() != holder, subject.name
     assert pair.flaws() == []
     assert state(lab, pair) == before

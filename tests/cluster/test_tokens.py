@@ -62,12 +62,13 @@ def test_an_interruption_gives_the_pair_its_own_token_back(lab: Lab, pair: Pair)
     assert pair.flaws() == []
 
 
-def test_a_woken_holder_and_its_peer_meet_with_one_move(lab: Lab, pair: Pair) -> None:
+def test_a_woken_holder_leaves_the_vip_with_its_peer(lab: Lab, pair: Pair) -> None:
+    """Once for each node, for Pacemaker's own choice would suit one of them. On a busy machine the peer may take
+    the VIP within half a second of the waking: then both stop it, and the peer starts it again.
+    """
     tokens = Tokens(lab, pair, lambda _: None)
-    for (
-        _
-    ) in pair.node_ids:  # from either node to the other, for Pacemaker's own choice would suit one of them
+    for _ in pair.node_ids:
         before = pair.holder()
         outcome = tokens.disturb(Case("stall", 4.0), 1000)
-        assert outcome.moves == 1
+        assert outcome.moves in (1, 2)
         assert pair.holder() != before
