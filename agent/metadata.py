@@ -60,7 +60,7 @@ class Metadata:
             answer = json.loads(self._get(f"iam/security-credentials/{role}", bool))
             keys = {ours: str(answer[theirs]) for ours, theirs in KEYS}
             if not all(map(is_name, keys.values())):
-                raise ValueError("a key is no key")
+                raise ValueError("a key is malformed")
             end = datetime.fromisoformat(answer["Expiration"].replace("Z", "+00:00")).timestamp()
             now = http_date(self.date) if self.date else datetime.now(timezone.utc).timestamp()
             return keys, end - now
