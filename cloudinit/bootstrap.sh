@@ -188,13 +188,13 @@ seed() {
     local new=$CIB/cib.xml.new name
     [ -e "$STATE/seeded" ] && return
     systemctl stop pacemaker.service corosync.service || return
-    mkdir -p "$(dirname "$ROOT$LOGFILE")" "$CIB" && rm -f "$CIB"/cib* || return
+    mkdir -p "$CIB" && rm -f "$CIB"/cib* || return
     cibadmin --empty >"$new" || return
     for name in "${!SEED[@]}"; do
         CIB_file=$new crm_attribute --type crm_config --name "$name" --update "${SEED[$name]}" || return
     done
     sed -i -E 's/ (admin_epoch|epoch|num_updates)="[0-9]+"/ \1="0"/g' "$new" || return
-    chown hacluster:haclient "$new" && chmod 600 "$new" && mv "$new" "$CIB/cib.xml" && touch "$STATE/seeded"
+    chown hacluster:haclient "$new" && chmod 600 "$new" && sync "$new" && mv "$new" "$CIB/cib.xml" && touch "$STATE/seeded"
 }
 
 start() {
@@ -276,6 +276,8 @@ settings() {
 
 exec 3>&1
 mkdir -p "$STATE" "$(dirname "$LOG")" || exit 1
+# See bootcmd in the user data.
+{ sync && touch "$STATE/written"; } &
 if [ "$*" = image ]; then
     step packages packages
     say 'image done'

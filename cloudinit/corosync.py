@@ -9,7 +9,6 @@ from cloudinit.spec import NodeSpec
 #: The only port that the members must be able to reach each other on (UDP).
 PORT = 5405
 KEYFILE = "/etc/corosync/authkey"
-LOGFILE = "/var/log/cluster/corosync.log"
 
 #: How long a node gathers join messages (ms), Corosync's own default.
 JOIN_MS = 50
@@ -107,22 +106,14 @@ def conf(spec: NodeSpec) -> str:
             (
                 "logging",
                 [
+                    # The journal alone, which bounds what it keeps. With a file of its own Corosync does not start
+                    # if the file's folder is gone.
                     ("to_stderr", "no"),
                     ("to_syslog", "yes"),
-                    ("to_logfile", "yes"),
-                    ("logfile", LOGFILE),
-                    ("timestamp", "on"),
+                    ("to_logfile", "no"),
                 ],
             ),
         ]
-    )
-
-
-def logrotate() -> str:
-    """Rotation of Corosync's log file, in place of the package's own rule, which knows another file."""
-    return (
-        f"{LOGFILE} {{\n  weekly\n  rotate 8\n  compress\n  delaycompress\n"
-        "  missingok\n  notifempty\n  copytruncate\n}\n"
     )
 
 

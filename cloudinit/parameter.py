@@ -48,6 +48,8 @@ def keep(content: bytes, path: str) -> None:
     aside = path + "~"
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400), "wb") as file:  # noqa: PTH123
         file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # before the bootstrap's mark that it is there
     os.replace(aside, path)  # noqa: PTH105
 
 

@@ -40,7 +40,7 @@ lowest_memory() {
 cluster() {
     local address try
     address=$(ip -4 -o address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
-    mkdir -p "$ROOT/etc/corosync" "$ROOT/var/log/cluster"
+    mkdir -p "$ROOT/etc/corosync"
     printf '%s\n' 'totem {' 'version: 2' 'cluster_name: probe' '}' 'nodelist {' 'node {' "ring0_addr: $address" \
         'name: probe' 'nodeid: 1' '}' '}' 'quorum {' 'provider: corosync_votequorum' '}' 'logging {' \
         'to_syslog: yes' '}' >"$ROOT/etc/corosync/corosync.conf"

@@ -35,6 +35,11 @@ GUARD_UNIT = "ec2vip-guard.service"
 #: stays masked, with its helper on Debian; the bootstrap unmasks and starts the other two.
 _MASKED = ("pcsd.service", "pcsd-ruby.service", "corosync.service", "pacemaker.service")
 
+#: What the bootstrap makes once the files are on the disk; and cloud-init's marks of the modules that made them
+#: and that start it.
+WRITTEN = "/var/lib/cloud/instance/ec2vip/written"
+_MARKS = "/var/lib/cloud/instance/sem/config_{write_files,runcmd,scripts_user}"
+
 _HERE = Path(__file__).resolve().parent
 #: The sources of the programs that a node gets.
 AGENT_SOURCES = _HERE.parent / "agent"
@@ -84,6 +89,9 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
         "prefer_fqdn_over_hostname": False,
         # The bootstrap adds the members; a template would write them over at every boot.
         "manage_etc_hosts": False,
+        # From 24.1 on cloud-init writes EC2's secondary addresses, and so the VIP, into the network's settings at
+        # each change of the interfaces (cloudinit/sources/DataSourceEc2.py, default_update_events).
+        "updates": {"network": {"when": ["boot-new-instance"]}},
         "bootcmd": [
             # Nothing starts on installation, or from a baked image, before it is configured.
             ["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED],
@@ -94,6 +102,9 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
                 f"/etc/systemd/system/{BOOTSTRAP_UNIT}",
                 f"/etc/systemd/system/multi-user.target.wants/{BOOTSTRAP_UNIT}",
             ],
+            # A power cut soon after the first boot's files were written leaves them empty, and cloud-init's marks
+            # that it has written them: it writes them again until the bootstrap has seen them on the disk.
+            ["bash", "-c", f"[ -e {WRITTEN} ] || rm -f {_MARKS}"],
         ],
         "write_files": _write_files(files(spec)),
         "runcmd": [
@@ -178,7 +189,6 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         )
     return [
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
-        ("/etc/logrotate.d/corosync", False, corosync.logrotate()),
         ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, _COROSYNC),
         ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
@@ -208,16 +218,24 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
 
 
 # As packages have it, a Corosync that died stays dead, and the node out of the cluster, with Pacemaker waiting and
-# the address still in its system, until somebody comes. The pause lets the peer decide first, and is too long
-# for systemd's limit of five starts in ten seconds to end it.
-_COROSYNC = "[Service]\nRestart=on-failure\nRestartSec=3\n"
+# the address still in its system, until somebody comes. The pause lets the peer decide first. systemd goes on
+# however often it dies: a limit of starts would leave the node out for good. Each start brings Pacemaker along:
+# systemd gives up a start of Pacemaker's for good if one of Corosync's fails meanwhile.
+_COROSYNC = """\
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+ExecStartPost=-systemctl start --no-block pacemaker.service
+Restart=on-failure
+RestartSec=3
+"""
 
 # Pacemaker that gives itself up stays down too: its package takes status 100 for a success, so that a node that
 # cannot be fenced keeps away from the others. Here EC2 keeps two holders apart, and a pair has nobody to spare.
 _PACEMAKER = f"""\
 [Unit]
+StartLimitIntervalSec=0
 Wants={GUARD_UNIT}
-
 [Service]
 RestartForceExitStatus=100
 RestartSec=3
@@ -225,11 +243,15 @@ RestartSec=3
 
 _GUARD = f"""\
 [Unit]
-Description=Have all of Pacemaker's daemons run
+Description=Look after Pacemaker
 
 [Service]
 ExecStart={GUARD_PATH}
 Restart=always
+RestartSec=3
+NoNewPrivileges=yes
+ProtectHome=yes
+ProtectSystem=strict
 """
 
 # A oneshot unit has no time-out of its own; the script bounds each of its waits itself.
@@ -264,7 +286,6 @@ def _environment(spec: NodeSpec) -> str:
             _array("SERVICE_AGENTS", (s.agent[4:].replace(":", "/") for s in spec.services if not s.unit)),
             _array("IPADDR2", cib.os_addresses(spec)),
             _array("NETWORK_UNITS", chosen.network_units),
-            _scalar("LOGFILE", corosync.LOGFILE),
             _map("SEED", cib.SEED_PROPERTIES),
             _scalar("GROUP", cib.GROUP),
             _scalar("SETTINGS_PROPERTY", cib.SETTINGS_PROPERTY),

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloudinit import userdata
 from tests.cluster.launches import Launches, eventually
+from tests.cluster.test_first_boot import spec
 from tests.drill.clouds import Choice, lab_pair, lab_stack
 from tests.drill.roll import roll
 from tests.lab.amis import Image, ami_id
@@ -145,6 +147,25 @@ def test_one_bootstrap_is_killed_and_run_again_and_the_other_node_reboots_in_the
     first.run("systemctl", "start", "--no-block", unit)
     nobody.become_whole()
     assert nobody.console("b").count("bootstrap of ec2vip-b begins") == 2
+
+
+def test_a_power_cut_that_empties_what_was_just_written_is_made_good_by_the_next_boot(
+    nobody: Launches,
+) -> None:
+    """What ext4 leaves of files that were written some seconds before: their names, with cloud-init's marks.
+
+    A stand-in empties them in a node whose disk is this machine's; the cut itself is the lab's.
+    """
+    nobody.launch("a", "b")
+    nobody.hears("a", "network tools: done")
+    written = [path for path, _, _ in userdata.files(spec(0))]
+    cut = nobody["a"]
+    cut.run("rm", "-f", userdata.WRITTEN)
+    for path in written:
+        cut.run("truncate", "--size=0", path)
+    with nobody.power_off("a"):
+        pass
+    nobody.become_whole()
 
 
 def test_metadata_that_are_slow_and_a_clock_that_is_wrong(nobody: Launches) -> None:

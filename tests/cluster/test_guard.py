@@ -13,6 +13,7 @@ from tests.lab.lab import Lab
 from tests.lab.layout import GUEST_LINK
 
 LIMIT_S = 90.0
+COROSYNC_CONF = "/etc/corosync/corosync.conf"
 
 
 def daemons(node: Node) -> dict[str, str]:
@@ -64,3 +65,32 @@ def test_a_vip_whose_resource_nobody_manages_is_a_persons_and_stays(lab: Lab, st
             assert has_address(lab, standby.instance_id, story.vip)
     finally:
         standby.run("crm_attribute", "--name", "maintenance-mode", "--delete")
+
+
+def state(node: Node, unit: str) -> str:
+    return node.run("systemctl", "show", "--value", "--property=ActiveState", unit).strip()
+
+
+def test_pacemaker_comes_back_after_a_corosync_that_could_not_start(story: Story) -> None:
+    """systemd gives up the start of Pacemaker's that waits for it, and would not try again."""
+    standby = story.other
+    standby.run("mv", COROSYNC_CONF, f"{COROSYNC_CONF}.kept")
+    try:
+        standby.run("sh", "-c", "kill -KILL $(pidof corosync)")
+        eventually(
+            lambda: state(standby, "pacemaker") in ("inactive", "failed"), LIMIT_S, "Pacemaker goes on"
+        )
+    finally:
+        standby.run("mv", f"{COROSYNC_CONF}.kept", COROSYNC_CONF)
+    story.becomes_whole()
+
+
+def test_a_corosync_that_is_killed_at_each_start_leaves_a_whole_pair(story: Story) -> None:
+    """More often than systemd's own limit of starts."""
+    standby = story.other
+    for _ in range(7):
+        eventually(
+            lambda: standby.tries("pidof", "corosync") is not None, LIMIT_S, "Corosync is not started again"
+        )
+        standby.run("sh", "-c", "kill -KILL $(pidof corosync)")
+    story.becomes_whole()

@@ -144,7 +144,7 @@ def test_a_failed_tests_report_has_timeline_journals_and_corosyncs_log(story: St
     assert "fault=api-slow what=ends" in found["the lab's timeline"]
     for node in story.nodes:
         assert "pacemaker-controld" in found[f"journal of {node.instance_id}"]
-        assert "[QUORUM] Members" in found[f"corosync.log of {node.instance_id}"]
+        assert "[QUORUM] Members" in found[f"Corosync's journal of {node.instance_id}"]
 
 
 def test_a_restored_pair_is_as_it_was_whatever_happened_to_it(story: Story, formed: Formed) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 from tests.lab.lab import Lab
 
 TIMELINE_EVENTS = 60
-COROSYNC_LOG = ("tail", "--lines={lines}", "/var/log/cluster/corosync.log")
 JOURNAL = ("journalctl", "--no-pager", "--output=short-precise", "--lines={lines}")
+COROSYNCS = (*JOURNAL, "--identifier=corosync")
 
 
 def evidence(lab: Lab, lines: int = TIMELINE_EVENTS) -> dict[str, str]:
-    """Name → text: the lab's timeline, each node's journal and corosync.log, the last `lines` lines of each."""
+    """Name → text: the lab's timeline, each node's journal and Corosync's part, the last `lines` lines of each."""
     found = {"the lab's timeline": "\n".join(lab.timeline.tail(lines))}
     for instance_id in lab.state().get("nodes", {}):
-        for title, words in (("journal", JOURNAL), ("corosync.log", COROSYNC_LOG)):
+        for title, words in (("journal", JOURNAL), ("Corosync's journal", COROSYNCS)):
             said = lab.try_in(instance_id, [word.format(lines=lines) for word in words])
             found[f"{title} of {instance_id}"] = said or "no answer from this node"
     return found

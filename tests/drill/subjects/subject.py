@@ -221,7 +221,7 @@ quorum {{
 logging {{
   to_syslog: yes
   to_logfile: yes
-  logfile: /var/log/cluster/corosync.log
+  logfile: /var/log/corosync/corosync.log
   timestamp: on
 }}
 """
