@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -116,3 +117,30 @@ def test_no_lab_is_said_in_a_line(machine: None) -> None:
         assert (status == 0) is expected
         assert lines == [f"no lab {NAME!r} runs here; start one with `make up`"]
     assert not (labs_dir() / NAME).exists()
+
+
+def test_a_machine_that_cannot_give_nodes_users_of_their_own_is_told_what_it_lacks(machine: None) -> None:
+    """/proc can't be mounted with other owners, as no file system of an older kernel; no mount stays."""
+    code = "import sys; from pathlib import Path; from tests.lab import disk\n"
+    code += "disk.require(Path(sys.argv[1]), Path('/run/probe'))"
+    script = 'mount -t tmpfs -o mode=755 lab /run; "$@"; cat /proc/mounts'
+    words = [
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        sys.executable,
+        "-c",
+        code,
+    ]
+    made = run([*words, "/proc"], env={"PYTHONPATH": str(PROJECT)}, check=False)
+    assert (
+        "LabError: /proc can't be mounted with a node's own users: Invalid argument; nodes need"
+        in made.stderr
+    )
+    tried = run([*words, "/etc"], env={"PYTHONPATH": str(PROJECT)})
+    assert tried.stderr == ""
+    assert "/probe" not in made.stdout + tried.stdout

@@ -63,7 +63,8 @@ class Lab:
     @contextlib.contextmanager
     def coming_up(self) -> Iterator[None]:
         """Be the only one who brings this lab up. A second one waits, and then finds it up."""
-        labs_dir().mkdir(parents=True, exist_ok=True)
+        if not self.is_running():
+            self._require_room()  # before an image is made, which takes a minute
         with alone(labs_dir() / f".{self.name}.lock", f"another `make up` of lab {self.name!r}"):
             yield
 
@@ -79,14 +80,9 @@ class Lab:
         if self.is_running():
             return
         self.down()
-        labs_dir().mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(labs_dir()).free) < ROOM_BYTES:
-            raise LabError(
-                f"{labs_dir()} has {free >> 20} MiB free; a lab wants {ROOM_BYTES >> 20} MiB",
-                "free some, or point EC2VIP_LABS at a larger disk",
-            )
+        self._require_room()
         try:
-            self.folder.mkdir(mode=0o700)
+            self.folder.mkdir(parents=True, mode=0o700)
             write_whole(self.folder / LAB_MARK, self.name)
             write_whole(
                 self.folder / TOOLS, json.dumps({"PATH": os.environ["PATH"], "VIRTUAL_ENV": sys.prefix})
@@ -97,6 +93,15 @@ class Lab:
             # A Ctrl-C as well: half a lab is of no use to anybody.
             self.down()
             raise
+
+    @staticmethod
+    def _require_room() -> None:
+        labs_dir().mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(labs_dir()).free) < ROOM_BYTES:
+            raise LabError(
+                f"{labs_dir()} has {free >> 20} MiB free; a lab wants {ROOM_BYTES >> 20} MiB",
+                "free some, or point EC2VIP_LABS at a larger disk",
+            )
 
     def _start(self, hollow: bool) -> None:
         log = self.folder / "daemon.log"
