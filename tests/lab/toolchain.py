@@ -84,10 +84,19 @@ def ensure(level: str) -> dict[str, str]:
                 found.insert(0, _pulumi())
             if level == "lab":
                 _packages()
+            _use(found)
             cache.prune()
-    *engine, virtual = map(cache.use, found)
+    *engine, virtual = _use(found)
     path = [*map(str, engine), str(virtual / "bin"), os.environ["PATH"]]
     return {"PATH": ":".join(path), "VIRTUAL_ENV": str(virtual)}
+
+
+def _use(folders: Sequence[Path]) -> Sequence[Path]:
+    """Note that those in the cache are used now, or a pruning might take them; others are left as they are."""
+    for folder in folders:
+        if folder.parent == cache_dir():
+            cache.use(folder)
+    return folders
 
 
 def _there(level: str) -> list[Path]:

@@ -8,6 +8,7 @@ import os
 import platform
 import re
 import shutil
+import time
 from collections import namedtuple
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.lab import image, toolchain
+from tests.lab import cache, image, toolchain
 from tests.lab.amis import Image
 from tests.lab.errors import LabError
 from tests.lab.paths import TOOLS
@@ -152,6 +153,34 @@ def test_what_is_there_is_used_though_the_cache_cannot_be_written(
 
     monkeypatch.setattr(toolchain, "one_at_a_time", refuse)
     assert toolchain.ensure("python")["VIRTUAL_ENV"] == str(venv)
+
+
+def test_what_is_about_to_be_used_is_not_pruned_however_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.claim()
+    venv, long_ago = toolchain.venv_dir(), time.time() - cache.KEPT_S - 60
+    venv.mkdir()
+    (venv / "complete").touch()
+    os.utime(venv, (long_ago, long_ago))
+    assert cache.is_due()
+    assert toolchain.ensure("python")["VIRTUAL_ENV"] == str(venv)
+    assert (venv / "complete").exists()
+    assert not cache.is_due()
+
+
+def test_a_folder_that_is_not_the_caches_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An engine that the machine has, in /usr/local/bin."""
+    venv = toolchain.venv_dir()
+    venv.mkdir(parents=True)
+    (venv / "complete").touch()
+    engine = tmp_path / "bin"
+    engine.mkdir()
+    (engine / "pulumi").touch()
+    os.utime(engine, (1, 1))
+    monkeypatch.setattr(toolchain, "_pulumi_on_path", lambda: engine)
+    assert toolchain.ensure("engine")["PATH"].startswith(f"{engine}:{venv}/bin:")
+    assert engine.stat().st_mtime == 1
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(
