@@ -54,11 +54,14 @@ OWN_MOUNTS = f"""
 mount -t tmpfs -o mode=755 nspawn /run
 mkdir {MACHINE}
 mount --no-canonicalize --bind . {MACHINE}
+touch /run/network
+mount --bind /proc/$$/ns/net /run/network
 cd {MACHINE}
-exec "$@"
+exec unshare --net "$@"
 """
 """What systemd-nspawn finds as a user without rights on the machine: a /run of its own, and the disk, which is the
-working folder, at a place that it can reach. A mount from outside the user namespace could not become the root."""
+working folder, at a place that it can reach. Its /sys is made in an empty network: cloud-init would wait a minute for
+DHCP on an interface that it saw there. A mount from outside the user namespace could not become the root."""
 
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
@@ -314,7 +317,7 @@ class Hypervisor:
             "--keep-unit",
             f"--machine={node.instance_id}",
             f"--directory={MACHINE}",
-            "--network-namespace-path=/proc/self/ns/net",
+            "--network-namespace-path=/run/network",
             f"--capability={CAPABILITIES}",
             "--drop-capability=CAP_MKNOD",
             *(f"--rlimit={name}={'infinity' if most < 0 else most}" for name, most in limits.items()),
