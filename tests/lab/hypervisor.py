@@ -59,9 +59,9 @@ mount --bind /proc/$$/ns/net /run/network
 cd {MACHINE}
 exec unshare --net "$@"
 """
-"""What systemd-nspawn finds as a user without rights on the machine: a /run of its own, and the disk (its working
-folder) at a place that it can reach: a mount from outside the user namespace could not become the root. Its /sys is
-made in an empty network: cloud-init would wait a minute for DHCP on an interface that it saw there."""
+"""What systemd-nspawn finds, as a user without rights on the machine: a /run of its own, and the disk (its working
+folder) at a place that it can reach: a mount from outside the user namespace could not become the root. Its
+/sys is made in an empty network: cloud-init would wait a minute for DHCP if it saw an interface."""
 
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
