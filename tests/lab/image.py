@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -107,7 +108,7 @@ def _bootstrap(suite: str, root: Path, mirror: Path) -> None:
     """Debian into `root`; the archive files of what the nodes will install into `mirror`."""
     download = (
         "APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get --yes --download-only --no-install-recommends"
-        f" -o Dir::Cache::archives={mirror} install {' '.join(recipe.MIRROR_PACKAGES)}"
+        f" -o Dir::Cache::archives={shlex.quote(str(mirror))} install {' '.join(recipe.MIRROR_PACKAGES)}"
     )
     run(
         [
