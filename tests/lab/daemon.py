@@ -95,7 +95,7 @@ class StateFile:
     def write(self, state: dict[str, Any]) -> None:
         """Replace the file's content."""
         with self._lock:
-            write_whole(self._path, json.dumps(state, indent=1))
+            write_whole(self._path, json.dumps(state, indent=1), 0o600)
 
 
 def _serve_mirrors(folder_of: Callable[[str], Path], platforms: Collection[str], address: str) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 from tests.lab.errors import LabError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace the file's content: a reader finds the old text or the new one. Raises OSError that names it."""
+def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace the file's content: a reader finds the old text or the new one. `mode` is who may read it, from its
+    first byte on. Raises OSError that names it.
+    """
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        aside.touch(mode)
         aside.write_text(text)
         aside.replace(path)
     except OSError as error:

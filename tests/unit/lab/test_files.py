@@ -51,8 +51,9 @@ def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch
             write_whole(path, "new")
     assert [file.name for file in tmp_path.iterdir()] == ["state.json"]
     assert path.read_text() == "old"
-    write_whole(path, "new")
+    write_whole(path, "new", 0o600)
     assert path.read_text() == "new"
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\0\0\0"])
