@@ -48,7 +48,9 @@ class Launches:
         self.client = Client(lab)
         self.ids: dict[str, str] = dict(zip("ab", made.node_ids, strict=True))
         self._asked = {letter: self._as_asked(instance_id) for letter, instance_id in self.ids.items()}
-        self._marks = {letter: self._interface(instance_id)["TagSet"] for letter, instance_id in self.ids.items()}
+        self._marks = {
+            letter: self._interface(instance_id)["TagSet"] for letter, instance_id in self.ids.items()
+        }
         self.wanted = self.settings()
 
     def _as_asked(self, instance_id: str) -> dict[str, Any]:

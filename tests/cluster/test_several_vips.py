@@ -150,8 +150,7 @@ def test_one_vips_failure_leaves_the_other_where_it_is(story: Story) -> None:
     holder = story.holder
     name = name_of(story, holder)
     for times in range(1, int(IN_OS_META["migration-threshold"]) + 1):
-        holder.run("crm_resource", "--fail", "--resource", "vip-2", "--node", name)
-        eventually(lambda: failed(holder, "vip-2", name) == str(times), 30, "the failure is counted")
+        fail(holder, "vip-2", name, times)
     eventually(
         lambda: story.pair.holder(SECOND) not in (None, holder.instance_id), 60, "the second VIP moves"
     )
@@ -218,6 +217,12 @@ def test_a_vip_that_is_not_wanted_any_more_goes_with_one_push(story: Story) -> N
 
 def name_of(story: Story, node: Node) -> str:
     return next(view.name for view in story.pair.nodes() if view.instance_id == node.instance_id)
+
+
+def fail(node: Node, resource: str, name: str, times: int) -> None:
+    """Have the resource fail on the node of that name, for the `times`th time in a row."""
+    node.run("crm_resource", "--fail", "--resource", resource, "--node", name)
+    eventually(lambda: failed(node, resource, name) == str(times), 30, "the failure is counted")
 
 
 def failed(node: Node, resource: str, name: str) -> str:

@@ -26,7 +26,9 @@ def denied(cloud: Cloud, action: str, resource: str, absent: str) -> tuple[str, 
     return cloud.user("deployer", json.dumps(policy))
 
 
-def test_where_one_may_tag_a_volume_only_as_one_makes_it_the_second_up_changes_nothing(fresh_cloud: Cloud) -> None:
+def test_where_volumes_are_tagged_only_as_they_are_made_the_second_up_changes_nothing(
+    fresh_cloud: Cloud,
+) -> None:
     cloud = fresh_cloud
     key = denied(cloud, "ec2:CreateTags", "arn:aws:ec2:*:*:volume/*", "ec2:CreateAction")
     stack = cloud.stack(settings={"tags": TAGS}, key=key)
