@@ -15,7 +15,6 @@ from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cloudinit.platforms import PLATFORMS
@@ -25,11 +24,11 @@ from tests.drill.clouds import STACK, Choice, lab_pair, lab_stack
 from tests.drill.ending import ENDING
 from tests.drill.first_boot import stages
 from tests.drill.pair import NodeView, Pair
-from tests.drill.reports import save, seconds, verdict
+from tests.drill.reports import plain_console, save, seconds, verdict
 from tests.drill.trials import TRIALS, Result, Trial, passed, report, run_trial
 from tests.lab import image
 from tests.lab.amis import KINDS, SUITES, image_of
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, of_system
 from tests.lab.faults import Faults
 from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.lab import Lab
@@ -45,7 +44,7 @@ INTERRUPTED = 130
 """The exit status with which Typer ends after a KeyboardInterrupt."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
-console = Console()
+console = plain_console()
 
 LabOption = Annotated[
     str, typer.Option("--lab", envvar="LAB", help="The lab's name; several may run at once.")
@@ -108,9 +107,18 @@ def up(
     """Start the lab, stand the pair up with Pulumi, and wait until the VIP answers a client."""
     started = time.monotonic()
     lab = Lab(name)
+    with lab.coming_up():
+        _up(lab, latency, platform, ami)
+    say(f"up after {time.monotonic() - started:.0f} s")
+    say("next: `make verify`, `make status`, `make shell NODE=a`, `make down`")
+    other = "" if name == DEFAULT_LAB else f" LAB={name}"
+    say(f'for pulumi, boto3 or the AWS CLI by hand: eval "$(make -s env{other})"')
+
+
+def _up(lab: Lab, latency: str, platform: str, ami: str) -> None:
     choice = Choice.of(lab).but(platform, ami)
     image.ensure([image_of(choice.ami_id)])
-    with step(f"starting the lab {name!r}"):
+    with step(f"starting the lab {lab.name!r}"):
         lab.up(images=[image_of(choice.ami_id)])
         lab.set_latency(latency)
     choice.keep(lab)
@@ -127,12 +135,8 @@ def up(
             expected="a moment: until the client's first answer",
         ):
             _wait_for_vip(pair)
-    show(pair, f"lab {name!r}")
+    show(pair, f"lab {lab.name!r}")
     show_stages(lab, pair)
-    say(f"up after {time.monotonic() - started:.0f} s")
-    say("next: `make verify`, `make status`, `make shell NODE=a`, `make down`")
-    other = "" if name == DEFAULT_LAB else f" LAB={name}"
-    say(f'for pulumi, boto3 or the AWS CLI by hand: eval "$(make -s env{other})"')
 
 
 def show_stages(lab: Lab, pair: Pair) -> None:
@@ -241,7 +245,7 @@ def status(
         else:
             show(pair, place)
             for flaw in flaws:
-                console.print(f"[red]{flaw}[/red]")
+                console.print(flaw, style="red")
     raise typer.Exit(1 if flaws else 0)
 
 
@@ -512,13 +516,18 @@ app.command()(soak)
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a command; a LabError is one line, a signal that ends it another."""
+    """Run a command; a LabError is one line, as is what the system refuses (no room, no right), and a signal."""
     os.chdir(PROJECT)
     with ENDING.in_order():
         try:
             app(words)
         except LabError as error:
             say(f"error: {error}")
+            return 1
+        except OSError as error:
+            if (refused := of_system(error)) is None:
+                raise
+            say(f"error: {refused}")
             return 1
         except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
             if end.code == INTERRUPTED:

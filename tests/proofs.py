@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from tests.drill import soak as random_faults
@@ -16,7 +15,7 @@ from tests.drill.clouds import STACK, lab_pair
 from tests.drill.evidence import keep
 from tests.drill.fault_rows import ROWS
 from tests.drill.pair import Pair
-from tests.drill.reports import save, seconds, verdict
+from tests.drill.reports import plain_console, save, seconds, verdict
 from tests.drill.row import Outcome, Row, run_row
 from tests.drill.trials import passed, report
 from tests.lab.errors import LabError
@@ -71,7 +70,7 @@ def faults(
             )
             say(f"    timeline, journals and logs are in build/faults/{row.name}")
             make_whole(lab, pair)
-    Console().print(table(outcomes))
+    plain_console().print(table(outcomes))
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     say(f"{len(outcomes) - len(failed)} of {len(outcomes)} rows passed")
     if failed:

@@ -16,7 +16,7 @@ import pytest
 
 from tests.cluster.conftest import command
 from tests.cluster.hollow import A, Hollow, eventually
-from tests.cluster.test_walls import traces
+from tests.cluster.test_walls import begin_up, traces, wait_for
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.errors import LabError
@@ -134,12 +134,20 @@ def test_up_and_down_again_and_again_leave_nothing(spare: Lab) -> None:
 def test_a_second_pair_comes_and_goes_beside_the_first(
     lab: Lab, pair: Pair, spare: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the user's commands, with guests: both serve the same VIP, each its own client; nothing stays."""
+    """By the user's commands, with guests: both serve the same VIP, each its own client; nothing stays.
+
+    Who brings it up twice at once has it once: the second waits for the first, and finds it up.
+    """
     monkeypatch.setenv("AMI", "baked")
     before: list[tuple[int, int]] = []
     for number in range(CYCLES if MANY else 1):
-        made = command("up", lab=NAME)
-        assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
+        first = begin_up(NAME)
+        wait_for("the lab's process", (spare.folder / "process.json").exists)
+        second = begin_up(NAME)
+        said = [process.communicate(timeout=600)[0] for process in (first, second)]
+        assert [first.returncode, second.returncode] == [0, 0], "\n".join(said)
+        waiting = f"another `make up` of lab {NAME!r} is at work (process {first.pid}); waiting for it"
+        assert waiting in said[1]
         assert lab_pair(spare).answers()
         assert pair.flaws() == []
         ended = command("down", lab=NAME)
@@ -148,7 +156,7 @@ def test_a_second_pair_comes_and_goes_beside_the_first(
         assert pair.flaws() == []
         before.append(free())
         disk, memory = ((now - then) / (1 << 20) for now, then in zip(before[-1], before[0], strict=True))
-        took = made.stderr.split("up after ")[1].splitlines()[0]
+        took = said[0].split("up after ")[1].splitlines()[0]
         print(f"cycle {number + 1}: {took}; since the first: disk {disk:+.1f} MiB, memory {memory:+.1f} MiB")
     if MANY:
         eventually(lambda: all(now > then - SLACK_BYTES for now, then in zip(free(), before[0], strict=True)))

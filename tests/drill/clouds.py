@@ -10,6 +10,7 @@ from typing import Any
 from tests.drill.pair import Pair, Reach
 from tests.lab.amis import ami_id
 from tests.lab.errors import LabError
+from tests.lab.files import read_json, write_whole
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
 from tests.lab.process import run
@@ -67,8 +68,7 @@ class Choice:
     @classmethod
     def of(cls, lab: Lab) -> Choice:
         """What the lab's last `up` was told."""
-        path = lab.folder / CHOICE
-        return cls(**json.loads(path.read_text())) if path.exists() else cls()
+        return cls(**read_json(lab.folder / CHOICE))
 
     def but(self, platform: str, ami: str) -> Choice:
         """The same with the words that are not empty. Raises LabError for one that the lab does not know."""
@@ -82,7 +82,7 @@ class Choice:
 
     def keep(self, lab: Lab) -> None:
         """Have every command on this lab's stack go by it."""
-        (lab.folder / CHOICE).write_text(json.dumps(vars(self)))
+        write_whole(lab.folder / CHOICE, json.dumps(vars(self)))
 
 
 def lab_stack(lab: Lab) -> PulumiStack:

@@ -30,5 +30,5 @@ def keep(lab: Lab, folder: Path, **more: str) -> None:
         (folder / f"{title.replace(' ', '-').replace(chr(39), '')}.txt").write_text(text)
     for name, text in more.items():
         (folder / f"{name}.txt").write_text(text)
-    if lab.timeline.path.exists():
-        shutil.copy(lab.timeline.path, folder)
+    for path in lab.timeline.files():
+        shutil.copy(path, folder)

@@ -9,23 +9,55 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.lab.errors import LabError
+from tests.lab.files import write_whole
 from tests.lab.log import say
-from tests.lab.paths import cache_dir
+from tests.lab.paths import cache_dir, default_cache_dir
 
 KEPT_S = 30 * 86400.0
 EVERY_S = 86400.0
 """Between two looks: the one at the bytecode goes through some thousand folders."""
 
-MADE = ("venv-*", "pulumi-*", "image-*")
-ASIDE = ("*.part", "*.gone")
+PRUNED = "pruned"
+"""When that was last done."""
+
+MARK = ".ec2vip-cache"
+MARK_TEXT = (
+    "The lab of ec2vip keeps its downloads and builds here, and removes what nobody has used for a month.\n"
+)
+BEFORE_SET_UP = frozenset({"pycache", "lock"})
+"""What may be there before the first set-up: the bytecode of set-up itself (see the Makefile)."""
+
+MADE = re.compile(r"venv-[0-9a-f]{12}|pulumi-\d+\.\d+\.\d+|image-[a-z0-9]+(-baked)?-[0-9a-f]{12}")
+ASIDE = re.compile(rf"({MADE.pattern})(\.part|\.part\.installer|\.gone)")
 """What was being made, or removed, when something ended it: nobody is at it while the cache is held."""
 
 _held: dict[Path, int] = {}
+
+
+def claim() -> None:
+    """Make the cache's folder where it isn't there, and mark it as ours.
+
+    Raises LabError for a folder of other things: what is unused would be removed from it.
+    """
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / MARK).exists():
+        return
+    others = sorted(path.name for path in folder.iterdir() if path.name not in BEFORE_SET_UP)
+    if others and folder != default_cache_dir():
+        raise LabError(
+            f"EC2VIP_CACHE={folder} holds other things, such as {others[0]};"
+            " it must be empty, or an older cache of ours",
+            f"choose another folder, or, if it is such a cache: touch {folder / MARK}",
+        )
+    write_whole(folder / MARK, MARK_TEXT)
 
 
 def use(folder: Path) -> Path:
@@ -43,37 +75,42 @@ def hold(folder: Path) -> None:
         fcntl.flock(_held[folder], fcntl.LOCK_SH)
 
 
+def is_due() -> bool:
+    """Whether the cache is ours, can be written, and has not been looked at for EVERY_S."""
+    if not (cache_dir() / MARK).exists() or not os.access(cache_dir(), os.W_OK):
+        return False
+    last = cache_dir() / PRUNED
+    return not last.exists() or time.time() - last.stat().st_mtime >= EVERY_S
+
+
 def prune() -> None:
     """Remove what has not been used for KEPT_S, once in EVERY_S. To be called with the cache held (`turns`).
 
     A folder is renamed before anything in it goes, so that what keeps its name is complete.
     """
-    last = cache_dir() / "pruned"
-    now = time.time()
-    if last.exists() and now - last.stat().st_mtime < EVERY_S:
+    if not is_due():
         return
+    now = time.time()
     removed = []
     for folder in _matching(MADE):
-        if (
-            now - folder.stat().st_mtime > KEPT_S
-            and folder.suffix not in (".part", ".gone")
-            and _is_free(folder)
-        ):
+        if now - folder.stat().st_mtime > KEPT_S and _is_free(folder):
             folder.rename(folder.with_name(f"{folder.name}.gone"))
             removed.append(folder.name)
     for folder in _matching(ASIDE):
         shutil.rmtree(folder, ignore_errors=True)
     _prune_bytecode(cache_dir() / "pycache")
-    last.touch()
+    (cache_dir() / PRUNED).touch()
     if removed:
         say(
             f"removed from {cache_dir()} what nobody has used for {KEPT_S / 86400:.0f} days: {', '.join(removed)}"
         )
 
 
-def _matching(patterns: tuple[str, ...]) -> Iterator[Path]:
-    for pattern in patterns:
-        yield from (path for path in sorted(cache_dir().glob(pattern)) if path.is_dir())
+def _matching(names: re.Pattern[str]) -> Iterator[Path]:
+    """The folders of ours with such a name; a link to a folder elsewhere is none."""
+    for path in sorted(cache_dir().iterdir()):
+        if names.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+            yield path
 
 
 def _is_free(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import time
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from tests.lab.paths import lab_dir
 
 MOUNT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "freezer", "memory", "pids", "systemd", "unified")
+DELEGATED = ("systemd", "unified")
+"""The hierarchies of version 1 in which a systemd keeps its services; in the others it only looks."""
+DELEGATED_FILES = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")
+COROSYNC = tuple(f"{top}system.slice/corosync.service" for top in ("", "payload/"))
+"""Its group within the node's, without and with the one that systemd-nspawn puts between (version 2)."""
 MEMORY_BYTES = 2 << 30
 """A bound, not a need: a node with the whole stack uses some 250 MB, and 300 MB for what its disk holds."""
 CPUS = 2.0
@@ -67,6 +73,31 @@ class Cgroup:
                     except OSError:
                         return f"no real-time budget is left in {part.parent}: Corosync has no priority here"
         return ""
+
+    def give(self, owner: int) -> None:
+        """Let the node's systemd, which is `owner` on the machine, make groups in it; the bounds stay ours."""
+        for folder in self.folders:
+            if folder.parent.parent.name in DELEGATED or folder.parent.parent == MOUNT:
+                for path in (folder, *(folder / file for file in DELEGATED_FILES)):
+                    if path.exists():
+                        os.chown(path, owner, owner)
+
+    def give_priority(self) -> None:
+        """Give Corosync the real-time priority that it asks for in vain.
+
+        In a user namespace the kernel grants it by RLIMIT_RTPRIO alone. Not every machine can raise that, and it
+        would let any process of the node have it.
+        """
+        most = os.sched_param(os.sched_get_priority_max(os.SCHED_RR))
+        for folder in self.folders:
+            for within in COROSYNC:
+                with contextlib.suppress(OSError):  # it does not run, or ends just now
+                    for pid in (folder / within / "cgroup.procs").read_text().split():
+                        if Path(f"/proc/{pid}/comm").read_text() != "corosync\n":
+                            continue  # what systemd runs before and after it
+                        for task in Path(f"/proc/{pid}/task").iterdir():
+                            if os.sched_getscheduler(int(task.name)) == os.SCHED_OTHER:
+                                os.sched_setscheduler(int(task.name), os.SCHED_RR, most)
 
     def procs(self) -> list[str]:
         """The files into which a process writes its id to enter the group."""

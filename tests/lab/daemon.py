@@ -10,9 +10,11 @@ service, the name service and the package mirror, and runs the hypervisor.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -24,7 +26,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.lab.paths import PROJECT, lab_dir
+from tests.lab.errors import LabError
+from tests.lab.files import write_whole
+from tests.lab.log import say
+from tests.lab.paths import PROJECT, cache_dir, lab_dir
+from tests.lab.process import ProcessId
 
 if TYPE_CHECKING:
     from tests.lab.emulator import Emulator, Fault
@@ -66,6 +72,18 @@ def spawn(
         )
 
 
+def find(name: str) -> ProcessId | None:
+    """The process that `spawn` has started for the lab of this name (and this EC2VIP_LABS), if it lives."""
+    labs = os.environ.get("EC2VIP_LABS", "").encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, LabError):
+            words, given = ((process / part).read_bytes().split(b"\0") for part in ("cmdline", "environ"))
+            theirs = next((word[12:] for word in given if word.startswith(b"EC2VIP_LABS=")), b"")
+            if words[0] == b"unshare" and name.encode() in words[-3:] and theirs == labs:
+                return ProcessId.of(int(process.name))
+    return None
+
+
 class StateFile:
     """A file in the lab's folder that the commands read, written whole or not at all; the owner's alone."""
 
@@ -76,10 +94,7 @@ class StateFile:
     def write(self, state: dict[str, Any]) -> None:
         """Replace the file's content."""
         with self._lock:
-            aside = self._path.with_suffix(".part")
-            aside.touch(mode=0o600)
-            aside.write_text(json.dumps(state, indent=1))
-            aside.replace(self._path)
+            write_whole(self._path, json.dumps(state, indent=1), 0o600)
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -145,7 +160,7 @@ def serve(name: str, hollow: bool) -> None:
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 
-    from tests.lab import cache, control, fabric, image, layout, mirror, names
+    from tests.lab import cache, control, disk, fabric, image, layout, mirror, names
     from tests.lab.amis import SUITES
     from tests.lab.emulator import Emulator
     from tests.lab.hypervisor import Hypervisor
@@ -153,6 +168,11 @@ def serve(name: str, hollow: bool) -> None:
 
     folder = lab_dir(name)
     cache.hold(Path(sys.prefix))
+    engine = Path(shutil.which("pulumi") or "/")
+    if engine.parent.parent == cache_dir():
+        cache.hold(engine.parent)
+    if not hollow:
+        disk.require(cache_dir(), Path("/run/probe"))
     plane = fabric.Fabric()
     plane.build()
 
@@ -165,6 +185,7 @@ def serve(name: str, hollow: bool) -> None:
 
     state_file = StateFile(folder, "state.json")
     state: dict[str, Any] = {"name": name, "ready": False, "process_1": 1, "region": REGION, "nodes": {}}
+    state["hollow"] = hollow
 
     def publish() -> None:
         state["nodes"] = {key: {"leader": node.leader} for key, node in hypervisor.nodes.items()}
@@ -216,6 +237,9 @@ def main(name: str, kind: str = "") -> int:
     if child == 0:
         try:
             serve(name, kind == "hollow")
+        except LabError as error:
+            say(f"error: {error}")
+            os._exit(1)
         except BaseException:
             traceback.print_exc()
             os._exit(1)

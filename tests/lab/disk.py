@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.lab.process import run
+from tests.lab import userns
+from tests.lab.errors import LabError
+from tests.lab.process import CommandError, run
 
 LAYER_BYTES = 1 << 30
 """A node with the cluster stack writes some 300 MB."""
 
 
 class Disk:
-    """The disk in `folder`, of which `root` is what the machine boots from.
+    """The disk in `folder`, of which `root` is what the machine boots from; it belongs to the users of the user
+    namespace `users`.
 
     Everything is mounted in the caller's mount namespace.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, users: str) -> None:
+        self.folder, self._users = folder, users
         self._lower: list[Path] = []
         self.root = folder / "root"
 
@@ -34,10 +37,14 @@ class Disk:
 
     def make(self, image: Sequence[Path], fill: Callable[[Path], None]) -> None:
         """An empty layer over the image's, the uppermost first, and into it what `fill` writes; then the root."""
-        self._lower = list(image)
         self.root.mkdir(parents=True)
+        for number, layer in enumerate(image):
+            mapped = self.folder / f"image-{number}"
+            userns.map_into(self._users, layer, mapped)
+            self._lower.append(mapped)
         self._add_layer()
         fill(self.upper)
+        userns.give(self._users, self.upper)
         self._mount_root()
 
     def add_layer(self) -> None:
@@ -57,7 +64,7 @@ class Disk:
         """Unmount it all, where it was made; what still runs in it keeps it until its end."""
         if not self.root.exists():
             return
-        for folder in [self.root, *reversed(layers(self.folder))]:
+        for folder in [self.root, *reversed(layers(self.folder)), *self._lower]:
             self._unmount(folder)
             folder.rmdir()
         self.folder.rmdir()
@@ -67,10 +74,10 @@ class Disk:
         folder.mkdir(parents=True)
         self._fill(folder)
 
-    @staticmethod
-    def _fill(layer: Path) -> None:
+    def _fill(self, layer: Path) -> None:
         run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={LAYER_BYTES}", "lab-disk", str(layer)])
         (layer / "upper").mkdir(mode=0o755)
+        userns.give(self._users, layer / "upper")
         (layer / "work").mkdir(mode=0o755)
 
     def _mount_root(self) -> None:
@@ -82,6 +89,19 @@ class Disk:
     @staticmethod
     def _unmount(folder: Path) -> None:
         run(["umount", "--lazy", str(folder)])
+
+
+def require(images: Path, place: Path) -> None:
+    """Try at `place` to make a node's disk of the folder `images`. Raises LabError if this machine can't."""
+    userns.make("probe")
+    try:
+        probe = Disk(place, "probe")
+        probe.make([images], lambda upper: None)
+        probe.remove()
+    except CommandError as error:
+        raise LabError(f"no disk can be made of {images}: {error.message}", userns.NEEDED) from error
+    finally:
+        userns.remove("probe")
 
 
 def layers(folder: Path) -> list[Path]:
@@ -104,4 +124,4 @@ def used(prefix: Sequence[str], layer: Path) -> int:
     return block * (total - free)
 
 
-__all__ = ["LAYER_BYTES", "Disk", "layers", "resize", "used"]
+__all__ = ["LAYER_BYTES", "Disk", "layers", "require", "resize", "used"]

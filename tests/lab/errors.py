@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class LabError(Exception):
     """Something the person at the keyboard can mend.
@@ -17,3 +19,20 @@ class LabError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+
+MENDS = {
+    errno.ENOSPC: "free some room there",
+    errno.EDQUOT: "free some room there",
+    errno.EROFS: "make it writable, or point EC2VIP_CACHE or EC2VIP_LABS at a folder that is",
+    errno.EACCES: "labs are root's: run it with sudo, or as root",
+    errno.EPERM: "labs are root's: run it with sudo, or as root",
+}
+
+
+def of_system(error: OSError) -> LabError | None:
+    """What the system refused, if that is for the person at the keyboard to mend."""
+    if error.errno not in MENDS:
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return LabError(f"{place}{error.strerror}", MENDS[error.errno])

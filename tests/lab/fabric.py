@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import TypeVar
 
+from tests.lab import userns
 from tests.lab.emulator import GroupRule, Interface
 from tests.lab.layout import (
     API,
@@ -106,12 +107,12 @@ class Fabric:
         self.apply([], [])
 
     def plug(self, interface: Interface) -> None:
-        """Make the interface's namespace and veth pair, and bring it up as DHCP would."""
+        """Make the interface's namespaces and veth pair, and bring it up as DHCP would."""
         with self._lock:
             name, link = namespace_of(interface), link_name(interface)
             if name in self._links:
                 return
-            run(["ip", "netns", "add", name])
+            userns.make(name)
             _ip(
                 FABRIC,
                 f"link add {link} type veth peer name {GUEST_LINK} address {interface.mac} netns {name}",
@@ -155,7 +156,7 @@ class Fabric:
             name = namespace_of(interface)
             if self._links.pop(name, None):
                 self._routes = {a: link for a, link in self._routes.items() if link != link_name(interface)}
-                run(["ip", "netns", "delete", name])
+                userns.remove(name)
 
     def apply(self, interfaces: Iterable[Interface], rules: Iterable[GroupRule]) -> list[str]:
         """Make routes, gateways and security groups follow EC2. Returns what changed, a line each."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.lab import cache, cgroup, image, journal
+from tests.lab import cache, cgroup, image, journal, serial, userns
 from tests.lab.amis import image_of
 from tests.lab.disk import Disk
 from tests.lab.emulator import Emulator, Interface
@@ -34,8 +35,33 @@ SHUTDOWN_GRACE_S = 120.0
 POWER_LIMIT_S = 20.0
 """A machine whose power is cut is gone in some 0.1 s."""
 
+LAST_WORDS_S = 2.0
+"""For what a machine that is off has still written to its console."""
+
+PRIORITY_S = 0.1
+"""Between two looks whether Corosync has its priority; it takes longer to join."""
+
 CAPABILITIES = "CAP_NET_ADMIN,CAP_NET_RAW,CAP_SYS_NICE,CAP_IPC_LOCK"
-"""What IPaddr2, the raw sockets of ping, and corosync's priority and locked memory want beyond the default."""
+"""What IPaddr2, the raw sockets of ping, and corosync's priority and locked memory want beyond the default; in the
+node's user namespace the last two are of no avail on the machine."""
+
+ENTER_GROUPS = 'for file in "$@"; do [ "$file" = -- ] && break; echo $$ > "$file"; done'
+ENTER_GROUPS += '; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
+"""The shell enters the node's control groups before it becomes the machine, so that all is inside."""
+
+MACHINE = "/run/machine"
+OWN_MOUNTS = f"""
+mount -t tmpfs -o mode=755 nspawn /run
+mkdir {MACHINE}
+mount --no-canonicalize --bind . {MACHINE}
+touch /run/network
+mount --bind /proc/$$/ns/net /run/network
+cd {MACHINE}
+exec unshare --net "$@"
+"""
+"""What systemd-nspawn finds, as a user without rights on the machine: a /run of its own, and the disk (its working
+folder) at a place that it can reach: a mount from outside the user namespace could not become the root. Its
+/sys is made in an empty network: cloud-init would wait a minute for DHCP if it saw an interface."""
 
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
@@ -52,6 +78,8 @@ class Node:
     group: cgroup.Cgroup
     disk: Disk
     process: subprocess.Popen[bytes] | None = None
+    words: threading.Thread | None = None
+    """Keeps what the machine writes to its console."""
     leader: int | None = None
     intent: str = "run"
     """What is to follow the end of the machine: `run` (a crash stays down), `reboot`, `stop`, `terminate`."""
@@ -86,6 +114,8 @@ class Hypervisor:
         self._certificate, self._fabric, self._changed = certificate, fabric, changed
         self._timeline = timeline
         self.shutdown_grace_s = SHUTDOWN_GRACE_S
+        if not hollow:
+            threading.Thread(target=self._give_priority, name="priority", daemon=True).start()
 
     # --- what the EC2 API asks for -------------------------------------------------------------------------
 
@@ -93,7 +123,7 @@ class Hypervisor:
         """Give the instance its disk and interface, and boot it."""
         folder = self._folder / instance_id
         folder.mkdir()
-        disk = Disk(folder / "disk")
+        disk = Disk(folder / "disk", instance_id)
         node = self.nodes[instance_id] = Node(
             instance_id, folder, cgroup.Cgroup(self._lab, instance_id), disk
         )
@@ -171,14 +201,17 @@ class Hypervisor:
             if first:
                 if lacking := node.group.make():
                     self._timeline.append("machine-error", instance_id=node.instance_id, error=lacking)
+                self._fabric.plug(interface)
                 lower = self._layers(node)
                 node.disk.make(lower, lambda upper: self._trust_the_api(lower, upper))
-                self._fabric.plug(interface)
+                node.group.give(userns.root_of(node.instance_id))
             while True:
                 self._fabric.lease(interface)
                 self._boot(node, interface)
                 self.emulator.set_instance_state(node.instance_id, "running")
                 status = node.process.wait() if node.process else 1
+                if node.words:
+                    node.words.join(LAST_WORDS_S)
                 with node.lock:
                     node.process = node.leader = None
                     self._fabric.unlease(interface)
@@ -244,17 +277,16 @@ class Hypervisor:
         with node.lock:
             node.intent = "run"
             machine = self._machine(node, interface)
-            # The shell enters the node's control groups before it becomes the machine, so that all is inside.
-            enter = 'for file in "$@"; do [ "$file" = -- ] && break; echo $$ > "$file"; done'
-            enter += '; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
-            with node.console.open("ab") as console:
-                node.process = subprocess.Popen(
-                    ["sh", "-c", enter, "sh", *node.group.procs(), "--", *machine],
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            node.process = subprocess.Popen(
+                ["sh", "-c", ENTER_GROUPS, "sh", *node.group.procs(), "--", *machine],
+                cwd=node.disk.root,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            assert node.process.stdout
+            node.words = serial.keep(node.process.stdout, node.console)
             node.leader = _leader(node.process, _in_own_network if self._hollow else _process_1)
             leader = node.leader
         self._timeline.append("power", instance_id=node.instance_id, on=True)
@@ -269,21 +301,39 @@ class Hypervisor:
         namespace = namespace_of(interface)
         if self._hollow:
             return ["ip", "netns", "exec", namespace, "sleep", "infinity"]
+        users, network = (f"{folder}/{namespace}" for folder in (userns.NAMES, userns.NETWORKS))
+        # systemd-nspawn would ask the machine's process 1 for these two, which it may not.
+        limits = {
+            name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
+            for name in ("NPROC", "SIGPENDING")
+        }
         return [
+            *("nsenter", f"--user={users}", f"--net={network}", "--setuid=0", "--setgid=0"),
+            *("unshare", "--mount", "--propagation=private", "sh", "-euc", OWN_MOUNTS, "sh"),
             "systemd-nspawn",
             "--quiet",
             "--boot",
             "--register=no",
             "--keep-unit",
             f"--machine={node.instance_id}",
-            f"--directory={node.disk.root}",
-            f"--network-namespace-path=/run/netns/{namespace}",
+            f"--directory={MACHINE}",
+            "--network-namespace-path=/run/network",
             f"--capability={CAPABILITIES}",
+            "--drop-capability=CAP_MKNOD",
+            *(f"--rlimit={name}={'infinity' if most < 0 else most}" for name, most in limits.items()),
             "--console=read-only",
             "--resolv-conf=off",
             "--timezone=off",
             "--link-journal=no",
         ]
+
+    def _give_priority(self) -> None:
+        """Corosync's, wherever it starts, for as long as the lab lives."""
+        while True:
+            for node in list(self.nodes.values()):
+                if node.leader is not None:
+                    node.group.give_priority()
+            time.sleep(PRIORITY_S)
 
     def _press(self, node: Node, button: str, intent: str, *, cut: bool = False) -> None:
         """Ask the guest by signal; where it is still there after the grace, cut its power."""

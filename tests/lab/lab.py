@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +18,20 @@ import boto3
 from tests.lab import cgroup, control, daemon, image, snapshot
 from tests.lab.amis import Image
 from tests.lab.errors import LabError
+from tests.lab.files import read_json, write_whole
 from tests.lab.layout import CLIENT, FABRIC, node_words
-from tests.lab.paths import lab_dir, labs_dir
+from tests.lab.log import say
+from tests.lab.paths import LAB_MARK, TOOLS, lab_dir, labs_dir
 from tests.lab.process import CommandError, ProcessId, run
 from tests.lab.timeline import Timeline
+from tests.lab.turns import alone
 
 if TYPE_CHECKING:
     from tests.lab.emulator import Settings
 
+ROOM_BYTES = 256 << 20
+"""A lab's timeline at its longest, consoles, and Pulumi's state; the nodes' disks are in memory."""
+PROCESS = "process.json"
 START_LIMIT_S = 60.0
 """The lab itself is up in some 3 s; a busy machine may need longer."""
 
@@ -52,6 +60,14 @@ class Lab:
 
     # --- life ----------------------------------------------------------------------------------------------
 
+    @contextlib.contextmanager
+    def coming_up(self) -> Iterator[None]:
+        """Be the only one who brings this lab up. A second one waits, and then finds it up."""
+        if not self.is_running():
+            self._require_room()  # before an image is made, which takes a minute
+        with alone(labs_dir() / f".{self.name}.lock", f"another `make up` of lab {self.name!r}"):
+            yield
+
     def up(self, *, images: Iterable[Image] = (Image("debian12"),), hollow: bool = False) -> None:
         """Start the lab's process where it doesn't run, after removing what a crash may have left.
 
@@ -64,27 +80,46 @@ class Lab:
         if self.is_running():
             return
         self.down()
-        self.folder.mkdir(parents=True, mode=0o700)
-        (self.folder / "nodes").mkdir()
-        log = self.folder / "daemon.log"
-        process = daemon.spawn(self.name, log, hollow=hollow)
+        self._require_room()
         try:
-            (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
-            deadline = time.monotonic() + START_LIMIT_S
-            while not self.state().get("ready"):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    tail = "\n".join(log.read_text().splitlines()[-15:])
-                    raise LabError(f"the lab did not start:\n{tail}", "mend what it says, then `make up`")
-                time.sleep(0.05)
+            self.folder.mkdir(parents=True, mode=0o700)
+            write_whole(self.folder / LAB_MARK, self.name)
+            write_whole(
+                self.folder / TOOLS, json.dumps({"PATH": os.environ["PATH"], "VIRTUAL_ENV": sys.prefix})
+            )
+            (self.folder / "nodes").mkdir()
+            self._start(hollow)
         except BaseException:
             # A Ctrl-C as well: half a lab is of no use to anybody.
-            with contextlib.suppress(LabError):
-                (self.folder / "process.json").write_text(json.dumps(vars(ProcessId.of(process.pid))))
             self.down()
             raise
 
+    @staticmethod
+    def _require_room() -> None:
+        labs_dir().mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(labs_dir()).free) < ROOM_BYTES:
+            raise LabError(
+                f"{labs_dir()} has {free >> 20} MiB free; a lab wants {ROOM_BYTES >> 20} MiB",
+                "free some, or point EC2VIP_LABS at a larger disk",
+            )
+
+    def _start(self, hollow: bool) -> None:
+        log = self.folder / "daemon.log"
+        process = daemon.spawn(self.name, log, hollow=hollow)
+        self._note(ProcessId.of(process.pid))
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self.state().get("ready"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = "\n".join(log.read_text().splitlines()[-15:])
+                raise LabError(f"the lab did not start:\n{tail}", "mend what it says, then `make up`")
+            time.sleep(0.05)
+
     def down(self) -> None:
-        """End the lab's process and with it everything inside; remove its groups and its folder."""
+        """End the lab's process and with it everything inside; remove its groups and its folder.
+
+        Raises LabError if the folder is not a lab's of this name: then nothing is touched.
+        """
+        self._require_ours()
         if process := self._process():
             cgroup.thaw(self.name)
             first_inside = self._process_1()
@@ -98,6 +133,17 @@ class Lab:
         with contextlib.suppress(OSError):
             labs_dir().rmdir()
 
+    def _require_ours(self) -> None:
+        mark = self.folder / LAB_MARK
+        if not os.path.lexists(self.folder) or (mark.is_file() and mark.read_text() == self.name):
+            return
+        # A folder with nothing in it is one in which the mark could not be written any more.
+        if self.folder.is_symlink() or not self.folder.is_dir() or any(self.folder.iterdir()):
+            raise LabError(
+                f"{self.folder} is not the folder of a lab: it has no file {LAB_MARK} with the text {self.name!r}",
+                f"remove it by hand, or write that file; EC2VIP_LABS={labs_dir()} must be a place for labs alone",
+            )
+
     def is_running(self) -> bool:
         """Whether the lab's process lives and is ready."""
         process = self._process()
@@ -109,8 +155,19 @@ class Lab:
             raise LabError(f"no lab {self.name!r} runs", "start it with `make up`")
 
     def _process(self) -> ProcessId | None:
-        path = self.folder / "process.json"
-        return ProcessId(**json.loads(path.read_text())) if path.exists() else None
+        """The process that makes the lab's walls: as noted, or where the note is gone or broken, as found."""
+        with contextlib.suppress(LabError, TypeError):
+            if noted := read_json(self.folder / PROCESS):
+                return ProcessId(**noted)
+        if not self.folder.exists():
+            return None
+        if found := daemon.find(self.name):
+            say(f"{self.folder / PROCESS} does not name the lab's process; it is {found.pid}")
+            self._note(found)
+        return found
+
+    def _note(self, process: ProcessId) -> None:
+        write_whole(self.folder / PROCESS, json.dumps(vars(process)))
 
     def _process_1(self) -> ProcessId | None:
         """Process 1 behind the walls, by its id outside: the child of the process that made them.
@@ -128,9 +185,10 @@ class Lab:
         return None
 
     def state(self) -> dict[str, Any]:
-        """What the lab's process last wrote of itself; empty where there is none."""
-        path = self.folder / "state.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        """What the lab's process last wrote of itself; empty where there is none, or nothing that can be read."""
+        with contextlib.suppress(LabError):
+            return read_json(self.folder / "state.json")
+        return {}
 
     @property
     def timeline(self) -> Timeline:
@@ -203,7 +261,7 @@ class Lab:
 
     def in_node(self, instance_id: str) -> list[str]:
         """The words before a command that run it as root in the node. Raises LabError where it has no power."""
-        return [*self.enter(), *node_words(self.leader(instance_id))]
+        return [*self.enter(), *node_words(self.leader(instance_id), hollow=self.state()["hollow"])]
 
     def leader(self, instance_id: str) -> int:
         """The node's process 1, by its id behind the walls. Raises LabError where it has no power."""

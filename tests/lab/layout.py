@@ -26,14 +26,16 @@ def link_of(eni_id: str) -> str:
     return "eni" + eni_id.removeprefix("eni-")[-11:]
 
 
-def node_words(leader: int) -> list[str]:
-    """The words before a command that run it as root in the node whose process 1 is `leader`.
+def node_words(leader: int, *, hollow: bool = False) -> list[str]:
+    """The words before a command that run it as root in the node whose process 1 is `leader`: the node's own root,
+    which is nobody on the machine, or in a `hollow` node, which has none, the machine's.
 
     A shell stands between nsenter and the command: nsenter itself would stop when a shutdown stops the command,
     and then never reap it, which no machine could survive. The shell is not in the node's process namespace, so it
     must not run the command itself either: its own `kill` would meet another process of that number.
     """
-    spaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
+    spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
+    spaces += [] if hollow else ["--user"]
     path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
     shell = ("env", "-i", path, "LANG=C.UTF-8", f"TERM={TERMINAL}", "HOME=/root")
     parent = ("sh", "-c", '(exec "$@"); exit "$?"', "sh")

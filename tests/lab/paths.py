@@ -14,12 +14,20 @@ from tests.lab.errors import LabError
 PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
 DEFAULT_LAB = "ec2vip"
+LAB_MARK = "ec2vip-lab"
+"""In a lab's folder, with the lab's name: only what has it is ever removed."""
+TOOLS = "tools.json"
+"""Beside it: the PATH and the virtual environment that the lab was started with."""
+
+
+def default_cache_dir() -> Path:
+    """Where the cache is unless `EC2VIP_CACHE` moves it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ec2vip"
 
 
 def cache_dir() -> Path:
     """Downloads and builds, keyed by version inside. `EC2VIP_CACHE` moves it; losing it costs only time."""
-    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ec2vip"
-    return Path(os.environ.get("EC2VIP_CACHE") or default)
+    return Path(os.environ.get("EC2VIP_CACHE") or default_cache_dir())
 
 
 def labs_dir() -> Path:

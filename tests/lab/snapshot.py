@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tests.lab import changed as changes
 from tests.lab.cgroup import Cgroup
 from tests.lab.errors import LabError
+from tests.lab.files import read_json, write_whole
 from tests.lab.process import run
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def take(lab: Lab) -> None:
         raise LabError("a node is not in EC2 any more", "take a snapshot of a whole pair")
     _each(nodes, lambda node: lab.ask("power-loss", instance_id=node))
     _each(nodes, lambda node: lab.ask("keep-disk", instance_id=node))
-    (lab.folder / FILE).write_text(json.dumps({"nodes": nodes, "addresses": described}))
+    write_whole(lab.folder / FILE, json.dumps({"nodes": nodes, "addresses": described}))
     _each(nodes, lambda node: lab.ask("power-on", instance_id=node))
 
 
@@ -42,10 +43,9 @@ def restore(lab: Lab, only: Iterable[str] = ()) -> None:
 
     Raises LabError where there is none, or where a node has been terminated since.
     """
-    path = lab.folder / FILE
-    if not path.exists():
+    kept = read_json(lab.folder / FILE)
+    if not kept:
         raise LabError(f"lab {lab.name!r} has no snapshot", "take one of a whole pair first")
-    kept: dict[str, Any] = json.loads(path.read_text())
     nodes = [node for node in kept["nodes"] if not only or node in only]
     states = _states(lab, nodes)
     if gone := [node for node in nodes if states.get(node) not in ("running", "stopped")]:

@@ -15,13 +15,18 @@ membership     Corosync's members as one node sees them: instance_id, members
 action         an operation of Pacemaker's at its end: instance_id, node, resource, operation, result
 log            what else the nodes' cluster stack, agent and bootstrap say: instance_id, source, text
 ping           an answer that a prober got: address, sequence
+dropped        older events were removed: bytes
+
+A file that has grown to MOST_BYTES becomes the older one of two, and what was the older one is dropped.
 
 Standard library only.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +35,8 @@ from pathlib import Path
 from typing import Any
 
 FILE = "timeline.jsonl"
+MOST_BYTES = 64 << 20
+"""Of each of two files. A prober writes some 15 KB a second: an hour's pings stay, and a lab's disk is safe."""
 LOUD = frozenset({"imds", "ping"})
 """Kinds that come many times a second, and are left out where a person reads."""
 
@@ -67,6 +74,7 @@ class Timeline:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
+        self.older = self.path.with_suffix(".older.jsonl")
 
     def append(self, kind: str, *, t: float | None = None, wall: float | None = None, **fields: Any) -> None:
         """Add an event, at the given times or now. One write of one line, so that writers never mix."""
@@ -78,6 +86,20 @@ class Timeline:
         }
         with self.path.open("ab", buffering=0) as file:
             file.write(json.dumps(event, default=str).encode() + b"\n")
+            full = file.tell() > MOST_BYTES
+        if full:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Begin a new file, unless another writer has just done so; say what was dropped for it."""
+        with self.path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.path.samestat(os.fstat(file.fileno()), self.path.stat()) or file.tell() <= MOST_BYTES:
+                return
+            dropped = self.older.stat().st_size if self.older.exists() else 0
+            self.path.replace(self.older)
+        if dropped:
+            self.append("dropped", bytes=dropped)
 
     def read(
         self,
@@ -110,11 +132,22 @@ class Timeline:
         return [event.line(since=events[-1].t) for event in events]
 
     def _lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        text = self.path.read_text()
-        # What is behind the last line feed is being written.
-        return text[: text.rfind("\n") + 1].splitlines()
+        while True:
+            begun = self._begun()
+            lines: list[str] = []
+            for path in self.files():
+                text = path.read_text()
+                # What is behind the last line feed is being written.
+                lines += text[: text.rfind("\n") + 1].splitlines()
+            if self._begun() == begun:  # else a writer has begun a new file between the two
+                return lines
+
+    def files(self) -> list[Path]:
+        """The files that are there, the older one first."""
+        return [path for path in (self.older, self.path) if path.exists()]
+
+    def _begun(self) -> int:
+        return self.path.stat().st_ino if self.path.exists() else 0
 
 
 def _event(line: str) -> Event:

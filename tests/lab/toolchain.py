@@ -7,6 +7,9 @@ Levels, each with the ones before it:
   lab      Debian packages for nodes and networks (root on Linux); images are made by whoever wants one
   test     like `lab` where this machine can have it, else `engine` with the reason; under CI always `lab`
 
+Level `running` installs nothing: COMMAND gets what the lab LAB was started with. Of no lab it says so, and for a
+stack in an AWS account (STACK) it is `engine`.
+
 Everything slow lands in the cache (see paths.cache_dir), keyed by what it was made from, complete or not at all.
 Standard library only, Python 3.10 or later.
 """
@@ -23,13 +26,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.lab import cache
-from tests.lab.errors import LabError
+from tests.lab.errors import LabError, of_system
+from tests.lab.files import read_json
 from tests.lab.log import say, step
-from tests.lab.paths import PROJECT, cache_dir
+from tests.lab.paths import DEFAULT_LAB, PROJECT, TOOLS, cache_dir, lab_dir
 from tests.lab.process import run
 from tests.lab.turns import one_at_a_time
 
-LEVELS = ("python", "engine", "lab", "test")
+LEVELS = ("python", "engine", "lab", "test", "running")
 
 PACKAGES = {
     # Debian and Ubuntu package → a file that shows it's there (dpkg may not know of a hand-made install).
@@ -46,7 +50,8 @@ PACKAGES = {
     "util-linux": "/usr/bin/nsenter",
 }
 
-REQUIREMENTS = PROJECT / "requirements.txt"
+LOCK = PROJECT / "tests/requirements.lock"
+"""Every Python package by version and hash: what is installed as root is what was tried. `make lock` writes it."""
 
 PULUMI_VERSION = "3.259.0"
 """The engine that is built or installed; a newer or older one on PATH serves from OLDEST_PULUMI on."""
@@ -55,8 +60,15 @@ LANGUAGE_HOST_VERSION = "3.78.0"
 """The newest release of the Go SDK whose module still holds the Python language host's program."""
 OLDEST_GO = (1, 25)
 
+LAB_STACK = "local"
+"""The stack that is the lab's (tests.drill.clouds.STACK, which can't be read without the virtual environment)."""
+
 FREE_BYTES = {"python": 2 << 30, "engine": 6 << 30, "lab": 8 << 30}
 """Room that a level wants while it installs (the Go build's own cache is the largest part)."""
+
+
+class NoLabError(LabError):
+    """There is no lab of that name: whoever wants it down has it."""
 
 
 def ensure(level: str) -> dict[str, str]:
@@ -68,14 +80,53 @@ def ensure(level: str) -> dict[str, str]:
         raise LabError(f"Python {platform.python_version()} is too old", "install Python 3.10 or later")
     if level == "lab":
         require_lab_machine()
-    with one_at_a_time():
-        path = [str(_virtual_environment() / "bin")]
-        if level != "python":
-            path.insert(0, str(_pulumi()))
-        if level == "lab":
-            _packages()
-        cache.prune()
-    return {"PATH": ":".join([*path, os.environ["PATH"]]), "VIRTUAL_ENV": str(Path(path[-1]).parent)}
+    if not (found := _there(level)):
+        with one_at_a_time():
+            found = [_virtual_environment()]
+            if level != "python":
+                found.insert(0, _pulumi())
+            if level == "lab":
+                _packages()
+            _use(found)
+            cache.prune()
+    *engine, virtual = _use(found)
+    path = [*map(str, engine), str(virtual / "bin"), os.environ["PATH"]]
+    return {"PATH": ":".join(path), "VIRTUAL_ENV": str(virtual)}
+
+
+def _use(folders: Sequence[Path]) -> Sequence[Path]:
+    """Note that those in the cache are used now, or a pruning might take them; others are left as they are."""
+    for folder in folders:
+        if folder.parent == cache_dir():
+            cache.use(folder)
+    return folders
+
+
+def _there(level: str) -> list[Path]:
+    """What `level` needs, if all is there and nothing is to be pruned: then a read-only cache serves."""
+    found = [venv_dir()] if (venv_dir() / "complete").exists() else []
+    if level != "python":
+        engine = _pulumi_on_path() or pulumi_dir()
+        found = [engine, *found] if found and (engine / "pulumi").exists() else []
+    if (level == "lab" and _missing_packages()) or cache.is_due():
+        return []
+    return found
+
+
+def of_running_lab() -> dict[str, str]:
+    """The environment that the lab LAB was started with. Raises LabError if there is none, or it's not for us."""
+    name = os.environ.get("LAB") or DEFAULT_LAB
+    folder = lab_dir(name)
+    if not folder.exists():
+        raise NoLabError(f"no lab {name!r} runs here", "start one with `make up`")
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise LabError(f"lab {name!r} in {folder} is another user's", "run it with sudo, or as root")
+    with contextlib.suppress(LabError):
+        tools = read_json(folder / TOOLS)
+        if tools and (Path(tools["VIRTUAL_ENV"]) / "bin/python").exists():
+            return {key: str(value) for key, value in tools.items()}
+    # Started by hand, or what it was started with is gone.
+    return ensure("engine")
 
 
 def require_lab_machine() -> None:
@@ -110,14 +161,19 @@ def require_room(folder: Path, level: str) -> None:
         )
 
 
-def _virtual_environment() -> Path:
-    """A venv with the project's dependencies, keyed by their declarations and this Python."""
+def venv_dir() -> Path:
+    """Where the virtual environment is, keyed by its packages' versions and hashes and by this Python."""
     # What is asked for, not where this checkout is: two of them share one.
-    wanted = repr((sys.version, REQUIREMENTS.read_text(), _test_extra()))
-    folder = cache_dir() / f"venv-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+    wanted = repr((sys.version, LOCK.read_text()))
+    return cache_dir() / f"venv-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+
+
+def _virtual_environment() -> Path:
+    """The virtual environment with what the project and its tests need, made where it isn't there."""
+    folder = venv_dir()
     done = folder / "complete"
     if done.exists():
-        return cache.use(folder)
+        return folder
     require_room(cache_dir(), "python")
     with (
         step("installing Python packages", expected="about 1 min, the first time only"),
@@ -135,9 +191,9 @@ def _virtual_environment() -> Path:
                 str(folder / "bin/pip"),
                 "install",
                 "--quiet",
+                "--require-hashes",
                 "--requirement",
-                str(REQUIREMENTS),
-                *_test_extra(),
+                str(LOCK),
             ],
             timeout_s=1800,
             remedy="look at pip's message; a package index must be reachable",
@@ -146,35 +202,51 @@ def _virtual_environment() -> Path:
     return folder
 
 
-def _test_extra() -> list[str]:
-    """What pip is asked for beside requirements.txt: the `test` extra of pyproject.toml.
+def declared() -> list[str]:
+    """What the project asks for, in ranges: requirements.txt and the `test` extra of pyproject.toml.
 
-    The checkout itself isn't installed (its build would leave files there), so the extra is read here; Python
-    3.10 has no TOML reader of its own, and pip brings one.
+    Python 3.10 has no TOML reader of its own, and pip brings one.
     """
     try:
         import tomllib
     except ImportError:
         from pip._vendor import tomli as tomllib  # type: ignore[no-redef]
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    return list(project["optional-dependencies"]["test"])
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    return [
+        *(line for line in lines if line and not line.startswith("#")),
+        *project["optional-dependencies"]["test"],
+    ]
 
 
-def _pulumi() -> Path:
-    """The folder with `pulumi` and its Python language host: PATH's, the installer's, or built here."""
+def _pulumi_on_path() -> Path | None:
+    """The folder of a Pulumi that the machine has, if it is new enough."""
     found = shutil.which("pulumi")
     if found and shutil.which("pulumi-language-python") and _pulumi_version(found) >= OLDEST_PULUMI:
         return Path(found).parent
-    folder = cache_dir() / f"pulumi-{PULUMI_VERSION}"
+    return None
+
+
+def pulumi_dir() -> Path:
+    """Where the engine is that was built here."""
+    return cache_dir() / f"pulumi-{PULUMI_VERSION}"
+
+
+def _pulumi() -> Path:
+    """The folder with `pulumi` and its Python language host: PATH's, or built here.
+
+    Built from Go modules, whose hashes are in go.sum: Pulumi's installer names none for what it downloads.
+    """
+    if found := _pulumi_on_path():
+        return found
+    folder = pulumi_dir()
     if (folder / "pulumi").exists():
-        return cache.use(folder)
+        return folder
     require_room(cache_dir(), "engine")
-    aside = cache_dir() / f"pulumi-{PULUMI_VERSION}.part"
+    aside = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     with _removed_unless_complete(aside):
-        # A continuous-integration machine reaches package registries only, so it doesn't try the installer.
-        if os.environ.get("CI") or not _official_installer(aside):
-            _build_pulumi(aside)
+        _build_pulumi(aside)
         aside.rename(folder)
     return folder
 
@@ -182,26 +254,6 @@ def _pulumi() -> Path:
 def _pulumi_version(program: str) -> tuple[int, ...]:
     words = run([program, "version"], check=False).stdout.strip().lstrip("v").split(".")
     return tuple(int(word) for word in words[:2] if word.isdigit())
-
-
-def _official_installer(into: Path) -> bool:
-    """Let the Pulumi SDK download its own release into `into`; False where it can't be reached."""
-    python = _virtual_environment() / "bin/python"
-    code = (
-        "import sys; from semver import VersionInfo; from pulumi.automation import PulumiCommand; "
-        "PulumiCommand.install(root=sys.argv[1], version=VersionInfo.parse(sys.argv[2]))"
-    )
-    root = into.with_name(into.name + ".installer")
-    shutil.rmtree(root, ignore_errors=True)
-    with step(f"installing Pulumi {PULUMI_VERSION} with the official installer"):
-        installed = run([str(python), "-c", code, str(root), PULUMI_VERSION], check=False, timeout_s=300)
-    found = installed.returncode == 0 and (root / "bin/pulumi-language-python").exists()
-    if found:
-        (root / "bin").rename(into)
-    else:
-        say("    the installer could not be reached; building from source instead")
-    shutil.rmtree(root, ignore_errors=True)
-    return found
 
 
 def _build_pulumi(into: Path) -> None:
@@ -256,9 +308,12 @@ def _go_build(module: str, package: str, version: str, output: Path) -> None:
 
 def _packages() -> None:
     """Install the Debian packages that are missing, and say which."""
-    missing = [name for name, proof in PACKAGES.items() if not Path(proof).exists()]
-    if missing:
+    if missing := _missing_packages():
         _apt_install(missing)
+
+
+def _missing_packages() -> list[str]:
+    return [name for name, proof in PACKAGES.items() if not Path(proof).exists()]
 
 
 def _apt_install(names: Sequence[str]) -> None:
@@ -279,6 +334,20 @@ def _apt_install(names: Sequence[str]) -> None:
         )
 
 
+def _environment(level: str) -> dict[str, str]:
+    if level == "running":
+        return of_running_lab() if (os.environ.get("STACK") or LAB_STACK) == LAB_STACK else ensure("engine")
+    if level != "test":
+        return ensure(level)
+    try:
+        return ensure("lab")
+    except LabError as error:
+        if os.environ.get("CI"):
+            raise
+        say(f"without the lab: {error}")
+        return ensure("engine")
+
+
 def main(arguments: Sequence[str]) -> int:
     """Entry point; see the module's text. Returns an exit status only where the command can't be run."""
     if len(arguments) < 3 or arguments[0] not in LEVELS or arguments[1] != "--":
@@ -286,18 +355,17 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     level, command = arguments[0], list(arguments[2:])
     try:
-        if level == "test":
-            try:
-                environment = ensure("lab")
-            except LabError as error:
-                if os.environ.get("CI"):
-                    raise
-                say(f"without the lab: {error}")
-                environment = ensure("engine")
-        else:
-            environment = ensure(level)
+        environment = _environment(level)
+    except NoLabError as error:
+        say(str(error))
+        return 0 if command[-1] == "down" else 1
     except LabError as error:
         say(f"error: {error}")
+        return 1
+    except OSError as error:
+        if (refused := of_system(error)) is None:
+            raise
+        say(f"error: {refused}")
         return 1
     except KeyboardInterrupt:
         say("interrupted; what was complete stays in the cache, the rest is made again next time")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
+import time
 from concurrent import futures
 from typing import Any, NoReturn
 
@@ -24,6 +26,8 @@ from .schema import ResourceType, Values
 
 VERSION = "7.51.1"
 """At least what the newest pulumi_aws that was tried asks for; an older one makes the engine warn."""
+ORPHAN_S = 0.5
+"""Between two looks whether the engine still lives."""
 SETTINGS = ("region", "version", "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation")
 _REPLACING = (pb.PropertyDiff.ADD_REPLACE, pb.PropertyDiff.DELETE_REPLACE, pb.PropertyDiff.UPDATE_REPLACE)
 
@@ -246,8 +250,19 @@ def _abort(context: grpc.ServicerContext, status: grpc.StatusCode, text: str) ->
     raise AssertionError("abort raises")
 
 
+def _end_with(engine: int) -> None:
+    """End this process when the engine, its parent, has ended, however that was: nobody else will.
+
+    Not by PR_SET_PDEATHSIG: that is about the thread that started us, and the engine's threads come and go.
+    """
+    while os.getppid() == engine:
+        time.sleep(ORPHAN_S)
+    os._exit(1)
+
+
 def main() -> None:
     """Serve until told to stop. The first line of output is the port, which is how the engine finds it."""
+    threading.Thread(target=_end_with, args=(os.getppid(),), name="orphan", daemon=True).start()
     done = threading.Event()
     # The engine ends a provider with SIGINT; one that does not go is killed after five seconds.
     for number in (signal.SIGINT, signal.SIGTERM):

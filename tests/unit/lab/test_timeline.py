@@ -58,6 +58,41 @@ def test_lines_of_many_writers_stay_whole(timeline: Timeline) -> None:
     assert len([json.loads(line) for line in timeline.path.read_text().splitlines()]) == 400
 
 
+def test_it_does_not_grow_without_bound_and_says_what_it_dropped(
+    timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By several writers at once: each line is in one of two files, until a third takes the older one's place."""
+    monkeypatch.setattr("tests.lab.timeline.MOST_BYTES", 20_000)
+
+    def write(number: int) -> None:
+        for count in range(300):
+            timeline.append("log", instance_id=f"i-{number}", text="x" * 100, count=count)
+
+    threads = [Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(path.stat().st_size for path in timeline.path.parent.iterdir()) < 3 * 20_000
+    events = timeline.read()
+    assert all(event["bytes"] >= 20_000 for event in timeline.read("dropped"))
+    assert timeline.read("dropped")
+    # What is kept is the end of what each has written, without a gap.
+    for number in range(4):
+        counts = [event["count"] for event in events if event.get("instance_id") == f"i-{number}"]
+        assert counts == list(range(300))[300 - len(counts) :]
+
+
+def test_nothing_is_said_to_be_dropped_while_all_is_there(
+    timeline: Timeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.lab.timeline.MOST_BYTES", 2_000)
+    for count in range(30):
+        timeline.append("log", count=count)
+    assert timeline.older.exists()
+    assert [event.get("count") for event in timeline.read()] == list(range(30))
+
+
 def test_the_tail_is_for_people_and_leaves_out_what_is_loud(timeline: Timeline) -> None:
     timeline.append("fault", t=1.0, fault="hang", what="begins", nodes=["i-1"])
     timeline.append("imds", t=1.5, path="/latest/api/token")

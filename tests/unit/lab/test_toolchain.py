@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import platform
+import re
 import shutil
+import time
 from collections import namedtuple
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from tests.lab import image, toolchain
+from tests.lab import cache, image, toolchain
 from tests.lab.amis import Image
 from tests.lab.errors import LabError
-from tests.lab.paths import PROJECT
+from tests.lab.paths import TOOLS
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -92,21 +98,168 @@ def test_under_ci_a_lab_that_cannot_be_is_a_failure(monkeypatch: pytest.MonkeyPa
     assert toolchain.main(["test", "--", "true"]) == 1
 
 
+def test_without_an_engine_nothing_is_downloaded_that_nobody_has_the_hash_of(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Go checks modules against go.sum; Pulumi's installer checks nothing, and would run as root."""
+    built: list[Path] = []
+
+    def build(into: Path) -> None:
+        built.append(into)
+        into.mkdir(parents=True)
+
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setattr(toolchain, "require_room", lambda folder, level: None)
+    monkeypatch.setattr(toolchain, "_build_pulumi", build)
+    assert toolchain._pulumi() == toolchain.pulumi_dir()
+    assert built == [toolchain.pulumi_dir().with_name(f"{toolchain.pulumi_dir().name}.part")]
+
+
+def pins() -> dict[str, list[Requirement]]:
+    """The lock's packages, each with the version for every Python that differs."""
+    found: dict[str, list[Requirement]] = {}
+    for entry in toolchain.LOCK.read_text().replace("\\\n", " ").splitlines():
+        if entry and not entry.startswith("#"):
+            words, *hashes = entry.split(" --hash=")
+            assert hashes, f"{words} has no hash"
+            assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each.strip()) for each in hashes), words
+            pin = Requirement(words)
+            found.setdefault(canonicalize_name(pin.name), []).append(pin)
+    return found
+
+
+def test_the_lock_has_a_version_and_hashes_of_all_that_is_asked_for() -> None:
+    """`make lock` after a change of requirements.txt or of the `test` extra."""
+    locked = pins()
+    for line in toolchain.declared():
+        wanted = Requirement(line)
+        versions = [str(pin.specifier) for pin in locked.get(canonicalize_name(wanted.name), [])]
+        assert versions, f"{line}: not in the lock; run `make lock`"
+        assert all(version.startswith("==") for version in versions)
+        unfit = [version for version in versions if not wanted.specifier.contains(version[2:])]
+        assert not unfit, f"{line}: the lock has {unfit}; run `make lock`"
+
+
+def test_what_is_there_is_used_though_the_cache_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No lock is taken, nothing pruned, nothing asked of the network: a read-only cache serves."""
+    venv = toolchain.venv_dir()
+    venv.mkdir(parents=True)
+    (venv / "complete").touch()
+
+    def refuse() -> None:
+        raise AssertionError("it is all there")
+
+    monkeypatch.setattr(toolchain, "one_at_a_time", refuse)
+    assert toolchain.ensure("python")["VIRTUAL_ENV"] == str(venv)
+
+
+def test_what_is_about_to_be_used_is_not_pruned_however_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.claim()
+    venv, long_ago = toolchain.venv_dir(), time.time() - cache.KEPT_S - 60
+    venv.mkdir()
+    (venv / "complete").touch()
+    os.utime(venv, (long_ago, long_ago))
+    assert cache.is_due()
+    assert toolchain.ensure("python")["VIRTUAL_ENV"] == str(venv)
+    assert (venv / "complete").exists()
+    assert not cache.is_due()
+
+
+def test_a_folder_that_is_not_the_caches_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An engine that the machine has, in /usr/local/bin."""
+    venv = toolchain.venv_dir()
+    venv.mkdir(parents=True)
+    (venv / "complete").touch()
+    engine = tmp_path / "bin"
+    engine.mkdir()
+    (engine / "pulumi").touch()
+    os.utime(engine, (1, 1))
+    monkeypatch.setattr(toolchain, "_pulumi_on_path", lambda: engine)
+    assert toolchain.ensure("engine")["PATH"].startswith(f"{engine}:{venv}/bin:")
+    assert engine.stat().st_mtime == 1
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    assert toolchain.main(["python", "--", "true"]) == 1
+    said = capsys.readouterr().err
+    assert f"error: set-up can't write to {tmp_path / 'cache'}: Read-only file system; mend that" in said
+    assert said.count("\n") == 1
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a lab, and a set-up that must not begin."""
+    monkeypatch.setenv("EC2VIP_LABS", str(tmp_path))
+    monkeypatch.setenv("LAB", "mine")
+    monkeypatch.delenv("STACK", raising=False)
+    monkeypatch.setattr(toolchain, "ensure", lambda level: pytest.fail(f"{level} would be installed"))
+    (tmp_path / "mine").mkdir()
+    return tmp_path / "mine"
+
+
+def test_a_command_on_a_running_lab_has_what_the_lab_was_started_with(lab: Path) -> None:
+    (lab / "venv/bin").mkdir(parents=True)
+    (lab / "venv/bin/python").touch()
+    tools = {"PATH": "/engine:/usr/bin", "VIRTUAL_ENV": str(lab / "venv")}
+    (lab / TOOLS).write_text(json.dumps(tools))
+    assert toolchain.of_running_lab() == tools
+
+
+def test_of_no_lab_it_is_said_and_nothing_is_installed(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who wants it down has it."""
+    lab.rmdir()
+    for command, status in (("status", 1), ("verify", 1), ("env", 1), ("down", 0)):
+        assert toolchain.main(["running", "--", "python", "-m", "tests", command]) == status
+        assert capsys.readouterr().err == "no lab 'mine' runs here; start one with `make up`\n"
+
+
+def test_who_may_not_see_a_lab_is_told_whose_it_is(
+    lab: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    for command in ("status", "verify", "env", "down"):
+        assert toolchain.main(["running", "--", "python", "-m", "tests", command]) == 1
+        said = capsys.readouterr().err
+        assert said == f"error: lab 'mine' in {lab} is another user's; run it with sudo, or as root\n"
+
+
+def test_another_stack_than_the_labs_needs_no_lab(lab: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.rmdir()
+    monkeypatch.setenv("STACK", "dev")
+    monkeypatch.setattr(toolchain, "ensure", lambda level: {"LEVEL": level})
+    assert toolchain._environment("running") == {"LEVEL": "engine"}
+
+
 def test_two_checkouts_share_one_virtual_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     made: list[Sequence[str]] = []
     for name in ("one", "another"):
-        checkout = tmp_path / name
-        checkout.mkdir()
-        for file in ("requirements.txt", "pyproject.toml"):
-            shutil.copy(PROJECT / file, checkout / file)
-        monkeypatch.setattr(toolchain, "PROJECT", checkout)
-        monkeypatch.setattr(toolchain, "REQUIREMENTS", checkout / "requirements.txt")
+        lock = tmp_path / name / "requirements.lock"
+        lock.parent.mkdir()
+        shutil.copy(toolchain.LOCK, lock)
+        monkeypatch.setattr(toolchain, "LOCK", lock)
         monkeypatch.setattr(toolchain, "run", lambda words, **_: installed(words, made))
         (tmp_path / "cache").mkdir(exist_ok=True)
         toolchain._virtual_environment()
     assert len(made) == 1
-    assert "--requirement" in made[0]
-    assert any(word.startswith("moto[") for word in made[0])
+    assert made[0][-3:] == ["--require-hashes", "--requirement", str(tmp_path / "one/requirements.lock")]
+
+
+def test_another_hash_is_another_virtual_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before = toolchain.venv_dir()
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(re.sub("sha256:.", "sha256:0", toolchain.LOCK.read_text(), count=1))
+    monkeypatch.setattr(toolchain, "LOCK", lock)
+    assert toolchain.venv_dir() != before
 
 
 def installed(words: Sequence[str], made: list[Sequence[str]]) -> CompletedProcess[str]:

@@ -1,0 +1,146 @@
+"""The user's commands where they can't do what they are for: one clear line, and nothing installed or left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.hollow import Hollow
+from tests.cluster.test_break_out import NOBODY
+from tests.lab.paths import PROJECT, cache_dir, labs_dir
+from tests.lab.process import run
+
+LIMIT_S = 60
+"""Set-up would take minutes. Without it a command says its line in a second, on a machine that is not busy."""
+NAME = "command-tests"
+
+
+@pytest.fixture
+def everybodys() -> Iterator[Path]:
+    """A folder that every user may read, with the project in it, and a home that anybody may write."""
+    folder = Path(tempfile.mkdtemp(prefix="ec2vip-"))
+    for name in run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=PROJECT
+    ).stdout.split():
+        target = folder / "checkout" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, target)
+    (folder / "home").mkdir()
+    (folder / "home").chmod(0o777)
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def said_by(words: Sequence[str], lab: str, cwd: Path = PROJECT, **env: str) -> tuple[int, list[str]]:
+    """Status and lines of a command, but for what make says of the status."""
+    made = subprocess.run(
+        words,
+        cwd=cwd,
+        env={**os.environ, "LAB": lab, **env},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    lines = (made.stdout + made.stderr).splitlines()
+    return made.returncode, [line for line in lines if not line.startswith("make: ")]
+
+
+@pytest.mark.parametrize("command", ["up", "status", "verify", "env", "shell", "down"])
+def test_another_user_is_told_in_a_line_and_nothing_is_installed(
+    hollow: Hollow, everybodys: Path, command: str
+) -> None:
+    home = everybodys / "home"
+    env = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+    words = [*NOBODY, "env", "-u", "EC2VIP_CACHE", "-u", "XDG_CACHE_HOME", "-u", "PYTHONPYCACHEPREFIX"]
+    name = hollow.lab.name
+    status, lines = said_by([*words, "make", "-s", command], name, everybodys / "checkout", **env)
+    assert status != 0
+    (line,) = lines
+    assert line.startswith("error: ")
+    assert "root" in line
+    assert {path.name for path in home.glob(".cache/ec2vip/*")} <= {"pycache"}
+    assert hollow.lab.is_running()
+
+
+def read_only(folder: Path) -> list[str]:
+    """The words before a command that sees the folder as one that nobody can write."""
+    script = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@"'
+    return ["unshare", "--mount", "--propagation=private", "sh", "-euc", script, str(folder)]
+
+
+def test_a_running_lab_is_looked_at_with_a_cache_that_cannot_be_written(hollow: Hollow) -> None:
+    words = [*read_only(cache_dir()), "make", "-s", "env"]
+    status, lines = said_by(words, hollow.lab.name, PYTHONDONTWRITEBYTECODE="1")
+    assert status == 0, lines
+    assert f"export AWS_ENDPOINT_URL={hollow.lab.state()['endpoint']}" in lines
+
+
+def test_set_up_into_a_cache_that_cannot_be_written_is_refused_in_a_line(
+    machine: None, tmp_path: Path
+) -> None:
+    """Its bytecode can't be kept there either: Python does not mind."""
+    words = [*read_only(tmp_path), "make", "-s", "up"]
+    status, lines = said_by(words, NAME, EC2VIP_CACHE=str(tmp_path))
+    assert status != 0
+    assert lines == [
+        f"error: set-up can't write to {tmp_path}: Read-only file system; mend that, "
+        "or point EC2VIP_CACHE at a folder of yours"
+    ]
+
+
+def test_a_lab_on_a_full_disk_is_refused_in_a_line(machine: None, tmp_path: Path) -> None:
+    """And nothing of it is left there."""
+    script = 'mount -t tmpfs -o size=1m full "$0"; "$@"; status=$?; ls -A "$0"; exit $status'
+    words = ["unshare", "--mount", "--propagation=private", "sh", "-uc", script, str(tmp_path)]
+    words += ["make", "-s", "up", "AMI=baked"]
+    status, lines = said_by(words, NAME, EC2VIP_LABS=str(tmp_path))
+    assert status != 0
+    shown = [line for line in lines if not line.startswith(("==> ", "    "))]
+    assert shown == [
+        f"error: {tmp_path} has 1 MiB free; a lab wants 256 MiB; "
+        "free some, or point EC2VIP_LABS at a larger disk"
+    ]
+
+
+def test_no_lab_is_said_in_a_line(machine: None) -> None:
+    for command, expected in (("status", False), ("env", False), ("down", True)):
+        status, lines = said_by(["make", "-s", command], NAME)
+        assert (status == 0) is expected
+        assert lines == [f"no lab {NAME!r} runs here; start one with `make up`"]
+    assert not (labs_dir() / NAME).exists()
+
+
+def test_a_machine_that_cannot_give_nodes_users_of_their_own_is_told_what_it_lacks(machine: None) -> None:
+    """/proc can't be mounted with other owners, as no file system of an older kernel; no mount stays."""
+    code = "import sys; from pathlib import Path; from tests.lab import disk\n"
+    code += "disk.require(Path(sys.argv[1]), Path('/run/probe'))"
+    script = 'mount -t tmpfs -o mode=755 lab /run; "$@"; cat /proc/mounts'
+    words = [
+        "unshare",
+        "--mount",
+        "--propagation=private",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        sys.executable,
+        "-c",
+        code,
+    ]
+    made = run([*words, "/proc"], env={"PYTHONPATH": str(PROJECT)}, check=False)
+    assert (
+        "LabError: /proc can't be mounted with a node's own users: Invalid argument; nodes need"
+        in made.stderr
+    )
+    tried = run([*words, "/etc"], env={"PYTHONPATH": str(PROJECT)})
+    assert tried.stderr == ""
+    assert "/probe" not in made.stdout + tried.stdout

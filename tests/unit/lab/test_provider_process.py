@@ -1,0 +1,41 @@
+"""The provider's process and the engine that started it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.lab.plugin import STAND_IN
+from tests.lab.process import ProcessId
+
+pytestmark = pytest.mark.subprocess  # it is about processes
+
+ENGINE = """
+import subprocess, sys, time
+provider = subprocess.Popen([sys.executable, sys.argv[1]], stdout=subprocess.PIPE)
+provider.stdout.readline()  # the port: it serves
+print(provider.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_provider_ends_with_its_engine_even_if_that_is_killed() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", ENGINE, str(STAND_IN)], stdout=subprocess.PIPE, text=True, env={**os.environ}
+    ) as engine:
+        assert engine.stdout
+        provider = ProcessId.of(int(engine.stdout.readline()))
+        time.sleep(1.2)
+        assert provider.is_alive()
+        engine.kill()
+    deadline = time.monotonic() + 20
+    try:
+        while provider.is_alive():
+            assert time.monotonic() < deadline, "the provider has outlived the engine by 20 s"
+            time.sleep(0.05)
+    finally:
+        provider.end(grace_s=0.5)
