@@ -31,8 +31,8 @@ class Cloud:
 
     def __init__(self, state_dir: Path, region: str = REGION) -> None:
         self.state_dir, self.region = state_dir, region
-        # A fast machine would meet EC2's limits of calls here, and an SDK that tries again makes one call more. The
-        # lab has them, and so have the tests of the emulator's throttle.
+        # A fast machine would meet EC2's limits of calls here, and an SDK that tries again makes one call more.
+        # The lab has them, and so have the tests of the emulator's throttle.
         self.settings = Settings(throttle=False)
         self.calls: list[str] = []
         self._waiting: list[tuple[str, int, threading.Event]] = []

@@ -261,6 +261,7 @@ class Hypervisor:
         if intent == "terminate":
             self._fabric.unplug(self._interface(node))
             node.disk.remove()
+            node.group.release()
         self.emulator.set_instance_state(
             node.instance_id, "terminated" if intent == "terminate" else "stopped"
         )
