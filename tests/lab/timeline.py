@@ -94,7 +94,11 @@ class Timeline:
         """Begin a new file, unless another writer has just done so; say what was dropped for it."""
         with self.path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            if not os.path.samestat(os.fstat(file.fileno()), self.path.stat()) or file.tell() <= MOST_BYTES:
+            try:
+                there = self.path.stat()
+            except FileNotFoundError:  # turned by another, and nobody has written since
+                return
+            if not os.path.samestat(os.fstat(file.fileno()), there) or file.tell() <= MOST_BYTES:
                 return
             dropped = self.older.stat().st_size if self.older.exists() else 0
             self.path.replace(self.older)

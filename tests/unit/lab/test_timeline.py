@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 
@@ -68,11 +69,8 @@ def test_it_does_not_grow_without_bound_and_says_what_it_dropped(
         for count in range(300):
             timeline.append("log", instance_id=f"i-{number}", text="x" * 100, count=count)
 
-    threads = [Thread(target=write, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
     assert sum(path.stat().st_size for path in timeline.path.parent.iterdir()) < 3 * 20_000
     events = timeline.read()
     assert all(event["bytes"] >= 20_000 for event in timeline.read("dropped"))
