@@ -41,7 +41,9 @@ def everybodys() -> Iterator[Path]:
 
 def said_by(words: Sequence[str], lab: str, cwd: Path = PROJECT, **env: str) -> tuple[int, list[str]]:
     """Status and lines of a command, but for what make says of the status. A person does not call it from make."""
-    person = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    person = {
+        key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+    }
     made = subprocess.run(
         words,
         cwd=cwd,
