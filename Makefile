@@ -30,7 +30,7 @@ verify: ## break the pair in every trial, measure the client's outage (TRIALS="r
 faults: ## the whole fault catalogue with what must come of each; build/faults.json (ONLY="hang …")
 	$(call WITH_LAB,faults $(foreach row,$(ONLY),--only $(row)))
 
-soak: ## random faults for MINUTES=10, the pair whole after each; SEED=n for the same ones again
+soak: ## random faults (KIND=kills: SIGKILLs in a row) for MINUTES=10, the pair whole after each; SEED=n for the same ones again
 	$(call WITH_LAB,soak)
 
 fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list

@@ -88,6 +88,10 @@ def soak(
         int | None,
         typer.Option(envvar="SEED", min=0, help="For the same faults again; without it a new one."),
     ] = None,
+    kind: Annotated[
+        random_faults.Kind,
+        typer.Option(envvar="KIND", help="All faults of the catalogue, or SIGKILLs in a row."),
+    ] = random_faults.Kind.FAULTS,
 ) -> None:
     """Break the pair at random until the time is over or it does not become whole; write build/soak.json."""
     lab = Lab(name)
@@ -98,15 +102,21 @@ def soak(
 
     def keep_records(so_far: list[random_faults.Record], passed: bool = False, breach: str = "") -> None:
         records[:] = so_far
-        save("soak.json", random_faults.report(seed, minutes, started, passed, records, breach))
+        save("soak.json", random_faults.report(kind, seed, minutes, started, passed, records, breach))
 
-    say(f"soak for {minutes:g} min; the same faults again: make soak SEED={seed} MINUTES={minutes:g}")
+    again = f"make soak KIND={kind.value} SEED={seed} MINUTES={minutes:g}"
+    say(f"soak for {minutes:g} min; the same faults again: {again}")
     try:
-        random_faults.soak(seed, minutes, lab, pair, lambda text: say(f"    {text}"), keep_records)
+        random_faults.soak(seed, minutes, lab, pair, lambda text: say(f"    {text}"), keep_records, kind)
     except random_faults.BreachError as breach:
         keep_records(list(records), breach=str(breach))
         so_far = "\n".join(f"{record.number}: {record.faults}; {record}" for record in records)
-        keep(lab, BUILD / "soak" / f"seed-{seed}", breach=f"SEED={seed}\n{breach}\n", steps=so_far + "\n")
+        keep(
+            lab,
+            BUILD / "soak" / f"seed-{seed}",
+            breach=f"KIND={kind.value} SEED={seed}\n{breach}\n",
+            steps=so_far + "\n",
+        )
         say(f"breach: {breach}")
         say(f"timeline, journals, logs and the steps so far are in build/soak/seed-{seed}")
         raise typer.Exit(1) from None

@@ -34,8 +34,9 @@ def test_the_pair_comes_through(name: str, lab: Lab, pair: Pair) -> None:
     assert outcome.passed, outcome.detail
 
 
-def test_a_minute_at_random_leave_a_whole_pair(pair: Pair) -> None:
-    done = command("soak", "--minutes", "1", "--seed", "8")
+@pytest.mark.parametrize("kind", ["faults", "kills"])
+def test_a_minute_at_random_leaves_a_whole_pair(kind: str, pair: Pair) -> None:
+    done = command("soak", "--kind", kind, "--minutes", "1", "--seed", "8")
     assert done.returncode == 0, done.stderr
     written = json.loads((BUILD / "soak.json").read_text())
     assert written["passed"]

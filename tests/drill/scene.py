@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 
@@ -145,6 +145,26 @@ class Scene:
             if said := self.lab.try_in(node, words):
                 return failures(said)
         return ["nobody can tell"]
+
+    def wait_until_active(self, units: Sequence[str], within_s: float) -> None:
+        """Raises LabError with those of the units that are not active on a node after `within_s` seconds."""
+        deadline = time.monotonic() + within_s
+        while wrong := self._inactive(units):
+            if time.monotonic() > deadline:
+                raise LabError(f"after {within_s:.0f} s: {', '.join(wrong)}", "see the nodes' journals")
+            time.sleep(0.5)
+
+    def _inactive(self, units: Sequence[str]) -> list[str]:
+        return [
+            f"{unit} is {state} on {node}"
+            for node in self.pair.node_ids
+            for unit, state in zip(units, self._states(node, units), strict=True)
+            if state != "active"
+        ]
+
+    def _states(self, node: str, units: Sequence[str]) -> list[str]:
+        words = ["systemctl", "show", "--property=ActiveState", "--value", *units]
+        return self.lab.run_in(node, words).stdout.split()
 
     def interfaces(self) -> dict[str, str]:
         """Interface → instance, of the pair's nodes that EC2 knows."""

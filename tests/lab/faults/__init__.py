@@ -6,6 +6,7 @@ changed, and never what the cluster has changed in the meantime. Nodes are named
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ class Faults:
         """SIGKILL for a daemon (see machine.DAEMONS for the cluster's). Without `restore` its end starts nothing:
         what does not come back by itself stays away."""
         return self._begin("kill", machine.kill(self._lab, node, daemon, restore), node, daemon=daemon)
+
+    def storm(self, node: str, programs: Sequence[str]) -> Fault:
+        """SIGKILL at once for those of the programs that run; what does not come back by itself stays away."""
+        begun = machine.storm(self._lab, node, programs)
+        return self._begin("storm", begun, node, programs=" ".join(programs))
 
     def disk_full(self, node: str, left: int = 64 << 10) -> Fault:
         """Its disk has `left` bytes of room."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ DAEMONS = (
     "pacemaker-fenced",
     "pacemaker-schedulerd",
 )
+GUARD = "ec2vip-guard"
 
 
 @contextmanager
@@ -89,6 +90,16 @@ def kill(lab: Lab, node: str, daemon: str, restore: bool = True) -> Iterator[Non
     if restore and (missing := sorted(before - _active(lab, node))):
         lab.run_in(node, ["systemctl", "reset-failed", *missing], check=False)
         lab.run_in(node, ["systemctl", "start", *missing])
+
+
+@contextmanager
+def storm(lab: Lab, node: str, programs: Sequence[str]) -> Iterator[None]:
+    """SIGKILL at once for those of the programs that run at this moment, as an out-of-memory killer would: nobody
+    looks whether systemd has noticed, and nothing is started at the end. Raises LabError if none runs."""
+    script = 'pids=$(pidof -x "$@") && kill -KILL $pids && echo $pids'
+    if not lab.try_in(node, ["sh", "-c", script, "sh", *programs]):
+        raise LabError(f"none of {', '.join(programs)} runs on {node}")
+    yield
 
 
 def _main_pids(lab: Lab, node: str) -> set[str]:
