@@ -17,6 +17,7 @@ import pytest
 
 from cloudinit import userdata
 from tests.cluster import hollow
+from tests.cluster.agent_tools import its_metadata_are_shown, pacemaker_validates, tester_finds_no_fault
 from tests.cluster.conftest import command
 from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.launches import Launches
@@ -28,7 +29,7 @@ from tests.lab import image
 from tests.lab.amis import ami_id
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab
-from tests.lab.mirror import AMAZON, OWNER
+from tests.lab.mirror import AMAZON, DEBIAN, OWNER
 from tests.lab.process import run
 from tests.oldest_python import too_new
 
@@ -185,6 +186,18 @@ def test_pcs_as_it_is_unpacked_needs_no_newer_python_than_amazon_linux_has(lab: 
         run(["dpkg-deb", "--extract", str(image.mirror("al2023") / f"sources/{name}.deb"), str(tmp_path)])
     # dacite asks for it in a try.
     assert too_new(tmp_path / "usr/lib/python3/dist-packages", except_for=["types.UnionType"]) == ""
+
+
+def test_the_tools_that_were_built_take_the_agent(lab: Lab, pair: Pair) -> None:
+    holder = pair.holder()
+    node = next(each for each in pair.node_ids if each != holder)
+    # Amazon's libxml2 has xmllint, the stand-in's has not.
+    name = next(image.mirror("debian12").glob("libxml2-utils_*.deb")).name
+    fetch = f"curl -fsSo /tmp/xmllint.deb http://{DEBIAN}/debian/debian12/{name}"
+    lab.run_in(node, ["sh", "-c", f"{fetch} && dpkg-deb --extract /tmp/xmllint.deb /"], timeout_s=60)
+    tester_finds_no_fault(lab, node)
+    pacemaker_validates(lab, node)
+    its_metadata_are_shown(lab, node)
 
 
 @pytest.mark.parametrize("name", ["reboot", "power-loss"])
