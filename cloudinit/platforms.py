@@ -54,7 +54,8 @@ class Platform:
     `ami` maps the architecture, "x86_64" or "arm64", to where its image is found. `installer` is how the node
     gets `packages`: "apt" or "dnf". `build` makes what the system's archives lack of them. `interpreter` runs the
     agent. `network_units` are the systemd units that put EC2's secondary addresses on interfaces by themselves
-    and must be kept off the VIP's; `{interface}` stands for its name. `has_ssm_agent` says whether the image has
+    and must be kept off the VIP's; `{interface}` stands for its name. `update_timers` install updates once a day,
+    and must not do so on both nodes at once. `has_ssm_agent` says whether the image has
     the Systems Manager's agent in it (Systems Manager user guide, "Find AMIs with the SSM Agent preinstalled").
     """
 
@@ -64,6 +65,7 @@ class Platform:
     build: Build | None = None
     interpreter: str = "/usr/bin/python3"
     network_units: tuple[str, ...] = ()
+    update_timers: tuple[str, ...] = ()
     has_ssm_agent: bool = True
 
 
@@ -74,6 +76,10 @@ _EC2_NET_UTILS = (
     "refresh-policy-routes@{interface}.service",
     "policy-routes@{interface}.service",
 )
+
+#: apt's, which runs unattended-upgrades if that is installed, as in the images of Debian and Ubuntu: at six, and
+#: up to an hour later. Amazon Linux has no such timer in its image, and its archives are locked to a release.
+_UNATTENDED_UPGRADES = ("apt-daily-upgrade.timer",)
 
 # pacemaker-cli-utils is only recommended by pacemaker, and pcs does nothing without it.
 _DEBIAN_PACKAGES = (
@@ -178,6 +184,7 @@ def _debian(version: int) -> Platform:
         installer="apt",
         packages=_DEBIAN_PACKAGES,
         network_units=_EC2_NET_UTILS,
+        update_timers=_UNATTENDED_UPGRADES,
         has_ssm_agent=False,
     )
 
@@ -209,6 +216,7 @@ PLATFORMS: Mapping[str, Platform] = {
         installer="apt",
         packages=_DEBIAN_PACKAGES,
         network_units=_EC2_NET_UTILS,
+        update_timers=_UNATTENDED_UPGRADES,
     ),
 }
 

@@ -203,6 +203,12 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         (GUARD_PATH, True, _script(GUARD_SOURCE)),
         (f"/etc/systemd/system/{GUARD_UNIT}", False, _GUARD),
         (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
+        *(
+            (f"/etc/systemd/system/{timer}.d/50-ec2vip.conf", False, _UPDATES.format(hour=hour))
+            for hour, member in zip(UPDATE_HOURS, spec.members, strict=True)
+            for timer in chosen.update_timers
+            if member == spec.member
+        ),
         (AGENT_PATH, True, _program(AGENT_SOURCE)),
         *(
             (f"{LIBRARY_PATH}/agent/{source.name}", False, _program(source))
@@ -244,7 +250,6 @@ RestartSec=3
 _GUARD = f"""\
 [Unit]
 Description=Look after Pacemaker
-
 [Service]
 ExecStart={GUARD_PATH}
 Restart=always
@@ -257,17 +262,24 @@ ProtectSystem=strict
 # A oneshot unit has no time-out of its own; the script bounds each of its waits itself.
 _UNIT = f"""\
 [Unit]
-Description=Bring this node into the cluster of the floating address
+Description=Bring this node into its cluster
 Wants=network-online.target
 After=network-online.target cloud-init.service
-
 [Service]
 Type=oneshot
 ExecStart={BOOTSTRAP_PATH}
-
-[Install]
-WantedBy=multi-user.target
 """
+
+# At the package's own hour both nodes would restart what was updated. A timer that makes up for what a node missed
+# while it was off would run on both as they boot.
+_UPDATES = """[Timer]
+OnCalendar=
+OnCalendar={hour}:00
+Persistent=no
+"""
+#: When the first node of a pair installs updates, and when the second, by the nodes' clocks; the package's own
+#: delay of up to an hour comes on top.
+UPDATE_HOURS = (3, 15)
 
 
 def _environment(spec: NodeSpec) -> str:

@@ -11,6 +11,7 @@ from tests.drill.trials import TRIALS, run_trial
 from tests.lab.lab import Lab
 
 MONITOR_INTERVAL_S = 10
+UPDATES = "apt-daily-upgrade.timer"
 
 
 def api_calls_of_nodes(lab: Lab, since: float) -> list[str]:
@@ -48,3 +49,19 @@ def test_pulumi_sees_no_change_after_the_vip_moved(lab: Lab, pair: Pair) -> None
     stack.up()
     assert pair.holder() not in (None, before)
     assert pair.flaws() == []
+
+
+def test_the_nodes_install_updates_half_a_day_apart(lab: Lab, pair: Pair) -> None:
+    """By the calendar of the node's own systemd. The lab's image has the timer masked."""
+    due = []
+    for node in pair.node_ids:
+        lab.run_in(node, ["systemctl", "unmask", UPDATES])
+        try:
+            lab.run_in(node, ["systemctl", "start", UPDATES])
+            words = ["systemctl", "show", "--timestamp=unix", "--value", "--property=NextElapseUSecRealtime"]
+            due.append(int(lab.run_in(node, [*words, UPDATES]).stdout.strip().removeprefix("@")))
+        finally:
+            lab.run_in(node, ["systemctl", "stop", UPDATES])
+            lab.run_in(node, ["systemctl", "mask", UPDATES])
+    apart_h = abs(due[0] - due[1]) / 3600
+    assert 11 <= apart_h <= 13, f"{due}: each is up to an hour late on purpose"

@@ -218,6 +218,23 @@ def test_cloud_init_writes_the_files_again_until_the_bootstrap_has_seen_them_on_
     assert left == (marks if seen else {"config_ssh"})
 
 
+@pytest.mark.parametrize("platform", sorted(PLATFORMS))
+def test_no_hour_has_updates_on_both_nodes(platform: str) -> None:
+    timers = PLATFORMS[platform].update_timers
+    for timer in timers:
+        path = f"/etc/systemd/system/{timer}.d/50-ec2vip.conf"
+        first, second = (
+            content
+            for name in ("ec2vip-a", "ec2vip-b")
+            for where, _, content in userdata.files(make_spec(platform=platform, name=name))
+            if where == path
+        )
+        # An empty one takes the package's own hour away; a missed one would run on both as they boot.
+        assert first == "[Timer]\nOnCalendar=\nOnCalendar=3:00\nPersistent=no\n"
+        assert second == first.replace("=3:", "=15:")
+    assert bool(timers) == (platform != "al2023")
+
+
 def test_a_pacemaker_that_gave_itself_up_is_started_again(spec: NodeSpec) -> None:
     """Its unit has SuccessExitStatus=100, and so Restart=on-failure is not enough (systemd.service(5))."""
     unit = written(spec)["/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf"]["content"]
