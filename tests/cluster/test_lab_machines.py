@@ -18,7 +18,6 @@ from tests.lab.faults import Faults
 from tests.lab.process import run
 
 THIRD = "10.0.250.200"
-BUDGET = "budget-tests"
 
 
 @pytest.fixture
@@ -145,27 +144,6 @@ def test_a_node_is_bounded_in_memory_processors_processes_and_disk(hollow: Hollo
     size = run([*hollow.lab.enter(), "stat", "--file-system", "--format=%S %b", str(layer)]).stdout.split()
     assert int(size[0]) * int(size[1]) == LAYER_BYTES
     assert str(hollow.lab.leader(hollow.a)) in _members(hollow, group)
-
-
-def test_two_nodes_have_real_time_for_corosync_and_leave_it_to_their_successors(machine: None) -> None:
-    groups = [Cgroup(BUDGET, f"i-{number}") for number in range(3)]
-    files = [[folder / cgroup.RT_RUNTIME for folder in group.folders] for group in groups]
-
-    def budgets() -> list[set[int]]:
-        """Of each; empty under version 2, where every process may have the machine's."""
-        return [{int(file.read_text()) for file in of if file.exists()} for of in files]
-
-    try:
-        lacking = [group.make() for group in groups]
-        first, second, third = budgets()
-        assert first == second <= set(cgroup.RT_RUNTIMES_US)
-        assert third == ({0} if first else set())
-        assert [bool(words) for words in lacking] == [False, False, bool(first)]
-        groups[0].release()
-        assert groups[2].make() == ""
-        assert budgets()[2] == first
-    finally:
-        cgroup.remove(BUDGET)
 
 
 def _members(hollow: Hollow, group: Cgroup) -> list[str]:

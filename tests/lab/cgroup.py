@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from tests.lab.errors import LabError
@@ -30,14 +29,7 @@ CPUS = 2.0
 PROCESSES = 4096
 CPU_PERIOD_US = 100_000
 
-RT_RUNTIME, RT_PERIOD = "cpu.rt_runtime_us", "cpu.rt_period_us"
-RT_PERIOD_US, RT_RUNTIMES_US = 200_000, (40_000, 24_000, 12_000)
-"""The share of real-time processes, per node: the first that the machine still has for two. Corosync needs a
-hundredth, but more than 12 ms at once in a new membership, and whoever exceeds its share waits out the period,
-and the cluster's messages with it. With 12 of 200 ms updates of the CIB were late by up to 196 ms, and half of the
-crashes took a second longer (see TRANSITION_DELAY in cloudinit/cib.py); with 40 ms none of ten did."""
-NODES = 2
-"""How many nodes of a lab have real-time processes at once."""
+RT_RUNTIME = "cpu.rt_runtime_us"
 
 
 def name_of(lab: str) -> str:
@@ -51,38 +43,19 @@ class Cgroup:
     def __init__(self, lab: str, node: str) -> None:
         self.folders = [root / name_of(lab) / node for root in _hierarchies()]
 
-    def make(self) -> str:
-        """Make it with its bounds; `remove()` removes it with the whole lab. Returns what it could not have."""
+    def make(self) -> None:
+        """Make it with its bounds; `remove()` removes it with the whole lab."""
         for folder in self.folders:
             for part in (folder.parent, folder):
                 part.mkdir(exist_ok=True)
                 _delegate(part)
         self.set_bounds()
-        return self._take_real_time()
 
     def set_bounds(self) -> None:
         """Memory, processor time and processes as every node has them."""
         self.limit_memory(MEMORY_BYTES)
         self.limit_cpu(CPUS)
         self.limit_processes()
-
-    def _take_real_time(self) -> str:
-        """Version 1 gives a new group no real-time budget, and Corosync could not have its priority."""
-        for folder in self._real_time():
-            lab = folder.parent
-            if not int((lab / RT_RUNTIME).read_text()):
-                _grant(lab, [NODES * runtime for runtime in RT_RUNTIMES_US])
-            if not _grant(folder, [int((lab / RT_RUNTIME).read_text()) // NODES]):
-                return f"no real-time budget is left in {lab}: Corosync has no priority here"
-        return ""
-
-    def release(self) -> None:
-        """Leave the real-time budget to the node that takes this one's place; it must have ended."""
-        for folder in self._real_time():
-            (folder / RT_RUNTIME).write_text("0")
-
-    def _real_time(self) -> list[Path]:
-        return [folder for folder in self.folders if (folder / RT_RUNTIME).exists()]
 
     def give(self, owner: int) -> None:
         """Let the node's systemd, which is `owner` on the machine, make groups in it; the bounds stay ours."""
@@ -97,6 +70,11 @@ class Cgroup:
 
         In a user namespace the kernel grants it by RLIMIT_RTPRIO alone. Not every machine can raise that, and it
         would let any process of the node have it.
+
+        In version 1 it leaves the node's group for the machine's own. A group's share of real time is taken from
+        all others, so it would be small, and whoever exceeds it waits out the period: with 12 of 200 ms, which a
+        new membership takes at once, updates of the CIB were late by up to 196 ms, and half of the crashes took a
+        second longer (see TRANSITION_DELAY in cloudinit/cib.py); with 40 none of ten did.
         """
         most = os.sched_param(os.sched_get_priority_max(os.SCHED_RR))
         for folder in self.folders:
@@ -107,7 +85,13 @@ class Cgroup:
                             continue  # what systemd runs before and after it
                         for task in Path(f"/proc/{pid}/task").iterdir():
                             if os.sched_getscheduler(int(task.name)) == os.SCHED_OTHER:
+                                self._leave_for_real_time(pid)
                                 os.sched_setscheduler(int(task.name), os.SCHED_RR, most)
+
+    def _leave_for_real_time(self, pid: str) -> None:
+        for folder in self.folders:
+            if (folder / RT_RUNTIME).exists():
+                (folder.parent.parent / "cgroup.procs").write_text(pid)
 
     def procs(self) -> list[str]:
         """The files into which a process writes its id to enter the group."""
@@ -179,16 +163,6 @@ class Cgroup:
             return sum(int(stat.get(name, 0)) for name in ("anon", "kernel", "shmem", "unevictable"))
         kernel = int(self._read("memory.kmem.usage_in_bytes"))
         return kernel + sum(int(stat[f"total_{name}"]) for name in ("rss", "shmem", "unevictable"))
-
-
-def _grant(folder: Path, runtimes: Sequence[int]) -> bool:
-    """Give the group the first of these real-time budgets that its parent still has. False if that is none."""
-    (folder / RT_PERIOD).write_text(str(RT_PERIOD_US))
-    for runtime in runtimes:
-        with contextlib.suppress(OSError):
-            (folder / RT_RUNTIME).write_text(str(runtime))
-            return runtime > 0
-    return False
 
 
 def _hierarchies() -> list[Path]:

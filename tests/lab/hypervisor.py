@@ -199,8 +199,7 @@ class Hypervisor:
         interface = self._interface(node)
         try:
             if first:
-                if lacking := node.group.make():
-                    self._timeline.append("machine-error", instance_id=node.instance_id, error=lacking)
+                node.group.make()
                 self._fabric.plug(interface)
                 lower = self._layers(node)
                 node.disk.make(lower, lambda upper: self._trust_the_api(lower, upper))
@@ -261,7 +260,6 @@ class Hypervisor:
         if intent == "terminate":
             self._fabric.unplug(self._interface(node))
             node.disk.remove()
-            node.group.release()
         self.emulator.set_instance_state(
             node.instance_id, "terminated" if intent == "terminate" else "stopped"
         )
