@@ -34,7 +34,7 @@ def spare_freed(lab: Lab) -> Iterator[None]:
         )
 
 
-def tester_finds_no_fault(lab: Lab, node: str) -> None:
+def passes_ocf_tester(lab: Lab, node: str) -> None:
     """Every action in every order that OCF asks for, with an address of its own. The node must have xmllint."""
     since = time.monotonic()
     tester = ["ocf-tester", "-v", "-n", "spare", "-o", f"ec2_vip={SPARE}", AGENT]

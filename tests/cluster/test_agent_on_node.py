@@ -12,7 +12,7 @@ from tests.cluster.agent_tools import (
     api_calls,
     its_metadata_are_shown,
     pacemaker_validates,
-    tester_finds_no_fault,
+    passes_ocf_tester,
 )
 from tests.drill.monitor_cost import monitor_cost
 from tests.drill.pair import Pair
@@ -39,8 +39,8 @@ def node(lab: Lab, pair: Pair) -> str:
     return node
 
 
-def test_ocf_tester_finds_no_fault_with_the_agent(lab: Lab, node: str) -> None:
-    tester_finds_no_fault(lab, node)
+def test_ocf_passes_ocf_tester_with_the_agent(lab: Lab, node: str) -> None:
+    passes_ocf_tester(lab, node)
 
 
 def test_ocf_tester_does_not_pass_the_agent_without_an_address(lab: Lab, node: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from cloudinit import userdata
 from tests.cluster import hollow
-from tests.cluster.agent_tools import its_metadata_are_shown, pacemaker_validates, tester_finds_no_fault
+from tests.cluster.agent_tools import its_metadata_are_shown, pacemaker_validates, passes_ocf_tester
 from tests.cluster.conftest import command
 from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.launches import Launches
@@ -195,7 +195,7 @@ def test_the_tools_that_were_built_take_the_agent(lab: Lab, pair: Pair) -> None:
     name = next(image.mirror("debian12").glob("libxml2-utils_*.deb")).name
     fetch = f"curl -fsSo /tmp/xmllint.deb http://{DEBIAN}/debian/debian12/{name}"
     lab.run_in(node, ["sh", "-c", f"{fetch} && dpkg-deb --extract /tmp/xmllint.deb /"], timeout_s=60)
-    tester_finds_no_fault(lab, node)
+    passes_ocf_tester(lab, node)
     pacemaker_validates(lab, node)
     its_metadata_are_shown(lab, node)
 
