@@ -187,6 +187,7 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
             f"user data have no room for the installer of {spec.platform}; put `installer` into a parameter, and "
             "set installer_parameter and installer_digest"
         )
+    hour = UPDATE_HOURS[spec.members.index(spec.member)]
     return [
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
         ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, _COROSYNC),
@@ -205,9 +206,7 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
         (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
         *(
             (f"/etc/systemd/system/{timer}.d/50-ec2vip.conf", False, _UPDATES.format(hour=hour))
-            for hour, member in zip(UPDATE_HOURS, spec.members, strict=True)
             for timer in chosen.update_timers
-            if member == spec.member
         ),
         (AGENT_PATH, True, _program(AGENT_SOURCE)),
         *(
@@ -272,7 +271,8 @@ ExecStart={BOOTSTRAP_PATH}
 
 # At the package's own hour both nodes would restart what was updated. A timer that makes up for what a node missed
 # while it was off would run on both as they boot.
-_UPDATES = """[Timer]
+_UPDATES = """\
+[Timer]
 OnCalendar=
 OnCalendar={hour}:00
 Persistent=no

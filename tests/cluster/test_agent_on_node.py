@@ -39,7 +39,7 @@ def node(lab: Lab, pair: Pair) -> str:
     return node
 
 
-def test_ocf_passes_ocf_tester_with_the_agent(lab: Lab, node: str) -> None:
+def test_ocf_tester_finds_no_fault_with_the_agent(lab: Lab, node: str) -> None:
     passes_ocf_tester(lab, node)
 
 

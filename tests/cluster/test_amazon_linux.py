@@ -102,7 +102,7 @@ class Machine:
         return next(line for line in self.lines if words in line)
 
     def reaches(self, stage: str) -> None:
-        """Wait until its build is at this stage. A short one may be on the console never: it looks each 10 s."""
+        """Wait until its build is at this stage. The console shows one each 10 s, and may miss a short one."""
         eventually(
             lambda: stage in (self.lab.try_in(self.id, ["cat", f"{BUILD}/at"]) or ""),
             what=f"{self.id} to reach {stage!r}",

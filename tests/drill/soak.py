@@ -23,6 +23,7 @@ from tests.lab.errors import LabError
 from tests.lab.faults.addresses import delete_address
 from tests.lab.faults.catalogue import CATALOGUE, Target
 from tests.lab.faults.machine import DAEMONS, GUARD
+from tests.lab.faults.machine import UNITS as CLUSTER_UNITS
 from tests.lab.lab import Lab
 
 KILL = "kill-"
@@ -33,7 +34,7 @@ KILLED: Mapping[str, Sequence[str]] = {
     f"{KILL}all": (*DAEMONS, GUARD),
 }
 """Kill → the programs that it ends."""
-UNITS = ("corosync.service", "pacemaker.service", "ec2vip-guard.service")
+UNITS = (*CLUSTER_UNITS, f"{GUARD}.service")
 """What runs on a node of a whole pair."""
 PAIRS = 0.5
 """How often two faults come together."""
