@@ -237,11 +237,13 @@ RestartSec=3
 
 # Pacemaker that gives itself up stays down too: its package takes status 100 for a success, so that a node that
 # cannot be fenced keeps away from the others. Here EC2 keeps two holders apart, and a pair has nobody to spare.
+# A log file of its own would grow for years where no logrotate runs; the journal is bounded.
 _PACEMAKER = f"""\
 [Unit]
 StartLimitIntervalSec=0
 Wants={GUARD_UNIT}
 [Service]
+Environment=PCMK_logfile=none
 RestartForceExitStatus=100
 RestartSec=3
 """
