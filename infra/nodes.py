@@ -110,12 +110,35 @@ def _image(scope: Scope, machine: Machine) -> pulumi.Input[str]:
     arch = architecture(machine.instance_type, machine.addresses, opts)
     if machine.ami_id is not None:
         return machine.ami_id
+    newest = newest_ami(machine.platform, arch, opts)
     kept = pulumi.Stash(
         scope.part(f"image-{machine.platform}-{arch}-{machine.region}"),
-        input=newest_ami(machine.platform, arch, opts),
+        input=newest,
         opts=scope.options(ignore_changes=["input"]),
     )
-    return kept.output
+    image: pulumi.Output[str] = pulumi.Output.from_input(kept.output)
+    return image.apply(lambda image: _offered(image, newest, opts))
+
+
+def _offered(image: str, newest: str, opts: pulumi.InvokeOptions) -> str:
+    """The image. Warn if its owner has withdrawn it: the nodes run on, but EC2 makes no other one from it."""
+    if image == newest:
+        return image
+    by_id = aws.ec2.GetAmiFilterArgs(name="image-id", values=[image])
+    remedy = (
+        "a node that is lost can't be made from it again; set ec2vip:amiId to "
+        f"{newest}, the platform's newest: one up then replaces both nodes, one after the other"
+    )
+    try:
+        looked_up(
+            f"image {image}, of which the nodes were made at the first up,",
+            remedy,
+            # One that is out of date can be launched all the same.
+            lambda: aws.ec2.get_ami(filters=[by_id], include_deprecated=True, opts=opts),
+        )
+    except ConfigError as error:
+        pulumi.log.warn(error.problems[0])
+    return image
 
 
 def make_nodes(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+from moto.ec2.models import ec2_backends
 from moto.ssm.models import ssm_backends
 
 from tests.lab.emulator import Emulator, Settings
@@ -171,6 +172,16 @@ class Cloud:
             yield entry.value
         finally:
             entry.value = before
+
+    @contextlib.contextmanager
+    def withdrawn_image(self, image_id: str) -> Iterator[None]:
+        """Have the image's owner, who is not this account, take it back."""
+        images = ec2_backends[self.emulator.account_id][self.region].amis
+        withdrawn = images.pop(image_id)
+        try:
+            yield
+        finally:
+            images[image_id] = withdrawn
 
     def client(self, service: str, key: tuple[str, str], token: str | None = None) -> Any:
         """A client with an access key, and its token if it is a role's."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab.pulumi_stack import PulumiStack
+from tests.lab.pulumi_stack import CommandError, PulumiStack
 
 from .cloud import Cloud
 
 VIP = "10.0.250.185"
+IMAGE = "/aws/service/debian/release/12/latest/amd64"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,7 @@ def test_a_change_of_tags_leaves_nodes_and_vip_where_they_are(cloud: Cloud, pair
 
 
 def test_a_newer_image_does_not_replace_the_nodes(cloud: Cloud, pair: PulumiStack) -> None:
-    with cloud.newer_image("/aws/service/debian/release/12/latest/amd64") as newer:
+    with cloud.newer_image(IMAGE) as newer:
         assert newer != cloud.instances()["ec2vip-a"]["ImageId"]
         assert pair.preview() == []
 
@@ -145,6 +146,28 @@ def test_a_node_terminated_behind_pulumis_back_comes_back_under_its_address(
     assert (new != lost, still) == (True, kept)
     assert cloud.instances()["ec2vip-a"]["PrivateIpAddress"] == "10.0.250.186"
     assert cloud.holder(VIP) == "ec2vip-b"
+
+
+def test_a_node_that_is_lost_after_its_image_was_withdrawn_comes_back_from_another(
+    cloud: Cloud, pair: PulumiStack
+) -> None:
+    cloud.move(VIP, "ec2vip-b")
+    (lost, _) = pair.outputs()["nodeIds"]
+    old = cloud.instances()["ec2vip-a"]["ImageId"]
+    with cloud.newer_image(IMAGE) as newer, cloud.withdrawn_image(old):
+        said = " ".join(pair.run("preview").split())
+        assert f"image {old}, of which the nodes were made at the first up, cannot be looked up" in said
+        assert f"set ec2vip:amiId to {newer}, the platform's newest" in said
+        cloud.ec2.terminate_instances(InstanceIds=[lost])
+        pair.refresh()
+        with pytest.raises(CommandError, match=r"InvalidAMIID\.NotFound"):
+            pair.up("--skip-preview")
+        assert cloud.holder(VIP) == "ec2vip-b"
+        pair.configure({"amiId": newer})
+        cloud.guests.lost.clear()
+        pair.up("--skip-preview")
+        assert {node["ImageId"] for node in cloud.instances().values()} == {newer}
+        assert cloud.guests.lost == []
 
 
 def test_destroy_after_a_failover_leaves_nothing(cloud: Cloud, pair: PulumiStack) -> None:

@@ -62,7 +62,9 @@ FUNCTIONS = {
         label="EC2 Availability Zones", arguments=("filters", "state"), look_up=ec2.get_availability_zones
     ),
     "aws:ec2/getAmi:getAmi": Function(
-        label="EC2 AMI", arguments=("owners", "filters", "mostRecent"), look_up=ec2.get_ami
+        label="EC2 AMI",
+        arguments=("owners", "filters", "mostRecent", "includeDeprecated"),
+        look_up=ec2.get_ami,
     ),
     "aws:ec2/getInstances:getInstances": Function(
         label="EC2 Instances",

@@ -101,7 +101,9 @@ def get_instance_type_offerings(cloud: Cloud, arguments: Values) -> Values:
 def get_ami(cloud: Cloud, arguments: Values) -> Values:
     """The newest image that the filters find."""
     owners = {"Owners": arguments["owners"]} if arguments.get("owners") else {}
-    found = cloud.ec2.describe_images(**owners, **filters(arguments))["Images"]
+    found = cloud.ec2.describe_images(
+        **owners, **filters(arguments), IncludeDeprecated=bool(arguments.get("includeDeprecated"))
+    )["Images"]
     if not found:
         absent("EC2 AMI")
     if len(found) > 1 and not arguments.get("mostRecent"):
