@@ -19,6 +19,7 @@ IMDS_PAUSE = 0.2
 MOST_BYTES = 65536  # of an answer
 
 ADDRESS = ("169.254.169.254", 80)
+ROLES = "iam/security-credentials/"
 KEYS = (("key_id", "AccessKeyId"), ("secret", "SecretAccessKey"), ("token", "Token"))  # ours, IMDS's
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905 (fewer bytes)
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:/+=,@")
@@ -47,18 +48,18 @@ class Metadata:
             "domain": self._get("services/domain"),
         }
 
-    def credentials(self) -> tuple[dict[str, str], float]:
-        """The role's key_id, secret and token, and for how many seconds they are good by IMDS's own clock.
+    def credentials(self, role: str = "") -> tuple[dict[str, str], float]:
+        """The role's name, key_id, secret and token, and for how many seconds they are good by IMDS's own clock.
 
-        Raises AgentError if the instance has no role.
+        `role` is the name that it had when last asked. Raises AgentError if the instance has no role.
         """
         import json
         from datetime import datetime, timezone
 
         try:
-            role = self._get("iam/security-credentials/", lambda text: is_name(text.split()[0])).split()[0]
-            answer = json.loads(self._get(f"iam/security-credentials/{role}", bool))
-            keys = {ours: str(answer[theirs]) for ours, theirs in KEYS}
+            role, text = self._role(role)
+            answer = json.loads(text)
+            keys = {"role": role, **{ours: str(answer[theirs]) for ours, theirs in KEYS}}
             if not all(map(is_name, keys.values())):
                 raise ValueError("a key is malformed")
             end = datetime.fromisoformat(answer["Expiration"].replace("Z", "+00:00")).timestamp()
@@ -68,6 +69,16 @@ class Metadata:
             raise AgentError("the instance has no role; attach an instance profile", ERR_PERM) from None
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
             raise UnansweredError(f"IMDS gave no usable credentials: {error!r}") from None
+
+    def _role(self, known: str) -> tuple[str, str]:
+        """Its name, and what there is of it."""
+        try:
+            if known:
+                return known, self._get(ROLES + known, bool)
+        except NoItemError:
+            pass  # the instance has another one now
+        role = self._get(ROLES, lambda text: is_name(text.split()[0])).split()[0]
+        return role, self._get(ROLES + role, bool)
 
     def _interface(self, item: str, fits: Callable[[str], bool]) -> str:
         self.mac = self.mac or self._get("mac").lower()

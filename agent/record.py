@@ -11,7 +11,9 @@ from agent.outcome import log
 class Record:
     """A file of root's on a tmpfs, a line for each value; a reboot forgets it.
 
-    The credentials are there so that stop can do its work while IMDS is down.
+    The primary interface and where it is are a node's for as long as it runs (EC2 User Guide, "Elastic network
+    interfaces"), so they are asked for once. The credentials are there so that stop can do its work while IMDS is
+    down.
     """
 
     def __init__(self, path: str, vip: str) -> None:
@@ -25,7 +27,7 @@ class Record:
         self.taker = ""  # the interface that had it then
         self.ring = ""  # Corosync's ring then
         self.mac = self.eni = self.subnet = self.cidr = self.primary = self.region = self.domain = ""
-        self.key_id = self.secret = self.token = ""
+        self.role = self.key_id = self.secret = self.token = ""
         self.expiry = 0.0  # when the credentials end (time.monotonic)
         self.skew = 0.0  # seconds that EC2's clock is ahead of this node's
         self._names = list(vars(self))

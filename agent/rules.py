@@ -322,8 +322,10 @@ class Agent:
         """EC2, with what IMDS says now, or has said as long as that is good."""
         record, imds = self.record, self._imds()
         try:
-            identity, (credentials, good) = imds.identity(), imds.credentials()
-            vars(record).update(identity, **credentials, expiry=time.monotonic() + good)
+            if not record.eni:
+                vars(record).update(imds.identity())
+            credentials, good = imds.credentials(record.role)
+            vars(record).update(credentials, expiry=time.monotonic() + good)
         except UnansweredError:
             if not record.keys_last(0):
                 raise

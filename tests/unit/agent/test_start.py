@@ -17,6 +17,20 @@ def test_a_start_is_one_assign_and_nothing_else(a: Node) -> None:
     assert a.api.owners() == ["eni-a"]
 
 
+def test_a_start_asks_imds_for_credentials_alone_where_the_node_has_been_asked_of_itself(a: Node) -> None:
+    """Each question is time without the VIP."""
+    a.act("monitor")  # Pacemaker's probe
+    assert a.act("start").code == outcome.SUCCESS
+    assert [path.rpartition("/")[2] for path in a.imds.asked] == ["token", "node"]
+
+
+def test_a_start_with_another_role_than_before_is_that_roles(a: Node) -> None:
+    a.act("monitor")
+    a.imds.role = "another"
+    assert a.act("start").code == outcome.SUCCESS
+    assert a.imds.asked[-1].endswith("security-credentials/another")
+
+
 def test_the_request_is_signed_for_ec2_in_the_nodes_region(a: Node) -> None:
     a.act("start")
     assert "/eu-west-1/ec2/aws4_request" in a.api.authorizations[-1]

@@ -93,7 +93,7 @@ class Service:
         self.addresses()
         return {"eni": self.eni, "primary": self.primary, "cidr": CIDR, "mac": "02:00:00:00:00:01"}
 
-    def credentials(self) -> tuple[dict[str, str], float]:
+    def credentials(self, role: str = "") -> tuple[dict[str, str], float]:
         self.addresses()
         return {}, 1e9
 
