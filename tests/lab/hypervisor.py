@@ -25,6 +25,7 @@ from tests.lab.errors import LabError
 from tests.lab.fabric import Fabric, namespace_of
 from tests.lab.layout import node_words
 from tests.lab.timeline import Timeline
+from tests.lab.trust import trust
 
 RESTART_STATUS = 133
 """How systemd-nspawn --keep-unit ends when the guest reboots (EXIT_FORCE_RESTART)."""
@@ -66,7 +67,6 @@ folder) at a place that it can reach: a mount from outside the user namespace co
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
 
-BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 
 
 @dataclass
@@ -202,7 +202,7 @@ class Hypervisor:
                 node.group.make()
                 self._fabric.plug(interface)
                 lower = self._layers(node)
-                node.disk.make(lower, lambda upper: self._trust_the_api(lower, upper))
+                node.disk.make(lower, lambda upper: trust(self._certificate, lower, upper))
                 node.group.give(userns.root_of(node.instance_id))
             while True:
                 self._fabric.lease(interface)
@@ -242,16 +242,6 @@ class Hypervisor:
         for name in ("etc", "var"):
             (node.folder / "image" / name).mkdir(parents=True)
         return [node.folder / "image"]
-
-    def _trust_the_api(self, lower: list[Path], upper: Path) -> None:
-        """The API's certificate authority in the node's disk, where an image of AWS's has those it trusts."""
-        authorities = upper / BUNDLE
-        authorities.parent.mkdir(parents=True)
-        known = next((layer / BUNDLE for layer in lower if (layer / BUNDLE).exists()), None)
-        authorities.write_bytes((known.read_bytes() if known else b"") + self._certificate)
-        local = upper / "usr/local/share/ca-certificates/region.crt"
-        local.parent.mkdir(parents=True)
-        local.write_bytes(self._certificate)
 
     def _settle(self, node: Node, intent: str) -> None:
         """What is left of a machine that is off for good or for now, and what EC2 calls it then."""

@@ -45,6 +45,7 @@ PACKAGES = {
     "iputils-ping": "/usr/bin/ping",
     "mmdebstrap": "/usr/bin/mmdebstrap",
     "nftables": "/usr/sbin/nft",
+    "openssl": "/usr/bin/openssl",
     "rpm": "/usr/bin/rpmbuild",
     "systemd-container": "/usr/bin/systemd-nspawn",
     "util-linux": "/usr/bin/nsenter",
