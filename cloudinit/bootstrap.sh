@@ -106,7 +106,8 @@ hold_services() {
     local unit
     [ -e "$STATE/seeded" ] && return
     for unit in "${SERVICE_UNITS[@]}"; do
-        systemctl disable --now "$unit" || true # it may not be there yet
+        # It may not be there yet.
+        systemctl disable --now "$unit" || true
         [ -e "$ROOT/etc/systemd/system/$unit" ] || systemctl mask "$unit" || return
     done
 }

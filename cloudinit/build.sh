@@ -54,7 +54,8 @@ steps() {
         download $each >>fetched 2>&1 &
         jobs+=("$!")
     done
-    if [ ! -e "$STATE/tools" ]; then # whole, or not at all: half a list would leave the compiler there
+    # Whole, or not at all: half a list would leave the compiler there.
+    if [ ! -e "$STATE/tools" ]; then
         for each in "${BUILD_TOOLS[@]}"; do
             rpm -q --whatprovides "$each" >&2 || echo "$each"
         done >"$STATE/tools~"
@@ -70,7 +71,8 @@ steps() {
     id hacluster || { groupadd -rf haclient && useradd -r -g haclient -s /sbin/nologin hacluster; } || return
     if ! { unpack && (compile); } >made 2>&1; then
         cat made
-        grep -E 'error:|No space' made # make's own last words are no reason
+        # make's own last words are no reason.
+        grep -E 'error:|No space' made
         return "$FINAL"
     fi
     # Presets may enable these at an image's first boot, and a remote executor takes the place of Pacemaker.
@@ -79,7 +81,8 @@ steps() {
     { printf '%s\n' "${SOURCES[@]}" && cd root && find . ! -type d; } >"$BUILT" &&
         tar -cf - . | tar -xf - -C "$ROOT/" --keep-directory-symlink --no-overwrite-dir && ldconfig &&
         systemctl daemon-reload || return "$FINAL"
-    systemd-tmpfiles --create || true # others' settings may be wrong
+    # Others' settings may be wrong.
+    systemd-tmpfiles --create || true
     # What was there before the first try stays.
     mapfile -t jobs <"$STATE/tools"
     get remove "${jobs[@]}" || true
@@ -88,7 +91,8 @@ steps() {
 elsewhere() {
     local began=$SECONDS told=$SECONDS job status
     rm -rf "$PLACE" && mkdir -p "$PLACE/root" "${BUILT%/*}" || return 1
-    set -m # a process group of its own, which can be ended whole
+    # A process group of its own, which can be ended whole.
+    set -m
     (cd "$PLACE" && steps) &
     job=$!
     set +m

@@ -23,5 +23,6 @@ ask ip -4 -o address show
 ask "$INTERPRETER" -Ic 'import sys; sys.path.insert(0, "/usr/lib/ocf/lib/ec2vip"); from agent import metadata, outcome
 print(metadata.Metadata(outcome.Deadline(5)).addresses())'
 ask sh -c 'dpkg-query --show "$@" || rpm --query "$@"' sh corosync pacemaker pcs resource-agents
-ask grep http /usr/local/share/ec2vip-built # what this node has built of them, and from where
+# What this node has built of them, and from where.
+ask grep http /usr/local/share/ec2vip-built
 ask journalctl --no-pager --boot --priority warning --lines 40

@@ -188,26 +188,27 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
             "set installer_parameter and installer_digest"
         )
     hour = UPDATE_HOURS[spec.members.index(spec.member)]
+    # What is alike stands together, for the compressor.
     return [
+        ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
+        ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
+        (f"/etc/systemd/system/{GUARD_UNIT}", False, _GUARD),
         ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, _COROSYNC),
         ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
-        ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
-        ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
-        (
-            "/etc/ec2vip/install.sh",
-            False,
-            _script(FETCH_SOURCE) if spec.installer_parameter else _installer(chosen, "", ""),
-        ),
-        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
-        (REPORT_PATH, True, _script(REPORT_SOURCE)),
-        (GUARD_PATH, True, _script(GUARD_SOURCE)),
-        (f"/etc/systemd/system/{GUARD_UNIT}", False, _GUARD),
         (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
         *(
             (f"/etc/systemd/system/{timer}.d/50-ec2vip.conf", False, _UPDATES.format(hour=hour))
             for timer in chosen.update_timers
         ),
+        (
+            "/etc/ec2vip/install.sh",
+            False,
+            _script(FETCH_SOURCE) if spec.installer_parameter else _installer(chosen, "", ""),
+        ),
+        (GUARD_PATH, True, _script(GUARD_SOURCE)),
+        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
+        (REPORT_PATH, True, _script(REPORT_SOURCE)),
         (AGENT_PATH, True, _program(AGENT_SOURCE)),
         *(
             (f"{LIBRARY_PATH}/agent/{source.name}", False, _program(source))
