@@ -14,7 +14,7 @@ ONLY_A_BUNDLE = Path("etc/system-release")
 
 
 def trust(certificate: bytes, lower: Iterable[Path], upper: Path) -> None:
-    """Let a node trust the authority beside those of its image; `lower` are the image's layers, the uppermost first.
+    """Let a node trust the authority beside those of its image, whose layers are `lower`, the uppermost first.
 
     As Debian's update-ca-certificates does it: in the bundle, and in a file named by OpenSSL's hash, which a
     program finds without reading the bundle. Raises CommandError if it is none.
