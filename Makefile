@@ -1,4 +1,4 @@
-# A thin face: every command is `python -m tests …` or pytest, with what it needs installed first.
+# A thin face: every command is `python -m tests.lab|drill|bench …` or pytest, with what it needs installed first.
 # LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED, KIND, KINDS and RUNS
 # as docs/guide.md says.
 
@@ -8,7 +8,7 @@ export LAB STACK PROBE YES
 export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ec2vip)/pycache
 
 # Commands on a running lab install nothing; a stack other than the lab's needs no lab.
-WITH_LAB = @$(TOOLS) running -- python -m tests $(1)
+WITH_LAB = @$(TOOLS) running -- python -m tests.$(1)
 
 .PHONY: help up status shell verify roll faults soak fault bench tokens down env test lint lock check
 
@@ -16,55 +16,55 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## set everything up, start the lab, stand the pair up, wait until the VIP answers (root; PLATFORM=debian13, AMI=baked)
-	@$(TOOLS) lab -- python -m tests up
+	@$(TOOLS) lab -- python -m tests.lab up
 
 status: ## nodes, holder, cluster state (JSON=1: as JSON; STACK=dev: of a stack in your AWS account)
-	$(call WITH_LAB,status)
+	$(call WITH_LAB,lab status)
 
 shell: ## a root shell on NODE=a, b or client
-	$(call WITH_LAB,shell $(or $(NODE),a))
+	$(call WITH_LAB,lab shell $(or $(NODE),a))
 
 verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …"; STACK=dev PROBE="ssh bastion")
-	$(call WITH_LAB,verify $(foreach trial,$(TRIALS),--only $(trial)))
+	$(call WITH_LAB,drill verify $(foreach trial,$(TRIALS),--only $(trial)))
 
 faults: ## the whole fault catalogue with what must come of each; build/faults.json (ONLY="hang …")
-	$(call WITH_LAB,faults $(foreach row,$(ONLY),--only $(row)))
+	$(call WITH_LAB,drill faults $(foreach row,$(ONLY),--only $(row)))
 
 soak: ## random faults (KIND=kills: SIGKILLs in a row) for MINUTES=10, the pair whole after each; SEED=n for the same ones again
-	$(call WITH_LAB,soak)
+	$(call WITH_LAB,drill soak)
 
 fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without NAME, the list
-	$(if $(NAME),$(call WITH_LAB,fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS))),@$(TOOLS) python -- python -m tests fault)
+	$(if $(NAME),$(call WITH_LAB,lab fault $(NAME) $(if $(NODE),--node $(NODE)) $(if $(SECONDS),--seconds $(SECONDS))),@$(TOOLS) python -- python -m tests.lab fault)
 
 bench: ## ours beside awsvip and the settings of 2015 (RUNS=10 KINDS="crash planned" LATENCY=none); build/bench.json and .svg
-	$(call WITH_LAB,bench)
+	$(call WITH_LAB,bench bench)
 
 roll: ## replace both nodes by one pulumi up while a client pings the VIP, twice; build/roll.json
-	$(call WITH_LAB,roll)
+	$(call WITH_LAB,drill roll)
 
 tokens: ## what several tokens cost and forgive (TOKENS="300 1000", RUNS=4, AGAIN=1); build/tokens.json and .svg
-	$(call WITH_LAB,tokens)
+	$(call WITH_LAB,bench tokens)
 
 down: ## pulumi destroy, then the lab's end; nothing stays
-	$(call WITH_LAB,down)
+	$(call WITH_LAB,lab down)
 
 env: ## what a shell needs to use the lab by hand: eval "$$(make -s env)"
-	$(call WITH_LAB,env)
+	$(call WITH_LAB,lab env)
 
 # A file of tests to each worker. Those of the labs wait most of the time, and two labs do not notice each other.
 test: ## every tier (PYTEST="tests/unit -k bootstrap" for what pytest shall run; PROVIDER=aws: the engine tier with the real plugin)
 	@EC2VIP_PROVIDER="$(PROVIDER)" $(TOOLS) $(if $(PROVIDER),engine -- sh -ec 'python -m tests.lab.plugin; \
-	exec python -m pytest $(or $(PYTEST),tests/engine)',test -- $(if $(PYTEST),python -m pytest $(PYTEST),sh -c 'python -m pytest tests/unit tests/engine \
+	exec python -m pytest $(or $(PYTEST),tests/engine)',test -- $(if $(PYTEST),python -m pytest $(PYTEST),sh -c 'python -m pytest tests/unit tests/harness tests/engine \
 	-n auto --dist=loadfile; quick=$$?; python -m pytest tests/cluster -n 2 --dist=loadfile && exit $$quick'))
 
 lint: ## format, lint, types, shell scripts
 	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
-	shellcheck cloudinit/*.sh tests/drill/subjects/*.sh tests/lab/bake.sh .ci/run'
+	shellcheck cloudinit/*.sh tests/bench/subjects/*.sh tests/lab/bake.sh .ci/run'
 
 lock: ## tests/requirements.lock anew, after a change of requirements.txt or of the `test` extra (UPGRADE=--upgrade for newer versions)
 	@$(TOOLS) python -- sh -ec 'uv=$$(mktemp -d); trap "rm -rf $$uv" EXIT; python -m venv $$uv && $$uv/bin/pip install --quiet uv && \
 	python -c "from tests.lab.toolchain import declared; print(*declared(), sep=chr(10))" | $$uv/bin/uv pip compile --quiet --universal \
 	--python-version 3.10 --generate-hashes --no-annotate --custom-compile-command "make lock" $(UPGRADE) --output-file tests/requirements.lock -'
 
-check: lint ## lint and the unit tier
-	@$(TOOLS) python -- python -m pytest tests/unit -q -n auto --dist=loadfile
+check: lint ## lint, the unit tier and the tests of lab and drill
+	@$(TOOLS) python -- python -m pytest tests/unit tests/harness -q -n auto --dist=loadfile

@@ -35,10 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep", action="store_true", help="leave the pair's lab up where a test failed")
 
 
-def command(*words: str, lab: str = NAME, timeout_s: float = 600) -> subprocess.CompletedProcess[str]:
-    """One of the user's commands on a lab of the tests' own."""
+def command(
+    *words: str, of: str = "lab", lab: str = NAME, timeout_s: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """One of the user's commands, of the lab or of the drill, on a lab of the tests' own."""
     return subprocess.run(
-        [sys.executable, "-m", "tests", *words],
+        [sys.executable, "-m", f"tests.{of}", *words],
         cwd=PROJECT,
         env={**os.environ, "LAB": lab},
         capture_output=True,

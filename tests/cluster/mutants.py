@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.aws.emulator import Interface, authorization, interfaces_api, world
+from tests.aws.emulator.addresses import AddressBook
+from tests.aws.emulator.lifecycle import Lifecycle
+from tests.aws.emulator.model import STOPPED, GroupRule
+from tests.aws.emulator.throttle import Throttle
 from tests.lab import daemon, fabric
-from tests.lab.emulator import Interface, authorization, interfaces_api, world
-from tests.lab.emulator.addresses import AddressBook
-from tests.lab.emulator.lifecycle import Lifecycle
-from tests.lab.emulator.model import STOPPED, GroupRule
-from tests.lab.emulator.throttle import Throttle
 
 VARIABLE = "EC2VIP_MUTANT"
 LAB = "mutant-tests"
@@ -104,7 +104,7 @@ def _dead_holders() -> None:
             lifecycle._world.addresses.changed(nic.vpc_id, gone, None)
 
 
-EMULATOR, CLUSTER = "tests/unit/lab/emulator/test_", "tests/cluster/test_lab_"
+EMULATOR, CLUSTER = "tests/harness/aws/test_", "tests/cluster/test_lab_"
 MUTANTS = {
     "reassignment": Mutant(
         "AllowReassignment moves the address",

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.bench.monitor_cost import monitor_cost
 from tests.cluster.agent_tools import (
     AGENT,
     api_calls,
@@ -14,7 +15,6 @@ from tests.cluster.agent_tools import (
     pacemaker_validates,
     passes_ocf_tester,
 )
-from tests.drill.monitor_cost import monitor_cost
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
 from tests.lab.process import CommandError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.drill.failovers import measure
-from tests.drill.monitor_cost import monitor_cost
+from tests.bench.failovers import measure
+from tests.bench.monitor_cost import monitor_cost
+from tests.bench.subjects.stage import COROSYNC, Stage
+from tests.bench.subjects.subject import configuration
 from tests.drill.pair import Pair
-from tests.drill.subjects.stage import COROSYNC, Stage
-from tests.drill.subjects.subject import configuration
 from tests.lab.lab import Lab
 
 

@@ -36,7 +36,7 @@ def test_the_pair_comes_through(name: str, lab: Lab, pair: Pair) -> None:
 
 @pytest.mark.parametrize("kind", ["faults", "kills"])
 def test_a_minute_at_random_leaves_a_whole_pair(kind: str, pair: Pair) -> None:
-    done = command("soak", "--kind", kind, "--minutes", "1", "--seed", "8")
+    done = command("soak", "--kind", kind, "--minutes", "1", "--seed", "8", of="drill")
     assert done.returncode == 0, done.stderr
     written = json.loads((BUILD / "soak.json").read_text())
     assert written["passed"]

@@ -109,7 +109,7 @@ def test_a_fault_from_the_command_line_is_told_and_undone(story: Story) -> None:
 
 def test_ctrl_c_undoes_a_fault_from_the_command_line(story: Story) -> None:
     since = time.monotonic()
-    words = [sys.executable, "-m", "tests", "fault", "imds-slow", "--seconds", "600"]
+    words = [sys.executable, "-m", "tests.lab", "fault", "imds-slow", "--seconds", "600"]
     running = subprocess.Popen(words, cwd=PROJECT, env={**os.environ, "LAB": NAME}, stderr=subprocess.PIPE)
     while not story.lab.timeline.read("fault", since=since):
         assert running.poll() is None

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.bench.subjects.subject import GROUP
 from tests.cluster.hollow import eventually
 from tests.cluster.story import Node, Story
-from tests.drill.subjects.subject import GROUP
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab
 

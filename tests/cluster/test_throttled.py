@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from tests.bench.subjects.stage import Stage
+from tests.bench.subjects.subject import AWSVIP_MONITOR_S
 from tests.drill.pair import Pair
 from tests.drill.probe import Probe
 from tests.drill.row import longest_silence
 from tests.drill.scene import Scene, moves, places
-from tests.drill.subjects.stage import Stage
-from tests.drill.subjects.subject import AWSVIP_MONITOR_S
 from tests.lab.lab import Lab
 
 THROTTLED_S = AWSVIP_MONITOR_S + 15.0

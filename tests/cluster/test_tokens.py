@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.bench.subjects.stage import COROSYNC
+from tests.bench.tokens import Case, Results, Tokens, run_tokens
 from tests.drill.pair import Pair
-from tests.drill.subjects.stage import COROSYNC
-from tests.drill.tokens import Case, Results, Tokens, run_tokens
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 

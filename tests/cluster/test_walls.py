@@ -82,7 +82,7 @@ def test_status_as_json_is_json_and_says_who_holds_the_vip(pair: Pair) -> None:
 
 
 def test_a_trial_that_does_not_exist_is_refused_by_name(lab: Lab) -> None:
-    refused = command("verify", "--only", "earthquake")
+    refused = command("verify", "--only", "earthquake", of="drill")
     assert refused.returncode == 1
     assert "'earthquake'" in refused.stderr
     assert "power-loss" in refused.stderr
@@ -107,7 +107,7 @@ def other() -> str:
 
 def begin_up(name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "tests", "up"],
+        [sys.executable, "-m", "tests.lab", "up"],
         cwd=PROJECT,
         env={**os.environ, "LAB": name},
         stdout=subprocess.PIPE,

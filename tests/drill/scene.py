@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.drill.ending import ENDING
 from tests.drill.pair import Pair
+from tests.lab.ending import ENDING
 from tests.lab.errors import LabError
 from tests.lab.faults import Fault, Faults
 from tests.lab.lab import Lab

@@ -15,9 +15,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from tests.drill.ending import ENDING
 from tests.drill.pair import Pair
 from tests.drill.probe import Probe
+from tests.lab.ending import ENDING
 from tests.lab.errors import LabError
 
 MOVE_LIMIT_S = 60.0

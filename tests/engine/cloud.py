@@ -14,7 +14,7 @@ import boto3
 from moto.ec2.models import ec2_backends
 from moto.ssm.models import ssm_backends
 
-from tests.lab.emulator import Emulator, Settings
+from tests.aws.emulator import Emulator, Settings
 from tests.lab.pulumi_stack import PulumiStack
 
 from .guests import Guests

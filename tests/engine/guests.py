@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tests.lab.emulator import Emulator
-from tests.lab.emulator.model import RUNNING, STOPPED, TERMINATED, Instance
+from tests.aws.emulator import Emulator
+from tests.aws.emulator.model import RUNNING, STOPPED, TERMINATED, Instance
 
 WORKS, SILENT = "works", "silent"
 """What may become of a node; any other word is why its bootstrap fails."""

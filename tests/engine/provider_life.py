@@ -12,11 +12,11 @@ import pytest
 from google.rpc import status_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import provider_pb2 as pb
 
-from tests.lab.provider.call_table import condense, flat
-from tests.lab.provider.calls import RESOURCES
-from tests.lab.provider.messages import to_struct, to_values
-from tests.lab.provider.registry import TYPES
-from tests.lab.provider.service import Provider
+from tests.aws.provider.call_table import condense, flat
+from tests.aws.provider.calls import RESOURCES
+from tests.aws.provider.messages import to_struct, to_values
+from tests.aws.provider.registry import TYPES
+from tests.aws.provider.service import Provider
 
 from .cloud import REGION, Cloud
 

@@ -20,9 +20,11 @@ from typing import Any
 
 import pytest
 
-import tests.__main__ as commands
-from tests.drill import aws, reports, trials
+from tests.drill import __main__ as drill
+from tests.drill import aws, trials
 from tests.drill.aws import AwsCloud, drill_policy
+from tests.lab import __main__ as lab_commands
+from tests.lab import cli
 
 from .cloud import REGION, ROOT, Cloud, end
 
@@ -47,7 +49,7 @@ def account(cloud: Cloud) -> Cloud:
 def pair(account: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
     """The stack's pair, both nodes running and the VIP on the first, with the caller's shell set to it."""
     use(account, monkeypatch, account.emulator.administrator)
-    monkeypatch.setattr(reports, "BUILD", build := tmp_path / "build")
+    monkeypatch.setattr(cli, "BUILD", build := tmp_path / "build")
     monkeypatch.setattr(f"{__name__}.REPORT", build / "verify.json")
     monkeypatch.setattr(aws, "POLL_S", 0.05)
     monkeypatch.setattr(aws, "SETTLE_S", 0.0)
@@ -89,7 +91,7 @@ def failing_over(cloud: Cloud, action: str) -> Iterator[None]:
 
 
 def verify(*words: str) -> int:
-    return commands.main(["verify", "--stack", "dev", *words])
+    return cli.run(drill.app, ["verify", "--stack", "dev", *words])
 
 
 def written() -> dict[str, Any]:
@@ -176,7 +178,7 @@ def test_ctrl_c_leaves_a_report_and_the_instance_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(AwsCloud, "cut_power", interrupted)
-    assert verify("--yes", "--only", "power-loss") == commands.INTERRUPTED
+    assert verify("--yes", "--only", "power-loss") == cli.INTERRUPTED
     (trial,) = written()["trials"]
     assert (trial["passed"], trial["detail"]) == (False, "interrupted")
     assert changes(pair) == ["ec2:StopInstances", "ec2:StartInstances"]
@@ -189,9 +191,9 @@ def verifying() -> Iterator[subprocess.Popen[str]]:
     """A process of its own that breaks the holder's power, with its report where the test looks for it."""
     program = (
         "import sys; from pathlib import Path; "
-        "from tests.drill import reports; import tests.__main__ as commands; "
-        f"reports.BUILD = Path({str(REPORT.parent)!r}); "
-        "sys.exit(commands.main(['verify', '--stack', 'dev', '--yes', '--only', 'power-loss']))"
+        "from tests.lab import cli; from tests.drill.__main__ import app; "
+        f"cli.BUILD = Path({str(REPORT.parent)!r}); "
+        "sys.exit(cli.run(app, ['verify', '--stack', 'dev', '--yes', '--only', 'power-loss']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
@@ -309,7 +311,9 @@ def test_the_policy_that_is_printed_is_enough_and_every_action_is_used(
     with failing_over(pair, "StopInstances"):
         assert verify("--yes", "--only", "power-loss") == 0
     pair.move(VIP, "ec2vip-a")
-    assert commands.main(["status", "--stack", "dev", "--json"]) == 0  # while nobody can look into the nodes
+    assert (
+        cli.run(lab_commands.app, ["status", "--stack", "dev", "--json"]) == 0
+    )  # while nobody can look into the nodes
     answering_agents(pair, [])
     assert verify("--yes", "--only", "stop-corosync") == 0
     allowed = {
@@ -359,7 +363,7 @@ def test_the_drill_of_one_stack_may_not_break_anothers_nodes(pair: Cloud) -> Non
 def test_status_shows_the_holder_and_takes_not_knowing_for_no_flaw(
     pair: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert commands.main(["status", "--stack", "dev", "--json"]) == 0
+    assert cli.run(lab_commands.app, ["status", "--stack", "dev", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["stack"], shown["account"], shown["region"]) == ("dev", pair.emulator.account_id, REGION)
     assert shown["holder"] == pair.instances()["ec2vip-a"]["InstanceId"]
@@ -381,13 +385,13 @@ def test_status_shows_why_a_node_did_not_come_up(
         "console_output",
         lambda key: f"boot\n{gave_up}\n" if key == second else "ec2vip: bootstrap done (9 s)\n",
     )
-    assert commands.main(["status", "--stack", "dev", "--json"]) == 1
+    assert cli.run(lab_commands.app, ["status", "--stack", "dev", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["flaws"] == [f"ec2vip-b: {gave_up}"]
 
 
 def test_status_asks_the_cluster_where_ssm_is_on(pair: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     answering_agents(pair, [])
-    assert commands.main(["status", "--stack", "dev", "--json"]) == 0
+    assert cli.run(lab_commands.app, ["status", "--stack", "dev", "--json"]) == 0
     nodes = json.loads(capsys.readouterr().out)["nodes"]
     assert [(n["cluster"], n["holds_in_os"]) for n in nodes] == [("online", True), ("online", False)]
 
@@ -420,7 +424,7 @@ def test_what_is_missing_is_said_in_one_line_with_a_remedy(
     pair: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def said(stack: str = "dev") -> str:
-        assert commands.main(["status", "--stack", stack]) == 1
+        assert cli.run(lab_commands.app, ["status", "--stack", stack]) == 1
         (line,) = capsys.readouterr().err.splitlines()
         return line
 
@@ -446,5 +450,5 @@ def test_a_command_of_the_lab_refuses_another_stack(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STACK", "dev")
-    assert commands.main(words) == 1
+    assert cli.run(lab_commands.app, words) == 1
     assert "is for the lab, not for stack 'dev'" in capsys.readouterr().err

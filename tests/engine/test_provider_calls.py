@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from pulumi.runtime.proto import provider_pb2 as pb
 
-from tests.lab.provider.call_table import Call, condense, flat, polled, when
-from tests.lab.provider.calls import RESOURCES
-from tests.lab.provider.calls_of_functions import LOOK_UPS
-from tests.lab.provider.messages import to_struct, to_values
-from tests.lab.provider.registry import FUNCTIONS, TYPES
-from tests.lab.provider.schema import ResourceType
-from tests.lab.provider.service import Provider
+from tests.aws.provider.call_table import Call, condense, flat, polled, when
+from tests.aws.provider.calls import RESOURCES
+from tests.aws.provider.calls_of_functions import LOOK_UPS
+from tests.aws.provider.messages import to_struct, to_values
+from tests.aws.provider.registry import FUNCTIONS, TYPES
+from tests.aws.provider.schema import ResourceType
+from tests.aws.provider.service import Provider
 
 from .cloud import Cloud
 from .provider_life import Life, context, environment, provider_of

@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.ec2.models import ec2_backends
 
-from tests.lab.provider.call_table import flat
-from tests.lab.provider.calls import RESOURCES
-from tests.lab.provider.service import Provider
+from tests.aws.provider.call_table import flat
+from tests.aws.provider.calls import RESOURCES
+from tests.aws.provider.service import Provider
 
 from .cloud import REGION, Cloud
 from .provider_life import OPERATIONS, Life, RefusedError, environment, provider_of

@@ -21,8 +21,8 @@ RECORDER = f"""#!{sys.executable}
 import json, os, sys
 sys.path[0] = {str(PROJECT)!r}
 import grpc
-from tests.lab.provider import service
-from tests.lab.provider.messages import to_values
+from tests.aws.provider import service
+from tests.aws.provider.messages import to_values
 
 class Recorder(service.Provider):
     def CheckConfig(self, request, context):

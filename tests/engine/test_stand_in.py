@@ -11,11 +11,11 @@ import pytest
 from pulumi._types import input_type_py_to_pulumi_names
 from pulumi.runtime.proto import provider_pb2 as pb
 
-from tests.lab.provider.changes import differences
-from tests.lab.provider.messages import to_struct, to_values
-from tests.lab.provider.registry import FUNCTIONS, TYPES
-from tests.lab.provider.schema import UNKNOWN, Property
-from tests.lab.provider.service import Provider
+from tests.aws.provider.changes import differences
+from tests.aws.provider.messages import to_struct, to_values
+from tests.aws.provider.registry import FUNCTIONS, TYPES
+from tests.aws.provider.schema import UNKNOWN, Property
+from tests.aws.provider.service import Provider
 
 from .cloud import REGION, Cloud
 from .provider_life import URN, RefusedError, context, provider_of

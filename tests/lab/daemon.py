@@ -33,7 +33,7 @@ from tests.lab.paths import PROJECT, cache_dir, lab_dir
 from tests.lab.process import ProcessId
 
 if TYPE_CHECKING:
-    from tests.lab.emulator import Emulator, Fault
+    from tests.aws.emulator import Emulator, Fault
     from tests.lab.hypervisor import Hypervisor
     from tests.lab.mirror import Mirror
 
@@ -160,9 +160,9 @@ def serve(name: str, hollow: bool) -> None:
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 
+    from tests.aws.emulator import Emulator
     from tests.lab import cache, control, disk, fabric, image, layout, mirror, names
     from tests.lab.amis import SUITES
-    from tests.lab.emulator import Emulator
     from tests.lab.hypervisor import Hypervisor
     from tests.lab.timeline import Timeline
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import TypeVar
 
+from tests.aws.emulator import GroupRule, Interface
 from tests.lab import userns
-from tests.lab.emulator import GroupRule, Interface
 from tests.lab.layout import (
     API,
     CLIENT,

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.aws.emulator import Emulator, Interface
 from tests.lab import cache, cgroup, image, journal, serial, userns
 from tests.lab.amis import image_of
 from tests.lab.disk import Disk
-from tests.lab.emulator import Emulator, Interface
 from tests.lab.errors import LabError
 from tests.lab.fabric import Fabric, namespace_of
 from tests.lab.layout import node_words
@@ -66,7 +66,6 @@ folder) at a place that it can reach: a mount from outside the user namespace co
 
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
-
 
 
 @dataclass

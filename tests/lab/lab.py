@@ -27,7 +27,7 @@ from tests.lab.timeline import Timeline
 from tests.lab.turns import alone
 
 if TYPE_CHECKING:
-    from tests.lab.emulator import Settings
+    from tests.aws.emulator import Settings
 
 ROOM_BYTES = 256 << 20
 """A lab's timeline at its longest, consoles, and Pulumi's state; the nodes' disks are in memory."""
@@ -38,7 +38,7 @@ START_LIMIT_S = 60.0
 
 def latency_settings(name: str) -> Settings:
     """The emulator's settings for `none`, `typical`, or the API's seconds. Raises LabError for another word."""
-    from tests.lab.emulator import Settings  # it takes a second to load, and few commands need it
+    from tests.aws.emulator import Settings  # it takes a second to load, and few commands need it
 
     known = {"none": Settings.instant, "typical": Settings.typical}
     if name in known:

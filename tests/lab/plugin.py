@@ -16,7 +16,7 @@ from tests.lab.paths import PROJECT
 from tests.lab.process import run
 
 NAME = "pulumi-resource-aws"
-STAND_IN = Path(__file__).parent / "provider" / "bin" / NAME
+STAND_IN = PROJECT / "tests/aws/provider/bin" / NAME
 PROVIDERS = ("lab", "aws")
 REAL_SETTINGS = {
     "aws:skipCredentialsValidation": True,

@@ -7,8 +7,8 @@ import pytest
 
 from tests.docs import SETTINGS, anchors, broken_links, pages, settings_page
 from tests.drill.fault_rows import ROWS
+from tests.drill.proofs import promise
 from tests.lab.paths import PROJECT
-from tests.proofs import promise
 
 TEXT = "\n".join(page.read_text() for page in pages())
 

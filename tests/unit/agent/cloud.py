@@ -21,8 +21,8 @@ from xml.sax.saxutils import escape
 
 import trustme
 
-from tests.lab.emulator import signing
-from tests.lab.emulator.http import Request
+from tests.aws.emulator import signing
+from tests.aws.emulator.http import Request
 
 VIP = "10.0.250.18"
 LONGER = "10.0.250.185"  # holds the VIP's text, and is another address

@@ -1,0 +1,49 @@
+"""What breaks a pair on purpose: `python -m tests.drill verify|faults|soak|roll`.
+
+Run them through `make`, which installs what they need first.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from tests.drill import roll as day_two
+from tests.drill.proofs import faults, soak
+from tests.drill.verify import verify
+from tests.lab import cli
+from tests.lab.cli import LabOption
+from tests.lab.lab import Lab
+from tests.lab.log import say, step
+from tests.lab.paths import DEFAULT_LAB
+
+app = cli.app(__doc__, of_any_stack=("verify",))
+
+
+@app.command()
+def roll(name: LabOption = DEFAULT_LAB) -> None:
+    """Replace both nodes by one `pulumi up` while a client pings the VIP, twice; write build/roll.json."""
+    lab = Lab(name)
+    started = cli.now()
+    rolls: list[day_two.Rolled] = []
+    for (latency, goal_s), token_ms in zip(day_two.GOALS_S.items(), day_two.TOKENS_MS, strict=True):
+        with step(f"rolling both nodes, EC2's latency {latency}", expected="1 to 2 min"):
+            rolls.append(day_two.roll(lab, latency, token_ms, lambda text: say(f"    {text}")))
+        last = rolls[-1]
+        cli.save("roll.json", day_two.report(rolls, cli.machine(started)))
+        say(
+            f"    the client was {last.outage_s:.2f} s without the VIP in all (goal {goal_s:g} s), at most "
+            f"{last.longest_s:.2f} s at a time; moves of the VIP: {last.moves}; the up took {last.took_s:.0f} s"
+        )
+        for law in last.broken:
+            say(f"    FAILED: {law}")
+    say("written: build/roll.json")
+    raise typer.Exit(1 if any(each.broken for each in rolls) else 0)
+
+
+for command in (verify, faults, soak):
+    app.command()(command)
+
+if __name__ == "__main__":
+    sys.exit(cli.run(app))

@@ -1,0 +1,173 @@
+"""The commands that break the lab's pair in many ways: `faults`, row by row, and `soak`, at random."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from tests.drill import soak as random_faults
+from tests.drill.clouds import STACK, lab_pair
+from tests.drill.evidence import keep
+from tests.drill.fault_rows import ROWS
+from tests.drill.pair import Pair
+from tests.drill.reports import seconds, verdict
+from tests.drill.row import Outcome, Row, run_row
+from tests.drill.trials import passed, report
+from tests.lab.cli import LabOption, now, plain_console, save
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+from tests.lab.log import say, step
+from tests.lab.paths import BUILD, DEFAULT_LAB
+
+
+def chosen(only: Sequence[str]) -> list[Row]:
+    """The rows of these names, all where none is named. Raises LabError for an unknown one."""
+    if unknown := [name for name in only if name not in ROWS]:
+        raise LabError(f"there is no row {unknown[0]!r}", f"the rows are {', '.join(ROWS)}")
+    return [row for name, row in ROWS.items() if not only or name in only]
+
+
+def faults(
+    name: LabOption = DEFAULT_LAB,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Run only the rows named.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Show the rows and what is expected.")] = False,
+) -> None:
+    """Break the pair in every way of the catalogue, judge what came of it; write build/faults.json and .md."""
+    rows = chosen(only or [])
+    if listing:
+        for row in rows:
+            print(f"{row.name:<34} {row.does}\n{'':<34} {row.expected}: {row.reason}")
+        return
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    started = datetime.now(timezone.utc)
+    outcomes: list[Outcome] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            with step(f"{number} of {len(rows)}, {row.name}: {row.does}"):
+                outcome = run_row(row, lab, pair, lambda text: say(f"    {text}"))
+        except KeyboardInterrupt:
+            say(
+                f"interrupted; what was broken is mended; what ran is in build/faults.json: {len(outcomes)} rows"
+            )
+            raise
+        outcomes.append(outcome)
+        # Written after each, so that an interruption loses nothing.
+        save("faults.json", report(STACK, pair.cloud.name, started, outcomes))
+        (BUILD / "faults.md").write_text("".join(f"{line(each)}\n" for each in outcomes))
+        say(f"    {verdict(outcome)}: {told(outcome)}")
+        if not outcome.passed:
+            keep(
+                lab,
+                BUILD / "faults" / row.name,
+                what=f"{row.does}\n{row.expected}: {row.reason}\n{outcome.detail}\n",
+            )
+            say(f"    timeline, journals and logs are in build/faults/{row.name}")
+            make_whole(lab, pair)
+    plain_console().print(table(outcomes))
+    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+    say(f"{len(outcomes) - len(failed)} of {len(outcomes)} rows passed")
+    if failed:
+        say(f"failed: {', '.join(failed)}; what was seen is in build/faults")
+    raise typer.Exit(0 if passed(outcomes) else 1)
+
+
+def soak(
+    name: LabOption = DEFAULT_LAB,
+    minutes: Annotated[
+        float,
+        typer.Option(envvar="MINUTES", min=0.1, max=10_000, help="For how long; the last step is ended."),
+    ] = 10.0,
+    seed: Annotated[
+        int | None,
+        typer.Option(envvar="SEED", min=0, help="For the same faults again; without it a new one."),
+    ] = None,
+    kind: Annotated[
+        random_faults.Kind,
+        typer.Option(envvar="KIND", help="All faults of the catalogue, or SIGKILLs in a row."),
+    ] = random_faults.Kind.FAULTS,
+) -> None:
+    """Break the pair at random until the time is over or it does not become whole; write build/soak.json."""
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    seed = secrets.randbelow(1_000_000) if seed is None else seed
+    started = now()
+    records: list[random_faults.Record] = []
+
+    def keep_records(so_far: list[random_faults.Record], passed: bool = False, breach: str = "") -> None:
+        records[:] = so_far
+        save("soak.json", random_faults.report(kind, seed, minutes, started, passed, records, breach))
+
+    again = f"make soak KIND={kind.value} SEED={seed} MINUTES={minutes:g}"
+    say(f"soak for {minutes:g} min; the same faults again: {again}")
+    try:
+        random_faults.soak(seed, minutes, lab, pair, lambda text: say(f"    {text}"), keep_records, kind)
+    except random_faults.BreachError as breach:
+        keep_records(list(records), breach=str(breach))
+        so_far = "\n".join(f"{record.number}: {record.faults}; {record}" for record in records)
+        keep(
+            lab,
+            BUILD / "soak" / f"seed-{seed}",
+            breach=f"KIND={kind.value} SEED={seed}\n{breach}\n",
+            steps=so_far + "\n",
+        )
+        say(f"breach: {breach}")
+        say(f"timeline, journals, logs and the steps so far are in build/soak/seed-{seed}")
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        say(f"interrupted after {len(records)} steps of seed {seed}; what was broken is mended")
+        raise
+    keep_records(list(records), passed=True)
+    slowest = max((record.whole_after_s or 0 for record in records), default=0)
+    say(f"{len(records)} steps of seed {seed}; the pair was whole again after {slowest:g} s at most")
+
+
+def told(outcome: Outcome) -> str:
+    """An outcome in a line."""
+    moved = "moves not counted" if outcome.moves is None else f"moved {outcome.moves} times"
+    return f"{moved}, out for {seconds(outcome.outage_s)} s" + (
+        f"; {outcome.detail}" if outcome.detail else ""
+    )
+
+
+def line(outcome: Outcome) -> str:
+    """An outcome as a row of the README's table."""
+    measured = f"{seconds(outcome.outage_s)} s, {_moves(outcome)}" if outcome.passed else "FAILED"
+    return f"{promise(outcome)} {measured} |"
+
+
+def _moves(outcome: Outcome) -> str:
+    return "-" if outcome.moves is None else str(outcome.moves)
+
+
+def promise(row: Row | Outcome) -> str:
+    """What the README's table says of a row before it ran."""
+    return f"| `{row.name}`: {row.does} | {row.expected} | {row.reason} |"
+
+
+def make_whole(lab: Lab, pair: Pair) -> None:
+    """After a row that failed: cut both nodes' power and boot them, where they do not come to themselves, so that
+    the next row has a pair to break. Raises LabError where not even that helps."""
+    if not pair.flaws():
+        return
+    say("    the pair is not whole: both nodes are switched off and on for the next row")
+    for node in pair.node_ids:
+        lab.ask("power-loss", instance_id=node)
+        lab.ask("power-on", instance_id=node)
+    pair.wait_until_whole(pair.cloud.reach.whole_limit_s)
+
+
+def table(outcomes: Sequence[Outcome]) -> Table:
+    """All of them for a person."""
+    made = Table(title="What came of each fault", title_justify="left")
+    for heading in ("row", "result", "expected", "moves", "out [s]", "other node after [s]", "detail"):
+        made.add_column(heading)
+    for each in outcomes:
+        times = (_moves(each), seconds(each.outage_s), seconds(each.recovered_s))
+        made.add_row(each.name, verdict(each), each.expected, *times, each.detail)
+    return made

@@ -1,0 +1,85 @@
+"""What the commands have in common: options, the console, reports, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timezone
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tests.lab.ending import ENDING
+from tests.lab.errors import LabError, of_system
+from tests.lab.files import write_whole
+from tests.lab.log import say
+from tests.lab.paths import BUILD, PROJECT
+from tests.lab.toolchain import LAB_STACK
+
+INTERRUPTED = 130
+"""The exit status with which Typer ends after a KeyboardInterrupt."""
+
+LabOption = Annotated[
+    str, typer.Option("--lab", envvar="LAB", help="The lab's name; several may run at once.")
+]
+
+
+def plain_console() -> Console:
+    """A console that shows text as it is: what a node says may look like rich's markup."""
+    return Console(markup=False, emoji=False)
+
+
+def app(text: str | None, *, of_any_stack: tuple[str, ...] = ()) -> typer.Typer:
+    """Commands with this text as their help. Those of `of_any_stack` take a stack in an AWS account too."""
+    made = typer.Typer(add_completion=False, no_args_is_help=True, help=text, pretty_exceptions_enable=False)
+
+    @made.callback()
+    def only_for_the_lab(context: typer.Context) -> None:
+        """Refuse to do to the lab what was said of another stack."""
+        stack = os.environ.get("STACK") or LAB_STACK
+        if stack != LAB_STACK and context.invoked_subcommand not in of_any_stack:
+            raise LabError(
+                f"`make {context.invoked_subcommand}` is for the lab, not for stack {stack!r}",
+                f"leave STACK out; for the stack: `pulumi up -s {stack}`, `pulumi destroy -s {stack}`",
+            )
+
+    return made
+
+
+def run(commands: typer.Typer, words: list[str] | None = None) -> int:
+    """Run a command; a LabError is one line, as is what the system refuses (no room, no right), and a signal."""
+    os.chdir(PROJECT)
+    with ENDING.in_order():
+        try:
+            commands(words)
+        except LabError as error:
+            say(f"error: {error}")
+            return 1
+        except OSError as error:
+            if (refused := of_system(error)) is None:
+                raise
+            say(f"error: {refused}")
+            return 1
+        except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
+            if end.code == INTERRUPTED:
+                say("interrupted; a lab goes on with `make up` and ends with `make down`")
+                return ENDING.status if ENDING.number else INTERRUPTED
+            return int(end.code or 0)
+    return 0
+
+
+def now() -> str:
+    """The time as reports have it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def machine(started: str) -> dict[str, Any]:
+    """What a report says of the machine; `started` is when the measuring began."""
+    return {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
+
+
+def save(name: str, content: Any) -> None:
+    """Write a report into build/, whole or not at all."""
+    BUILD.mkdir(exist_ok=True)
+    write_whole(BUILD / name, json.dumps(content, indent=2) + "\n")
