@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 import zopfli.gzip
 
-from cloudinit import cib, corosync, slim
+from cloudinit import cib, corosync, minify
 from cloudinit.platforms import Platform, platform
 from cloudinit.spec import NodeSpec
 
@@ -379,11 +379,11 @@ def _service_packages(spec: NodeSpec) -> list[str]:
 
 
 def _program(source: Path) -> str:
-    return slim.python(source.read_text(encoding="utf-8"))
+    return minify.python(source.read_text(encoding="utf-8"))
 
 
 def _script(source: Path) -> str:
-    return slim.shell(source.read_text(encoding="utf-8"))
+    return minify.shell(source.read_text(encoding="utf-8"))
 
 
 def _scalar(name: str, value: str) -> str:

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pulumi
 
 from infra.config import StackConfig
-from infra.lookups import pair_args
 from infra.pair import FloatingIpPair
+from infra.resolve import pair_args
 
 pair = FloatingIpPair("ec2vip", pair_args(StackConfig.load(pulumi.Config())))
 for name, value in pair.outputs().items():

@@ -21,7 +21,7 @@ from cloudinit.userdata import MAX_BYTES, render
 
 from .errors import ConfigError, looked_up
 from .identity import Kept
-from .roll import CLUSTER_MARK, Roll, Wanted
+from .rollout import CLUSTER_MARK, Rollout, Wanted
 from .tags import MADE_FROM, PAIR, Scope
 
 # In place of a key's digest, where the nodes' traffic is not encrypted.
@@ -143,7 +143,7 @@ def _offered(image: str, newest: str, opts: pulumi.InvokeOptions) -> str:
 
 def make_nodes(
     scope: Scope,
-    roll: Roll,
+    roll: Rollout,
     machine: Machine,
     specs: Sequence[NodeSpec],
     *,
@@ -217,7 +217,7 @@ def _encoded(spec: NodeSpec) -> str:
 
 def _make_node(
     scope: Scope,
-    roll: Roll,
+    roll: Rollout,
     spec: NodeSpec,
     machine: Machine,
     *,

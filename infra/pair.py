@@ -15,8 +15,8 @@ from cloudinit.platforms import platform
 from cloudinit.spec import Service
 from cloudinit.userdata import installer
 
-from .account import check_place, ec2_client
 from .addressing import pair_problems
+from .aws_client import check_place, ec2_client
 from .clients import ClientRule, quota_problems
 from .errors import raise_if_any
 from .identity import make_identity
@@ -32,7 +32,7 @@ from .network import (
 )
 from .nodes import Machine, make_nodes, specs
 from .operation import Operation
-from .roll import Roll
+from .rollout import Rollout
 from .sites import ExistingSubnet, Site
 from .tags import Scope, tag_problems
 from .watch import Expected, Watch
@@ -197,7 +197,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             known=lambda: known.nodes(names),
         )
         watch = Watch(scope.full_name, str(args.vip), expected, limit, ec2_client) if limit else None
-        roll = Roll(names, watch, Operation(scope))
+        roll = Rollout(names, watch, Operation(scope))
         nodes = make_nodes(
             scope,
             roll,

@@ -16,8 +16,8 @@ import pytest
 
 from tests.cluster.formed import WHOLE_LIMIT_S, Formed
 from tests.cluster.hollow import Hollow
-from tests.cluster.story import Story
-from tests.drill.evidence import evidence
+from tests.cluster.scenario import Scenario
+from tests.drill.diagnostics import evidence
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
 from tests.lab.log import say
@@ -115,9 +115,9 @@ def pair(formed: Formed) -> Pair:
 
 
 @pytest.fixture
-def story(lab: Lab, pair: Pair) -> Iterator[Story]:
+def scenario(lab: Lab, pair: Pair) -> Iterator[Scenario]:
     """The pair as nodes and a client; whole again at the end, whatever the test has done to it."""
-    yield Story(lab, pair)
+    yield Scenario(lab, pair)
     pair.wait_until_whole(WHOLE_LIMIT_S)
 
 

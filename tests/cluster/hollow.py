@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.drill.probe import answers
 from tests.lab.lab import Lab
-from tests.lab.layout import CLIENT_ADDRESS
+from tests.lab.network_plan import CLIENT_ADDRESS
 
 SUBNET = "10.0.250.0/24"
 VIP, A, B = "10.0.250.185", "10.0.250.186", "10.0.250.187"

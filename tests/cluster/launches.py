@@ -18,13 +18,13 @@ from functools import partial
 from typing import Any
 
 from tests.cluster import hollow
-from tests.cluster.story import Client, Node
+from tests.cluster.scenario import Client, Node
 from tests.drill.clouds import LabCloud, lab_pair
 from tests.drill.pair import Pair
 from tests.lab.faults import Fault, Faults
 from tests.lab.faults.core import filtering
 from tests.lab.lab import Lab
-from tests.lab.layout import MIRROR
+from tests.lab.network_plan import MIRROR
 
 LIMIT_S = 180.0
 eventually = partial(hollow.eventually, within_s=LIMIT_S, pause_s=0.1)

@@ -15,7 +15,7 @@ from cloudinit import userdata
 from tests.cluster.launches import Launches, eventually
 from tests.cluster.test_first_boot import spec
 from tests.drill.clouds import Choice, lab_pair, lab_stack
-from tests.drill.roll import roll
+from tests.drill.rollout import roll
 from tests.lab.amis import Image, ami_id
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from tests.cluster.hollow import eventually
-from tests.cluster.story import Node, Story
+from tests.cluster.scenario import Node, Scenario
 from tests.lab.faults import Faults
 from tests.lab.faults.addresses import has_address
 from tests.lab.faults.machine import DAEMONS
 from tests.lab.lab import Lab
-from tests.lab.layout import GUEST_LINK
+from tests.lab.network_plan import GUEST_LINK
 
 LIMIT_S = 90.0
 COROSYNC_CONF = "/etc/corosync/corosync.conf"
@@ -27,9 +27,9 @@ def said(node: Node) -> str:
     return node.run("journalctl", "--unit", "ec2vip-guard", "--output", "cat")
 
 
-def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, story: Story) -> None:
+def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, scenario: Scenario) -> None:
     """pacemakerd that took Corosync for gone leaves it dead for good; here one that stands still does the same."""
-    holder = story.holder
+    holder = scenario.holder
     before = daemons(holder)
     holder.run("kill", "-STOP", before["pacemakerd"].strip())
     Faults(lab).kill(holder.instance_id, "pacemaker-fenced", restore=False)
@@ -38,31 +38,31 @@ def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, s
     after = daemons(holder)
     changed = {name for name in before if after[name] != before[name]}
     assert changed == {"pacemakerd", "pacemaker-fenced"}, "the other daemons go on as they were"
-    story.becomes_whole()
-    assert story.holder == holder
+    scenario.becomes_whole()
+    assert scenario.holder == holder
     assert "pacemaker-fenced does not run" in said(holder)
 
 
-def test_a_vip_in_the_standbys_system_goes_and_the_holders_stays(lab: Lab, story: Story) -> None:
+def test_a_vip_in_the_standbys_system_goes_and_the_holders_stays(lab: Lab, scenario: Scenario) -> None:
     """Nobody touches the holder meanwhile: its cluster has the VIP where it is, and its guard looks as well."""
-    holder, standby, before = story.holder, story.other, said(story.holder)
+    holder, standby, before = scenario.holder, scenario.other, said(scenario.holder)
     # The prefix of the subnet, as network tools give it; IPaddr2's is /32.
-    standby.run("ip", "address", "add", f"{story.vip}/24", "dev", GUEST_LINK)
-    eventually(lambda: not has_address(lab, standby.instance_id, story.vip), LIMIT_S, "a stray VIP stays")
-    assert f"{story.vip} is in this system" in said(standby)
-    assert has_address(lab, holder.instance_id, story.vip)
+    standby.run("ip", "address", "add", f"{scenario.vip}/24", "dev", GUEST_LINK)
+    eventually(lambda: not has_address(lab, standby.instance_id, scenario.vip), LIMIT_S, "a stray VIP stays")
+    assert f"{scenario.vip} is in this system" in said(standby)
+    assert has_address(lab, holder.instance_id, scenario.vip)
     assert said(holder) == before
-    assert story.holder == holder
+    assert scenario.holder == holder
 
 
-def test_a_vip_whose_resource_nobody_manages_is_a_persons_and_stays(lab: Lab, story: Story) -> None:
+def test_a_vip_whose_resource_nobody_manages_is_a_persons_and_stays(lab: Lab, scenario: Scenario) -> None:
     """Whoever moves the VIP by hand has told the cluster so; the guard does not undo it."""
-    standby = story.other
+    standby = scenario.other
     standby.run("crm_attribute", "--name", "maintenance-mode", "--update", "true")
     try:
-        with Faults(lab).os_address_added(standby.instance_id, story.vip):
+        with Faults(lab).os_address_added(standby.instance_id, scenario.vip):
             time.sleep(LIMIT_S)
-            assert has_address(lab, standby.instance_id, story.vip)
+            assert has_address(lab, standby.instance_id, scenario.vip)
     finally:
         standby.run("crm_attribute", "--name", "maintenance-mode", "--delete")
 
@@ -71,9 +71,9 @@ def state(node: Node, unit: str) -> str:
     return node.run("systemctl", "show", "--value", "--property=ActiveState", unit).strip()
 
 
-def test_pacemaker_comes_back_after_a_corosync_that_could_not_start(story: Story) -> None:
+def test_pacemaker_comes_back_after_a_corosync_that_could_not_start(scenario: Scenario) -> None:
     """systemd gives up the start of Pacemaker's that waits for it, and would not try again."""
-    standby = story.other
+    standby = scenario.other
     standby.run("mv", COROSYNC_CONF, f"{COROSYNC_CONF}.kept")
     try:
         standby.run("sh", "-c", "kill -KILL $(pidof corosync)")
@@ -82,15 +82,15 @@ def test_pacemaker_comes_back_after_a_corosync_that_could_not_start(story: Story
         )
     finally:
         standby.run("mv", f"{COROSYNC_CONF}.kept", COROSYNC_CONF)
-    story.becomes_whole()
+    scenario.becomes_whole()
 
 
-def test_a_corosync_that_is_killed_at_each_start_leaves_a_whole_pair(story: Story) -> None:
+def test_a_corosync_that_is_killed_at_each_start_leaves_a_whole_pair(scenario: Scenario) -> None:
     """More often than systemd's own limit of starts."""
-    standby = story.other
+    standby = scenario.other
     for _ in range(7):
         eventually(
             lambda: standby.tries("pidof", "corosync") is not None, LIMIT_S, "Corosync is not started again"
         )
         standby.run("sh", "-c", "kill -KILL $(pidof corosync)")
-    story.becomes_whole()
+    scenario.becomes_whole()

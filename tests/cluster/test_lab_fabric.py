@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.cluster.hollow import LISTEN, METADATA, PING_IN, SEND, VIP, A, B, Hollow, eventually
-from tests.lab.layout import API, CLIENT_ADDRESS, IMDS, RESOLVER
+from tests.lab.network_plan import API, CLIENT_ADDRESS, IMDS, RESOLVER
 
 BEHIND = "behind"
 

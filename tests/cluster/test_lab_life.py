@@ -16,7 +16,7 @@ import pytest
 
 from tests.cluster.conftest import command
 from tests.cluster.hollow import A, Hollow, eventually
-from tests.cluster.test_walls import begin_up, traces, wait_for
+from tests.cluster.test_isolation import begin_up, traces, wait_for
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.errors import LabError

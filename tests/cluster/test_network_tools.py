@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.cluster.hollow import eventually
-from tests.cluster.story import Node, Story
+from tests.cluster.scenario import Node, Scenario
 from tests.cluster.test_settings import bootstrap
 from tests.drill.probe import Probe
 
@@ -68,14 +68,14 @@ def tools_on(node: Node) -> Iterator[None]:
         )
 
 
-def move(story: Story) -> None:
+def move(scenario: Scenario) -> None:
     """Have the other node take the VIP."""
-    old = story.holder
+    old = scenario.holder
     old.run("crm_standby", "--update", "on")
-    story.client.sees(story.vip, within_s=30)
+    scenario.client.sees(scenario.vip, within_s=30)
     old.run("crm_standby", "--delete")
-    story.becomes_whole()
-    assert story.holder != old
+    scenario.becomes_whole()
+    assert scenario.holder != old
 
 
 def fire(node: Node) -> None:
@@ -88,25 +88,25 @@ def fire(node: Node) -> None:
     )
 
 
-def test_an_hour_of_the_tools_leaves_the_vip_with_the_holder_alone(story: Story) -> None:
-    with tools_on(story.other):
-        move(story)
-        with tools_on(story.other):
-            holder, other = story.holder, story.other
-            before = {node.instance_id: addresses(node) for node in story.nodes}
-            assert before[holder.instance_id][1:] == [f"{story.vip}/32"]
-            with Probe(story.lab.in_client(), story.vip) as probe:
+def test_an_hour_of_the_tools_leaves_the_vip_with_the_holder_alone(scenario: Scenario) -> None:
+    with tools_on(scenario.other):
+        move(scenario)
+        with tools_on(scenario.other):
+            holder, other = scenario.holder, scenario.other
+            before = {node.instance_id: addresses(node) for node in scenario.nodes}
+            assert before[holder.instance_id][1:] == [f"{scenario.vip}/32"]
+            with Probe(scenario.lab.in_client(), scenario.vip) as probe:
                 probe.wait_for_answers(10)
                 fire(holder)
                 fire(other)
             print(f"an hour's worth of the tools' timers: outage {probe.outage().seconds:.3f} s")
-            assert {node.instance_id: addresses(node) for node in story.nodes} == before
-            assert story.holder == holder
+            assert {node.instance_id: addresses(node) for node in scenario.nodes} == before
+            assert scenario.holder == holder
             # Unmasked they would have: by hand the same program gives the VIP to networkd too, which takes it away
             # with its settings, and would bring it back on a standby.
             shell(holder, BY_HAND)
-            eventually(lambda: holder.tries("grep", "-rq", story.vip, f"{NETWORK}.d") is not None)
+            eventually(lambda: holder.tries("grep", "-rq", scenario.vip, f"{NETWORK}.d") is not None)
             shell(holder, f"rm -r {NETWORK}.d; networkctl reload")
-            story.becomes_whole()
-            assert story.holder == holder
-        move(story)
+            scenario.becomes_whole()
+            assert scenario.holder == holder
+        move(scenario)

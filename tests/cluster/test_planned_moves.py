@@ -10,7 +10,7 @@ import pytest
 
 from tests.bench.subjects.subject import GROUP
 from tests.cluster.hollow import eventually
-from tests.cluster.story import Node, Story
+from tests.cluster.scenario import Node, Scenario
 from tests.lab.faults import Faults
 from tests.lab.lab import Lab
 
@@ -69,30 +69,32 @@ MOVES = (
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: move.name)
-def test_a_wanted_move_is_one_call(story: Story, lab: Lab, move: Wanted) -> None:
-    holder, since = story.holder, time.monotonic()
+def test_a_wanted_move_is_one_call(scenario: Scenario, lab: Lab, move: Wanted) -> None:
+    holder, since = scenario.holder, time.monotonic()
     move.begin(holder)
-    new = story.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S)
+    new = scenario.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S)
     Node(new, lab).run(*SETTLED)
     move.undo(holder)
-    story.becomes_whole()
+    scenario.becomes_whole()
     assert changes(lab, since) == [("AssignPrivateIpAddresses", "OK")]
-    assert story.holder == Node(new, lab)
+    assert scenario.holder == Node(new, lab)
 
 
-def test_a_move_that_the_peer_cannot_make_leaves_the_vip_with_the_old_holder(story: Story, lab: Lab) -> None:
+def test_a_move_that_the_peer_cannot_make_leaves_the_vip_with_the_old_holder(
+    scenario: Scenario, lab: Lab
+) -> None:
     """migrate_from fails there; the cluster stops both and starts where no failure counts."""
-    holder, other, since = story.holder, story.other, time.monotonic()
+    holder, other, since = scenario.holder, scenario.other, time.monotonic()
     with Faults(lab).api(other.instance_id, "denied"):
         tell_to_move(holder)
         refused_by(lab, other, since)
         holder.run(*SETTLED)
         forget_the_move(holder)
-        story.becomes_whole()
-        assert story.holder == holder
+        scenario.becomes_whole()
+        assert scenario.holder == holder
     other.run("crm_resource", "--cleanup")
-    story.becomes_whole()
-    assert story.holder == holder
+    scenario.becomes_whole()
+    assert scenario.holder == holder
 
 
 def refused_by(lab: Lab, node: Node, since: float) -> None:
@@ -109,9 +111,11 @@ def refused_by(lab: Lab, node: Node, since: float) -> None:
 
 
 @pytest.mark.parametrize("who", ["the new holder", "the old holder"])
-def test_a_node_that_dies_in_the_middle_of_a_move_leaves_one_holder(story: Story, lab: Lab, who: str) -> None:
+def test_a_node_that_dies_in_the_middle_of_a_move_leaves_one_holder(
+    scenario: Scenario, lab: Lab, who: str
+) -> None:
     """After migrate_to, while the peer's call hangs: EC2 has not moved the VIP yet."""
-    holder, other, since = story.holder, story.other, time.monotonic()
+    holder, other, since = scenario.holder, scenario.other, time.monotonic()
     victim, survivor = (other, holder) if who == "the new holder" else (holder, other)
     with Faults(lab).api(other.instance_id, "slow", seconds=3.0):
         tell_to_move(holder)
@@ -119,11 +123,11 @@ def test_a_node_that_dies_in_the_middle_of_a_move_leaves_one_holder(story: Story
         loss = victim.power_off()
     # Until then the old holder is forbidden.
     forget_the_move(survivor)
-    story.client.sees(story.vip, within_s=MOVE_LIMIT_S)
-    assert story.holder == survivor
+    scenario.client.sees(scenario.vip, within_s=MOVE_LIMIT_S)
+    assert scenario.holder == survivor
     loss.undo()
-    story.becomes_whole()
-    assert story.holder == survivor
+    scenario.becomes_whole()
+    assert scenario.holder == survivor
 
 
 def handed_over(lab: Lab, node: Node, since: float) -> None:
@@ -139,32 +143,32 @@ def handed_over(lab: Lab, node: Node, since: float) -> None:
 
 
 def test_the_address_that_goes_in_the_holders_system_comes_back_there_without_a_call(
-    story: Story, lab: Lab
+    scenario: Scenario, lab: Lab
 ) -> None:
     """The system's half fails where it is; it is started again there, and EC2's half stays."""
-    holder, since = story.holder, time.monotonic()
-    with Faults(lab).os_address_deleted(holder.instance_id, story.vip):
-        story.client.sees(story.vip, within_s=MOVE_LIMIT_S)
+    holder, since = scenario.holder, time.monotonic()
+    with Faults(lab).os_address_deleted(holder.instance_id, scenario.vip):
+        scenario.client.sees(scenario.vip, within_s=MOVE_LIMIT_S)
     assert changes(lab, since) == []
     holder.run("crm_resource", "--cleanup")
-    story.becomes_whole()
-    assert story.holder == holder
+    scenario.becomes_whole()
+    assert scenario.holder == holder
 
 
-def test_a_system_that_keeps_the_address_does_not_keep_the_vip(story: Story, lab: Lab) -> None:
+def test_a_system_that_keeps_the_address_does_not_keep_the_vip(scenario: Scenario, lab: Lab) -> None:
     """IPaddr2's stop fails on the old holder: what stays there gets no packet, and goes with the failure's end."""
-    holder = story.holder
+    holder = scenario.holder
     holder.run("cp", "--preserve", IPADDR2, f"{IPADDR2}.whole")
     try:
         holder.run("sed", "--in-place", '2i [ "$1" != stop ] || exit 1', IPADDR2)
         tell_to_move(holder)
-        new = Node(story.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S), lab)
+        new = Node(scenario.pair.wait_for_holder_other_than(holder.instance_id, MOVE_LIMIT_S), lab)
         new.run(*SETTLED)
         forget_the_move(holder)
-        story.client.sees(story.vip, within_s=MOVE_LIMIT_S)
-        assert f" {story.vip}/" in holder.run("ip", "-brief", "-4", "address")
+        scenario.client.sees(scenario.vip, within_s=MOVE_LIMIT_S)
+        assert f" {scenario.vip}/" in holder.run("ip", "-brief", "-4", "address")
     finally:
         holder.run("mv", f"{IPADDR2}.whole", IPADDR2)
     holder.run("crm_resource", "--cleanup")
-    story.becomes_whole()
-    assert story.holder == new
+    scenario.becomes_whole()
+    assert scenario.holder == new

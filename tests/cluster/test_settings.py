@@ -11,7 +11,7 @@ import pytest
 from cloudinit.spec import NodeSpec, Service
 from cloudinit.userdata import BOOTSTRAP_PATH, files
 from tests.cluster.hollow import eventually
-from tests.cluster.story import Node, Story
+from tests.cluster.scenario import Node, Scenario
 from tests.cluster.test_first_boot import spec
 
 FOLLOWER = Service(name="follower", agent="ocf:heartbeat:Dummy")
@@ -43,18 +43,18 @@ def version(node: Node) -> tuple[int, int]:
 
 
 @pytest.fixture
-def first(story: Story) -> Iterator[Node]:
+def first(scenario: Scenario) -> Iterator[Node]:
     """The node that pushes, given back what it was told; no agent is about to note who took the VIP last."""
-    node = story.nodes[0]
+    node = scenario.nodes[0]
     noting = ("pgrep", "--full", "ec2vip-taker")
-    eventually(lambda: all(each.tries(*noting) is None for each in story.nodes))
+    eventually(lambda: all(each.tries(*noting) is None for each in scenario.nodes))
     yield node
     tell(node, spec(0))
     bootstrap(node)
 
 
-def test_a_setting_that_changes_is_pushed_exactly_once(story: Story, first: Node) -> None:
-    holder, before = story.holder, version(first)
+def test_a_setting_that_changes_is_pushed_exactly_once(scenario: Scenario, first: Node) -> None:
+    holder, before = scenario.holder, version(first)
     bootstrap(first)
     assert version(first) == before, "it pushed what the cluster has"
     tell(first, NodeSpec(**{**vars(spec(0)), "services": (FOLLOWER,)}))
@@ -65,8 +65,8 @@ def test_a_setting_that_changes_is_pushed_exactly_once(story: Story, first: Node
     assert "follower" in first.run("crm_mon", "--one-shot")
     bootstrap(first)
     assert version(first) == changed, "it pushed again"
-    assert version(story.nodes[1]) == changed
-    assert story.holder == holder, "another setting moved the VIP"
+    assert version(scenario.nodes[1]) == changed
+    assert scenario.holder == holder, "another setting moved the VIP"
 
 
 def pushes(node: Node) -> int:

@@ -18,7 +18,7 @@ from cloudinit.cib import IN_OS_META
 from cloudinit.spec import Service
 from tests.cluster import hollow
 from tests.cluster.formed import WHOLE_LIMIT_S
-from tests.cluster.story import Node, Story
+from tests.cluster.scenario import Node, Scenario
 from tests.cluster.test_first_boot import spec
 from tests.cluster.test_settings import bootstrap, tell
 from tests.drill.clouds import Choice, lab_pair, lab_stack
@@ -26,7 +26,7 @@ from tests.drill.pair import Pair
 from tests.lab.amis import image_of
 from tests.lab.faults.addresses import has_address
 from tests.lab.lab import Lab
-from tests.lab.layout import GUEST_LINK
+from tests.lab.network_plan import GUEST_LINK
 
 NAME = "vips-tests"
 FIRST, SECOND = "10.0.250.185", "10.0.250.190"
@@ -80,9 +80,9 @@ def serves(lab: Lab) -> bool:
     return "Welcome to nginx" in page(lab)
 
 
-def running(story: Story) -> list[Node]:
+def running(scenario: Scenario) -> list[Node]:
     """The nodes whose systemd says that nginx is up."""
-    return [node for node in story.nodes if node.tries("systemctl", "is-active", "nginx.service")]
+    return [node for node in scenario.nodes if node.tries("systemctl", "is-active", "nginx.service")]
 
 
 def test_both_vips_answer_and_one_node_has_them(lab: Lab, pair: Pair) -> None:
@@ -91,53 +91,55 @@ def test_both_vips_answer_and_one_node_has_them(lab: Lab, pair: Pair) -> None:
     assert pair.answers()
 
 
-def test_the_service_runs_where_the_vip_is_and_boots_nowhere_by_itself(story: Story) -> None:
-    eventually(lambda: serves(story.lab), 30, "nginx answers at the VIP")
-    assert running(story) == [story.holder]
-    for node in story.nodes:
+def test_the_service_runs_where_the_vip_is_and_boots_nowhere_by_itself(scenario: Scenario) -> None:
+    eventually(lambda: serves(scenario.lab), 30, "nginx answers at the VIP")
+    assert running(scenario) == [scenario.holder]
+    for node in scenario.nodes:
         assert node.tries("systemctl", "is-enabled", "nginx.service") is None
 
 
-def test_the_holders_loss_of_power_takes_neither_vip_nor_the_service_from_the_client(story: Story) -> None:
-    dead, survivor = story.holder, story.other
+def test_the_holders_loss_of_power_takes_neither_vip_nor_the_service_from_the_client(
+    scenario: Scenario,
+) -> None:
+    dead, survivor = scenario.holder, scenario.other
     cut = dead.power_off()
-    story.client.sees(FIRST, within_s=30)
-    story.client.sees(SECOND, within_s=30)
-    eventually(lambda: serves(story.lab), 30, "nginx answers at the VIP")
+    scenario.client.sees(FIRST, within_s=30)
+    scenario.client.sees(SECOND, within_s=30)
+    eventually(lambda: serves(scenario.lab), 30, "nginx answers at the VIP")
     cut.undo()
-    story.becomes_whole()
-    assert owners(story.pair) == {survivor.instance_id}
-    assert running(story) == [survivor]
+    scenario.becomes_whole()
+    assert owners(scenario.pair) == {survivor.instance_id}
+    assert running(scenario) == [survivor]
 
 
-def test_a_planned_move_takes_all_along(story: Story) -> None:
+def test_a_planned_move_takes_all_along(scenario: Scenario) -> None:
     """The service's turn is in the middle: stopped before EC2 is asked to move its VIP, started after that."""
-    old, new, since = story.holder, story.other, time.monotonic()
+    old, new, since = scenario.holder, scenario.other, time.monotonic()
     old.run("crm_standby", "--update", "on")
     try:
-        eventually(lambda: owners(story.pair) == {new.instance_id}, 60, "both VIPs move")
-        eventually(lambda: serves(story.lab), 30, "nginx answers at the VIP")
+        eventually(lambda: owners(scenario.pair) == {new.instance_id}, 60, "both VIPs move")
+        eventually(lambda: serves(scenario.lab), 30, "nginx answers at the VIP")
     finally:
         old.run("crm_standby", "--delete")
-    story.becomes_whole()
-    assert owners(story.pair) == {new.instance_id}
-    assert running(story) == [new]
+    scenario.becomes_whole()
+    assert owners(scenario.pair) == {new.instance_id}
+    assert running(scenario) == [new]
     moved = [
         (event["began"], event.t)
-        for event in story.lab.timeline.read("api", since=since)
+        for event in scenario.lab.timeline.read("api", since=since)
         if event["action"] == "AssignPrivateIpAddresses" and FIRST in event["parameters"].values()
     ]
-    assert [done(story, old, "stop", since)] < [began for began, _ in moved]
-    assert [ended for _, ended in moved] < [done(story, new, "start", since)]
+    assert [done(scenario, old, "stop", since)] < [began for began, _ in moved]
+    assert [ended for _, ended in moved] < [done(scenario, new, "start", since)]
 
 
-def done(story: Story, node: Node, operation: str, since: float) -> float:
+def done(scenario: Scenario, node: Node, operation: str, since: float) -> float:
     """When the node had carried out the operation on nginx (time.monotonic); Pacemaker asks systemd every 2 s."""
 
     def moments() -> list[float]:
         return [
             event.t
-            for event in story.lab.timeline.read("action", since=since)
+            for event in scenario.lab.timeline.read("action", since=since)
             if (event["operation"], event["resource"]) == (operation, "nginx")
             and event["instance_id"] == node.instance_id
         ]
@@ -147,80 +149,82 @@ def done(story: Story, node: Node, operation: str, since: float) -> float:
     return found
 
 
-def test_one_vips_failure_leaves_the_other_where_it_is(story: Story) -> None:
+def test_one_vips_failure_leaves_the_other_where_it_is(scenario: Scenario) -> None:
     """The second VIP's system address fails as often as it may: it moves alone, and comes back when that is
     forgotten.
     """
-    holder = story.holder
-    name = name_of(story, holder)
+    holder = scenario.holder
+    name = name_of(scenario, holder)
     for times in range(1, int(IN_OS_META["migration-threshold"]) + 1):
         fail(holder, "vip-2", name, times)
     eventually(
-        lambda: story.pair.holder(SECOND) not in (None, holder.instance_id), 60, "the second VIP moves"
+        lambda: scenario.pair.holder(SECOND) not in (None, holder.instance_id), 60, "the second VIP moves"
     )
-    assert story.holder == holder
-    story.client.sees(SECOND, within_s=30)
-    assert running(story) == [holder]
+    assert scenario.holder == holder
+    scenario.client.sees(SECOND, within_s=30)
+    assert running(scenario) == [holder]
     eventually(
-        lambda: owners(story.pair) == {holder.instance_id}, FORGOTTEN_LIMIT_S, "both are together again"
+        lambda: owners(scenario.pair) == {holder.instance_id}, FORGOTTEN_LIMIT_S, "both are together again"
     )
 
 
-def test_a_service_that_dies_is_started_again_where_it_is(story: Story) -> None:
-    holder = story.holder
+def test_a_service_that_dies_is_started_again_where_it_is(scenario: Scenario) -> None:
+    holder = scenario.holder
     holder.run("systemctl", "kill", "--signal=KILL", "nginx.service")
-    eventually(lambda: not serves(story.lab), 10, "nginx is gone")
-    eventually(lambda: serves(story.lab), 60, "nginx answers again")
-    assert story.holder == holder
+    eventually(lambda: not serves(scenario.lab), 10, "nginx is gone")
+    eventually(lambda: serves(scenario.lab), 60, "nginx answers again")
+    assert scenario.holder == holder
 
 
-def test_a_service_that_cannot_start_moves_the_vip(story: Story) -> None:
+def test_a_service_that_cannot_start_moves_the_vip(scenario: Scenario) -> None:
     """Its configuration is broken on the holder alone: the other node serves."""
-    broken = story.holder
+    broken = scenario.holder
     broken.run("sh", "-c", "echo nonsense >/etc/nginx/conf.d/broken.conf")
     try:
         broken.run("systemctl", "kill", "--signal=KILL", "nginx.service")
-        eventually(lambda: story.pair.holder() not in (None, broken.instance_id), 60, "the VIP moves")
-        eventually(lambda: serves(story.lab), 30, "nginx answers at the other node")
+        eventually(lambda: scenario.pair.holder() not in (None, broken.instance_id), 60, "the VIP moves")
+        eventually(lambda: serves(scenario.lab), 30, "nginx answers at the other node")
     finally:
         broken.run("rm", "/etc/nginx/conf.d/broken.conf")
         broken.run("crm_resource", "--cleanup", "--resource", "nginx")
 
 
-def test_a_service_that_starts_nowhere_leaves_the_vip_answering_and_is_tried_again(story: Story) -> None:
-    for node in story.nodes:
+def test_a_service_that_starts_nowhere_leaves_the_vip_answering_and_is_tried_again(
+    scenario: Scenario,
+) -> None:
+    for node in scenario.nodes:
         node.run("sh", "-c", "echo nonsense >/etc/nginx/conf.d/broken.conf")
     try:
-        story.holder.run("systemctl", "kill", "--signal=KILL", "nginx.service")
-        eventually(lambda: len(failures(story)) == 2, 60, "the service has failed on both nodes")
-        story.client.sees(FIRST, within_s=30)
-        story.client.sees(SECOND, within_s=30)
+        scenario.holder.run("systemctl", "kill", "--signal=KILL", "nginx.service")
+        eventually(lambda: len(failures(scenario)) == 2, 60, "the service has failed on both nodes")
+        scenario.client.sees(FIRST, within_s=30)
+        scenario.client.sees(SECOND, within_s=30)
     finally:
-        for node in story.nodes:
+        for node in scenario.nodes:
             node.run("rm", "/etc/nginx/conf.d/broken.conf")
-    eventually(lambda: serves(story.lab), FORGOTTEN_LIMIT_S, "nginx answers again by itself")
+    eventually(lambda: serves(scenario.lab), FORGOTTEN_LIMIT_S, "nginx answers again by itself")
 
 
-def test_a_vip_that_is_not_wanted_any_more_goes_with_one_push(story: Story) -> None:
+def test_a_vip_that_is_not_wanted_any_more_goes_with_one_push(scenario: Scenario) -> None:
     """Though the cluster still has what the agent has noted of it."""
-    first, holder = story.nodes[0], story.holder
+    first, holder = scenario.nodes[0], scenario.holder
     first.run("cp", "--archive", "/etc/ec2vip", "/root/told")
     services = (Service(name="nginx", agent="systemd:nginx", packages=("nginx-light",)),)
     tell(first, dataclasses.replace(spec(0), platform="debian13", services=services))
     try:
         bootstrap(first)
-        eventually(lambda: story.pair.holder(SECOND) is None, 30, "nobody has the second VIP")
-        assert not any(SECOND in (view.in_os or ()) for view in story.pair.nodes())
-        assert story.holder == holder
-        assert serves(story.lab)
+        eventually(lambda: scenario.pair.holder(SECOND) is None, 30, "nobody has the second VIP")
+        assert not any(SECOND in (view.in_os or ()) for view in scenario.pair.nodes())
+        assert scenario.holder == holder
+        assert serves(scenario.lab)
     finally:
         first.run("cp", "--archive", "/root/told/.", "/etc/ec2vip")
         bootstrap(first)
-    story.becomes_whole()
+    scenario.becomes_whole()
 
 
-def name_of(story: Story, node: Node) -> str:
-    return next(view.name for view in story.pair.nodes() if view.instance_id == node.instance_id)
+def name_of(scenario: Scenario, node: Node) -> str:
+    return next(view.name for view in scenario.pair.nodes() if view.instance_id == node.instance_id)
 
 
 def fail(node: Node, resource: str, name: str, times: int) -> None:
@@ -235,14 +239,14 @@ def failed(node: Node, resource: str, name: str) -> str:
     return said.rpartition("value=")[2].strip()
 
 
-def failures(story: Story) -> list[str]:
+def failures(scenario: Scenario) -> list[str]:
     """The names of the nodes against which a failure of nginx counts."""
-    return [name for name in ("ec2vip-a", "ec2vip-b") if failed(story.nodes[0], "nginx", name) != "0"]
+    return [name for name in ("ec2vip-a", "ec2vip-b") if failed(scenario.nodes[0], "nginx", name) != "0"]
 
 
-def test_pacemaker_3_and_pcs_0_12_know_the_agent(story: Story) -> None:
+def test_pacemaker_3_and_pcs_0_12_know_the_agent(scenario: Scenario) -> None:
     """What test_agent_on_node.py asks Debian 12's."""
-    node, agent = story.other, "ocf:heartbeat:ec2vip"
+    node, agent = scenario.other, "ocf:heartbeat:ec2vip"
     node.run("crm_resource", "--validate", "--resource", "ec2vip")
     node.run("crm_resource", "--validate", "--resource", "ec2vip-2")
     described = node.run("pcs", "resource", "describe", agent)
@@ -251,10 +255,10 @@ def test_pacemaker_3_and_pcs_0_12_know_the_agent(story: Story) -> None:
     assert node.run("crm_resource", "--show-metadata", agent).strip() == ocf.META_DATA
 
 
-def test_a_stray_vip_goes_from_the_standbys_system_alone(story: Story) -> None:
+def test_a_stray_vip_goes_from_the_standbys_system_alone(scenario: Scenario) -> None:
     """The guard reads what Pacemaker 3's crm_mon says of each VIP."""
-    holder, standby = story.holder, story.other
+    holder, standby = scenario.holder, scenario.other
     standby.run("ip", "address", "add", f"{SECOND}/32", "dev", GUEST_LINK)
-    eventually(lambda: not has_address(story.lab, standby.instance_id, SECOND), STRAY_LIMIT_S, "it stays")
-    assert story.holder == holder
-    assert all(has_address(story.lab, holder.instance_id, vip) for vip in (FIRST, SECOND))
+    eventually(lambda: not has_address(scenario.lab, standby.instance_id, SECOND), STRAY_LIMIT_S, "it stays")
+    assert scenario.holder == holder
+    assert all(has_address(scenario.lab, holder.instance_id, vip) for vip in (FIRST, SECOND))

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from tests.drill import roll as day_two
+from tests.drill import rollout as day_two
 from tests.drill.proofs import faults, soak
 from tests.drill.verify import verify
 from tests.lab import cli

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from tests.drill import soak as random_faults
 from tests.drill.clouds import STACK, lab_pair
-from tests.drill.evidence import keep
+from tests.drill.diagnostics import keep
 from tests.drill.fault_rows import ROWS
 from tests.drill.pair import Pair
 from tests.drill.reports import seconds, verdict

@@ -17,7 +17,7 @@ from pathlib import Path
 import trustme
 
 from cloudinit import userdata
-from tests.lab import layout, mirror
+from tests.lab import mirror, network_plan
 from tests.lab.daemon import listen
 from tests.lab.process import run
 
@@ -28,7 +28,7 @@ LIMIT_S = 3600.0
 def main(platform: str, work: Path, root: Path, packages: Path, layer: Path) -> None:
     """Bake. Raises CommandError with the step's words if that fails."""
     run(["ip", "link", "set", "lo", "up"])
-    run(["ip", "address", "add", f"{layout.MIRROR}/32", "dev", "lo"])
+    run(["ip", "address", "add", f"{network_plan.MIRROR}/32", "dev", "lo"])
     run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab-bake", "/run"])
     run(["mount", "-t", "tmpfs", "-o", "mode=755,size=3g", "lab-bake", str(work)])
     for name in ("upper", "scratch", "root"):
@@ -39,8 +39,10 @@ def main(platform: str, work: Path, root: Path, packages: Path, layer: Path) -> 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*mirror.NAMES).configure_cert(context)
     authority.cert_pem.write_to_path(str(work / "ca.pem"))
-    (work / "hosts").write_text("".join(f"{layout.MIRROR} {name}\n" for name in ("localhost", *mirror.NAMES)))
-    mirror.Mirror(lambda _: packages, [platform]).serve(listen(layout.MIRROR, 443), context)
+    (work / "hosts").write_text(
+        "".join(f"{network_plan.MIRROR} {name}\n" for name in ("localhost", *mirror.NAMES))
+    )
+    mirror.Mirror(lambda _: packages, [platform]).serve(listen(network_plan.MIRROR, 443), context)
     written = []
     for path, executable, content in userdata.builder_files(platform):
         target = work / "root" / path.lstrip("/")

@@ -161,7 +161,7 @@ def serve(name: str, hollow: bool) -> None:
     import trustme
 
     from tests.aws.emulator import Emulator
-    from tests.lab import cache, control, disk, fabric, image, layout, mirror, names
+    from tests.lab import cache, control, disk, dns, fabric, image, mirror, network_plan
     from tests.lab.amis import SUITES
     from tests.lab.hypervisor import Hypervisor
     from tests.lab.timeline import Timeline
@@ -214,14 +214,17 @@ def serve(name: str, hollow: bool) -> None:
     control.serve(folder, actions(emulator, hypervisor, archives))
 
     def inside() -> None:
-        emulator.serve(layout.API, 443, ssl_context=context, sock=listen(layout.API, 443))
-        emulator.serve_imds(layout.IMDS, 80, sock=listen(layout.IMDS, 80))
-        known = {**dict.fromkeys(API_NAMES, layout.API), **dict.fromkeys(mirror.NAMES, layout.MIRROR)}
-        names.serve(layout.RESOLVER, known)
-        archives.serve(listen(layout.MIRROR, 80))
-        archives.serve(listen(layout.MIRROR, 443), beyond)
+        emulator.serve(network_plan.API, 443, ssl_context=context, sock=listen(network_plan.API, 443))
+        emulator.serve_imds(network_plan.IMDS, 80, sock=listen(network_plan.IMDS, 80))
+        known = {
+            **dict.fromkeys(API_NAMES, network_plan.API),
+            **dict.fromkeys(mirror.NAMES, network_plan.MIRROR),
+        }
+        dns.serve(network_plan.RESOLVER, known)
+        archives.serve(listen(network_plan.MIRROR, 80))
+        archives.serve(listen(network_plan.MIRROR, 443), beyond)
 
-    fabric.in_namespace(layout.FABRIC, inside)
+    fabric.in_namespace(network_plan.FABRIC, inside)
     state["endpoint"] = emulator.serve("127.0.0.1").url
     state["ready"] = True
     publish()

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from tests.aws.emulator import GroupRule, Interface
 from tests.lab import userns
-from tests.lab.layout import (
+from tests.lab.network_plan import (
     API,
     CLIENT,
     CLIENT_ADDRESS,

@@ -23,7 +23,7 @@ from tests.lab.amis import image_of
 from tests.lab.disk import Disk
 from tests.lab.errors import LabError
 from tests.lab.fabric import Fabric, namespace_of
-from tests.lab.layout import node_words
+from tests.lab.network_plan import node_words
 from tests.lab.timeline import Timeline
 from tests.lab.trust import trust
 

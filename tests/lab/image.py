@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cloudinit import platforms
-from tests.lab import recipe, rpms
+from tests.lab import image_contents, rpms
 from tests.lab.amis import SUITES, Image
 from tests.lab.errors import LabError
 from tests.lab.log import step
@@ -30,7 +30,7 @@ ROOM_BYTES = {False: 3 << 30, True: 1 << 30}
 """What making an image wants, by whether it is a baked one."""
 
 BAKE = Path(__file__).with_name("bake.sh")
-SOURCES = (Path(__file__), BAKE, Path(recipe.__file__), Path(rpms.__file__), Path(platforms.__file__))
+SOURCES = (Path(__file__), BAKE, Path(image_contents.__file__), Path(rpms.__file__), Path(platforms.__file__))
 """What an image is made by: another content is another image."""
 STEPS = tuple(PROJECT / "cloudinit" / name for name in ("build.sh", "install-dnf.sh"))
 """What a baked one is made by besides, if the product's own step makes it."""
@@ -116,7 +116,7 @@ def _require_room(wanted: int) -> None:
 def _bootstrap(platform: str, root: Path, mirror: Path) -> None:
     """Debian into `root`; the archive files of what the nodes will install into `mirror`, and into its folder
     `sources` what they build from."""
-    names = " ".join(recipe.mirror_packages(platform))
+    names = " ".join(image_contents.mirror_packages(platform))
     download = (
         "export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG; apt-get --yes --download-only --no-install-recommends"
         f" -o Dir::Cache::archives={shlex.quote(str(mirror))} install {names}"
@@ -126,14 +126,14 @@ def _bootstrap(platform: str, root: Path, mirror: Path) -> None:
         download += (
             ' && sed "s/^deb /deb-src /" "$1/etc/apt/sources.list" >"$1/etc/apt/sources.list.d/source.list"'
             f" && apt-get update && cd {shlex.quote(str(mirror / 'sources'))}"
-            f" && apt-get source --download-only {recipe.SOURCE_PACKAGE}"
-            f" && apt-get download {' '.join(recipe.BINARY_SOURCES)}"
+            f" && apt-get source --download-only {image_contents.SOURCE_PACKAGE}"
+            f" && apt-get download {' '.join(image_contents.BINARY_SOURCES)}"
         )
     run(
         [
             "mmdebstrap",
             "--variant=minbase",
-            f"--include={','.join(recipe.image_packages(platform))}",
+            f"--include={','.join(image_contents.image_packages(platform))}",
             '--aptopt=Apt::Install-Recommends "false"',
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/doc/*",
@@ -167,12 +167,12 @@ def _rpm_repositories(platform: str, root: Path, mirror: Path) -> None:
         if source.sha256 not in found:
             raise LabError(
                 f"none of the fetched files is {source.name} with the SHA-256 {source.sha256}",
-                "see SOURCE_PACKAGE and BINARY_SOURCES of recipe.py",
+                "see SOURCE_PACKAGE and BINARY_SOURCES of image_contents.py",
             )
         found.pop(source.sha256).rename(mirror / "sources" / source.name)
     for path in found.values():
         path.unlink()
-    rpms.make(mirror.glob("*.deb"), mirror, recipe.rpm_names())
+    rpms.make(mirror.glob("*.deb"), mirror, image_contents.rpm_names())
     for path in [*mirror.glob("*.deb"), mirror / "lock"]:
         path.unlink(missing_ok=True)
     shutil.rmtree(mirror / "partial", ignore_errors=True)
@@ -187,14 +187,14 @@ def _rpm_repositories(platform: str, root: Path, mirror: Path) -> None:
 
 
 def _customise(platform: str, root: Path) -> None:
-    for name, text in recipe.files(platform).items():
+    for name, text in image_contents.files(platform).items():
         path = root / name
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
     shutil.rmtree(root / "etc/apt/sources.list.d", ignore_errors=True)
-    for unit in recipe.MASKED_UNITS:
+    for unit in image_contents.MASKED_UNITS:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")

@@ -19,8 +19,8 @@ from tests.lab import cgroup, control, daemon, image, snapshot
 from tests.lab.amis import Image
 from tests.lab.errors import LabError
 from tests.lab.files import read_json, write_whole
-from tests.lab.layout import CLIENT, FABRIC, node_words
 from tests.lab.log import say
+from tests.lab.network_plan import CLIENT, FABRIC, node_words
 from tests.lab.paths import LAB_MARK, TOOLS, lab_dir, labs_dir
 from tests.lab.process import CommandError, ProcessId, run
 from tests.lab.timeline import Timeline

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from .agenda import Agenda
+from .scheduler import Scheduler
 from .settings import Settings
 
 Record = Callable[[dict[str, Any]], None]
@@ -54,11 +54,11 @@ class AddressBook:
     """
 
     def __init__(
-        self, settings: Settings, agenda: Agenda, on_change: Callable[[], None], record: Record
+        self, settings: Settings, scheduler: Scheduler, on_change: Callable[[], None], record: Record
     ) -> None:
         self.described, self.routed, self.metadata = View(), View(), View()
         self._settings = settings
-        self._agenda = agenda
+        self._scheduler = scheduler
         self._on_change = on_change
         self._record = record
         self._versions = itertools.count()
@@ -68,8 +68,10 @@ class AddressBook:
         settings = self._settings
         for address in addresses:
             place, version = (vpc_id, address), next(self._versions)
-            self._agenda.after(settings.describe_lag_s, partial(self.described.apply, place, eni_id, version))
-            self._agenda.after(settings.route_delay_s, partial(self._route, place, eni_id, version))
+            self._scheduler.after(
+                settings.describe_lag_s, partial(self.described.apply, place, eni_id, version)
+            )
+            self._scheduler.after(settings.route_delay_s, partial(self._route, place, eni_id, version))
 
     def adopt(self, vpc_id: str, addresses: Iterable[str], eni_id: str) -> None:
         """Secondaries an interface was created with: in effect at once everywhere."""
@@ -94,7 +96,7 @@ class AddressBook:
         if self.routed.apply(place, eni_id, version):
             self._record({"kind": "route", "address": place[1], "eni_id": eni_id})
             self._on_change()
-        self._agenda.after(self._settings.imds_delay_s, partial(self._show, place, eni_id, version))
+        self._scheduler.after(self._settings.imds_delay_s, partial(self._show, place, eni_id, version))
 
     def _show(self, place: Place, eni_id: str | None, version: int) -> None:
         if self.metadata.apply(place, eni_id, version):

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .front import ApiFront
 from .http import Server
+from .https_server import ApiServer
 from .imds import MetadataService
 from .model import GroupRule, Instance, Interface, Machines
 from .principals import Principals
@@ -51,7 +51,7 @@ class Emulator:
         self.faults = self._world.faults
         self.administrator = (f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
         principals = Principals(self._world, self.administrator)
-        self._front = ApiFront(self._world, principals, self.faults)
+        self._front = ApiServer(self._world, principals, self.faults)
         self.ssm_agents = self._front.run_command.agents
         self._metadata = MetadataService(self._world, principals, self.faults)
         self._servers: list[Server] = []

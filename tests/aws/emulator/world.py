@@ -20,12 +20,12 @@ from moto.ssm.models import ssm_backends
 from moto.sts.models import sts_backends
 
 from .addresses import AddressBook, reserved
-from .agenda import Agenda
 from .faults import Faults
 from .images import add_images
 from .lifecycle import Lifecycle
 from .model import TERMINATED, GroupRule, Instance, Interface, Machines
 from .partitions import Partition
+from .scheduler import Scheduler
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,13 +54,13 @@ class World:
         self.iam: Any = iam_backends[account_id][self.partition.name]
         self.sts: Any = sts_backends[account_id][self.partition.name]
         add_images(self.ec2, account_id, region)
-        self.agenda = Agenda()
+        self.scheduler = Scheduler()
         self.faults = Faults(self.note)
         self._on_change = on_change
         self._record = record
         self._thread = threading.local()
         self._telling = threading.Lock()
-        self.addresses = AddressBook(settings, self.agenda, self.changed, self.note)
+        self.addresses = AddressBook(settings, self.scheduler, self.changed, self.note)
         self.lifecycle = Lifecycle(self, machines)
         self.placement_groups: dict[str, dict[str, Any]] = {}
         self.launches: dict[str, Any] = {}  # reservations by client token
@@ -68,7 +68,7 @@ class World:
 
     def close(self) -> None:
         """End the threads and give the account's memory back: moto keeps accounts for the process's life."""
-        self.agenda.close()
+        self.scheduler.close()
         self.lifecycle.close()
         with self.lock:
             for backends in (ec2_backends, iam_backends, ssm_backends, sts_backends):

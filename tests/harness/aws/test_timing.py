@@ -13,7 +13,7 @@ import pytest
 
 from tests.aws.emulator import Settings
 from tests.aws.emulator.addresses import AddressBook, View
-from tests.aws.emulator.agenda import Agenda
+from tests.aws.emulator.scheduler import Scheduler
 
 from .conftest import NODE_A, NODE_B, VIP, Cloud, allow, eventually
 
@@ -83,7 +83,7 @@ def test_of_two_moves_the_later_one_stays_however_late_the_earlier_arrives(
     cloud.emulator.settings.route_delay_s = 0
     cloud.assign(cloud.eni(b), VIP, AllowReassignment=True)
     late = threading.Event()
-    cloud.emulator._world.agenda.after(0.4, late.set)
+    cloud.emulator._world.scheduler.after(0.4, late.set)
     assert late.wait(20)
     assert (cloud.interface(a).secondaries, cloud.interface(b).secondaries) == ((), (VIP,))
 
@@ -97,7 +97,7 @@ def test_an_older_version_of_a_place_is_dropped() -> None:
 
 
 def test_the_same_address_in_two_vpcs_is_two_addresses() -> None:
-    book = AddressBook(Settings(), Agenda(), lambda: None, lambda event: None)
+    book = AddressBook(Settings(), Scheduler(), lambda: None, lambda event: None)
     book.changed("vpc-1", [VIP], "eni-1")
     book.changed("vpc-2", [VIP], "eni-2")
     assert (book.routed.of("eni-1"), book.routed.of("eni-2")) == ((VIP,), (VIP,))
@@ -193,24 +193,24 @@ def test_a_data_plane_that_fails_does_not_fail_the_call(new_cloud: Callable[...,
 
 def test_the_agenda_keeps_the_order_of_what_is_due() -> None:
     now = 0.0
-    agenda, done = Agenda(lambda: now), list[int]()
+    scheduler, done = Scheduler(lambda: now), list[int]()
     busy, go, end = threading.Event(), threading.Event(), threading.Event()
 
     def hold() -> None:
         busy.set()
         go.wait(20)
 
-    agenda.after(0.001, hold)
+    scheduler.after(0.001, hold)
     now = 1.0
-    agenda.after(0.001, lambda: None)  # has it look at the clock again
+    scheduler.after(0.001, lambda: None)  # has it look at the clock again
     assert busy.wait(20)
     for number, delay in ((3, 30), (1, 10), (2, 20)):
-        agenda.after(delay, partial(done.append, number))
-    agenda.after(NEVER, partial(done.append, 4))
-    agenda.after(0, partial(done.append, 0))
-    agenda.after(40, end.set)
+        scheduler.after(delay, partial(done.append, number))
+    scheduler.after(NEVER, partial(done.append, 4))
+    scheduler.after(0, partial(done.append, 0))
+    scheduler.after(40, end.set)
     now = 100.0
     go.set()
     assert end.wait(20)
-    agenda.close()
+    scheduler.close()
     assert done == [0, 1, 2, 3]

@@ -12,8 +12,8 @@ from tests.aws.emulator.images import BAKED, IMAGES
 from tests.drill.clouds import Choice
 from tests.lab.amis import AMIS, KINDS, SUITES, Image, ami_id, image_of
 from tests.lab.errors import LabError
+from tests.lab.image_contents import files, mirror_packages, rpm_names
 from tests.lab.mirror import AMAZON, DEBIAN, NAMES, Mirror
-from tests.lab.recipe import files, mirror_packages, rpm_names
 from tests.lab.rpms import RELEASE
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.lab.errors import LabError
 from tests.lab.faults.core import eni_of
-from tests.lab.layout import GUEST_LINK
+from tests.lab.network_plan import GUEST_LINK
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tests.lab.errors import LabError
-from tests.lab.layout import link_of
+from tests.lab.network_plan import link_of
 from tests.lab.process import run
 from tests.lab.timeline import Timeline
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.lab.errors import LabError
 from tests.lab.faults.core import filtering, link
-from tests.lab.layout import RESOLVER
+from tests.lab.network_plan import RESOLVER
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab

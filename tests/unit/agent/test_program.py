@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent import ec2vip, ocf, outcome
-from cloudinit import slim, userdata
+from cloudinit import minify, userdata
 
 from .cloud import VIP
 from .conftest import Node
@@ -92,13 +92,13 @@ def test_logs_go_to_the_clusters_syslog_facility(
 
 @pytest.mark.subprocess  # it is the program, its first line and its interpreter's flags that are tried
 class TestAsAProgram:
-    @pytest.fixture(params=["source", "slim"])
+    @pytest.fixture(params=["source", "minified"])
     def program(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         """The program and its package, as in the tree and as a node gets them."""
         library = tmp_path / "lib"
         (library / "agent").mkdir(parents=True)
         for source in userdata.AGENT_SOURCES.glob("*.py"):
-            text = source.read_text() if request.param == "source" else slim.python(source.read_text())
+            text = source.read_text() if request.param == "source" else minify.python(source.read_text())
             if source.name != "__init__.py":  # which says something to its readers alone
                 (library / "agent" / source.name).write_text(text)
         program = tmp_path / "ec2vip"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from infra.config import KEYS, StackConfig
 from infra.errors import ConfigError
-from infra.lookups import pair_args
 from infra.pair import FloatingIpPair
+from infra.resolve import pair_args
 from tests.lab.paths import PROJECT
 
 from .bad_settings import GOOD, as_pulumi_gives_them

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from infra.config import StackConfig
-from infra.lookups import pair_args
 from infra.pair import FloatingIpPair
+from infra.resolve import pair_args
 
 from .bad_settings import GOOD, WEB, as_pulumi_gives_them
 from .cloudformation import Unmapped, problems, template

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from infra import lookups
+from infra import resolve
 from infra.config import StackConfig
 from infra.errors import ConfigError
 from infra.pair import FloatingIpPairArgs
@@ -57,11 +57,11 @@ def look(
     ec2: Ec2 | None = None,
 ) -> FloatingIpPairArgs:
     """The component's arguments for these settings in that network."""
-    monkeypatch.setattr(lookups, "ec2_client", lambda: ec2 or Ec2([]))
+    monkeypatch.setattr(resolve, "ec2_client", lambda: ec2 or Ec2([]))
     secrets = ["ec2vip:encryptionKey"]
     config = StackConfig.parse(as_pulumi_gives_them(settings), secrets=secrets, region="us-east-1")
     args: list[FloatingIpPairArgs] = []
-    record(lambda: args.append(lookups.pair_args(config)), answers)
+    record(lambda: args.append(resolve.pair_args(config)), answers)
     return args[0]
 
 

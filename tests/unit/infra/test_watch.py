@@ -11,8 +11,8 @@ import pulumi
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from infra import roll, watch
-from infra.roll import Roll, Wanted, order
+from infra import rollout, watch
+from infra.rollout import Rollout, Wanted, order
 from infra.watch import Expected, Node, PairError, Watch
 
 A, B, VIP = "ec2vip-a", "ec2vip-b", "10.0.250.185"
@@ -106,7 +106,7 @@ def _error(code: str) -> ClientError:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (watch, roll):
+    for module in (watch, rollout):
         monkeypatch.setattr(module, "POLL_S", 0.001)
 
 
@@ -362,12 +362,12 @@ def second_turn(
     made_from: str = "new",
     names: tuple[str, str] = (A, B),
     run: Run = UP,
-) -> Roll:
+) -> Rollout:
     """Wait for the turn of the first of `names`, which goes second; both are to be made from `made_from`."""
     second, first = names
 
-    async def wait() -> Roll:
-        turns = Roll((A, B), watching(ec2), run)  # type: ignore[arg-type]
+    async def wait() -> Rollout:
+        turns = Rollout((A, B), watching(ec2), run)  # type: ignore[arg-type]
         for name, instance_id in ((second, f"i-{second}"), (first, first_id)):
             turns.made(name, Made(instance_id))
         wanted = Wanted(pulumi.Output.from_input(made_from), "t3.micro")
@@ -401,7 +401,7 @@ def test_a_holder_that_is_to_go_hands_over_to_a_node_that_works(ec2: Ec2) -> Non
 def test_a_holder_is_not_let_go_where_the_other_does_not_take_the_vip(
     ec2: Ec2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(roll, "MOVE_LIMIT", timedelta(seconds=0.01))
+    monkeypatch.setattr(rollout, "MOVE_LIMIT", timedelta(seconds=0.01))
     ec2.add(A, holds=True, made_from="old")
     ec2.consoles[ec2.add(B)] = DONE
     with pytest.raises(PairError, match=r"ec2vip-b .* did not take the VIP .* ec2vip-a was not replaced"):
@@ -442,7 +442,7 @@ def test_with_another_key_the_first_node_goes_first_and_takes_the_vip_unasked(ec
     assert ec2.nodes[A]["holds"]
 
 
-def left(turns: Roll) -> list[str]:
+def left(turns: Rollout) -> list[str]:
     """The nodes that the run leaves as they are."""
     (transform,) = turns.transforms
     kept = []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.drill import roll
-from tests.drill.roll import both_out, gaps, holders
+from tests.drill import rollout
+from tests.drill.rollout import both_out, gaps, holders
 from tests.lab.timeline import Event
 
 
@@ -39,5 +39,5 @@ def test_both_are_out_where_none_runs(second: str, out: bool) -> None:
 
 
 def test_every_latency_has_a_goal_and_the_last_settings_are_the_files() -> None:
-    assert len(roll.GOALS_S) == len(roll.TOKENS_MS)
-    assert roll.TOKENS_MS[-1] == 1000
+    assert len(rollout.GOALS_S) == len(rollout.TOKENS_MS)
+    assert rollout.TOKENS_MS[-1] == 1000

@@ -51,7 +51,7 @@ class Call:
         return self.action.startswith(READS)
 
 
-class ApiFront:
+class ApiServer:
     """Answers requests of the EC2, IAM, STS and SSM APIs."""
 
     def __init__(self, world: World, principals: Principals, faults: Faults) -> None:

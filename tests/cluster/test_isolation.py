@@ -16,7 +16,7 @@ from tests.cluster.conftest import command
 from tests.drill.pair import Pair
 from tests.lab import cgroup
 from tests.lab.lab import Lab
-from tests.lab.layout import CLIENT, FABRIC
+from tests.lab.network_plan import CLIENT, FABRIC
 from tests.lab.paths import PROJECT, lab_dir, labs_dir
 from tests.lab.process import run
 

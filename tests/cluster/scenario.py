@@ -1,9 +1,9 @@
 """The pair's people: two nodes, the holder among them, and a client. For tests that read as what happens.
 
-holder = story.holder
+holder = scenario.holder
 holder.power_off()
-story.client.sees(story.vip, within_s=5)
-assert story.holder != holder
+scenario.client.sees(scenario.vip, within_s=5)
+assert scenario.holder != holder
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Client:
 
 
 @dataclass(frozen=True)
-class Story:
+class Scenario:
     """A whole pair, and who is who in it at the moment."""
 
     lab: Lab

@@ -13,7 +13,7 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 
-class Agenda:
+class Scheduler:
     """Runs actions after a delay in seconds; without delay at once, in the caller's thread."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -34,7 +34,7 @@ class Agenda:
         with self._changed:
             heapq.heappush(self._due, (self._now() + delay, next(self._numbers), action))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="emulator-agenda", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="emulator-scheduler", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
@@ -58,4 +58,4 @@ class Agenda:
             try:
                 action()
             except Exception:
-                log.exception("an action of the agenda failed")
+                log.exception("an action of the scheduler failed")

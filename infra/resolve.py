@@ -8,8 +8,8 @@ import pulumi
 import pulumi_aws as aws
 
 from . import existing
-from .account import ec2_client
 from .addressing import pair_problems
+from .aws_client import ec2_client
 from .config import StackConfig
 from .errors import looked_up, raise_if_any
 from .network import endpoint_services, reservation_note

@@ -13,8 +13,8 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from pulumi.runtime.config import set_all_config
 
-from infra import account
-from infra.account import Place, Settings, check_place, invoke_options, seconds
+from infra import aws_client
+from infra.aws_client import Place, Settings, check_place, invoke_options, seconds
 from infra.watch import PairError
 
 from .recording import ACCOUNT, REGION, record, record_pair
@@ -225,7 +225,7 @@ def _checked(ours: Any, monkeypatch: pytest.MonkeyPatch, **answers: dict[str, An
         assert isinstance(ours, Place)
         return ours
 
-    monkeypatch.setattr(account, "own_place", own_place)
+    monkeypatch.setattr(aws_client, "own_place", own_place)
     record(lambda: check_place(None))
 
 
@@ -252,7 +252,7 @@ def test_no_credentials_are_an_error_that_names_pulumis_place(monkeypatch: pytes
 
 
 def test_a_pair_that_is_not_watched_needs_no_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "own_place", lambda: pytest.fail("it looked"))
+    monkeypatch.setattr(aws_client, "own_place", lambda: pytest.fail("it looked"))
     record_pair(ready_timeout_minutes=0)
 
 

@@ -77,7 +77,7 @@ class Begin:
     doubts: tuple[str, ...]
 
 
-class Roll:
+class Rollout:
     """The turns of one pair's nodes in one `up`. Without a `watch` there are none: all go at once."""
 
     def __init__(self, names: tuple[str, str], watch: Watch | None, operation: Operation) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudinit import slim, userdata
+from cloudinit import minify, userdata
 
 PROGRAM = '''#!/usr/bin/python3 -I
 """What it is."""
@@ -101,31 +101,31 @@ def bare(source: str) -> str:
 
 
 def test_only_what_its_readers_need_is_left_out() -> None:
-    assert slim.python(PROGRAM) == THIN
+    assert minify.python(PROGRAM) == THIN
     assert bare(THIN) == bare(PROGRAM)
 
 
 @pytest.mark.parametrize(
     "path",
-    [userdata.AGENT_SOURCE, userdata.PARAMETER_SOURCE, Path(slim.__file__), Path(__file__)],
+    [userdata.AGENT_SOURCE, userdata.PARAMETER_SOURCE, Path(minify.__file__), Path(__file__)],
     ids=lambda path: path.name,
 )
 def test_the_program_is_the_same_program(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
-    thin = slim.python(source)
+    thin = minify.python(source)
     assert bare(thin) == bare(source)
     assert len(thin) < len(source)
-    assert slim.python(thin) == thin
+    assert minify.python(thin) == thin
 
 
 def test_types_stay_where_they_are_evaluated() -> None:
-    assert slim.python("def f(a: int) -> int:\n    b: int = a\n    return b\n") == (
+    assert minify.python("def f(a: int) -> int:\n    b: int = a\n    return b\n") == (
         "def f(a:int)->int:\n b:int=a\n return b\n"
     )
 
 
 def test_a_script_keeps_its_first_line_and_its_commands() -> None:
-    assert slim.shell("#!/bin/bash\n# why\n\nx=1 # 2\n    # more\n    echo $#\n") == (
+    assert minify.shell("#!/bin/bash\n# why\n\nx=1 # 2\n    # more\n    echo $#\n") == (
         "#!/bin/bash\nx=1 # 2\necho $#\n"
     )
 
@@ -155,12 +155,12 @@ def test_every_python_makes_the_same_of_the_agent() -> None:
     """A `pulumi up` from another machine must not replace the nodes."""
     others = [found for minor in range(10, 16) if (found := shutil.which(f"python3.{minor}"))]
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from cloudinit import slim; "
-        "[sys.stdout.write(slim.python(open(path, encoding='utf-8').read())) for path in sys.argv[2:]]"
+        "import sys; sys.path.insert(0, sys.argv[1]); from cloudinit import minify; "
+        "[sys.stdout.write(minify.python(open(path, encoding='utf-8').read())) for path in sys.argv[2:]]"
     )
-    root = Path(slim.__file__).resolve().parents[1]
+    root = Path(minify.__file__).resolve().parents[1]
     sources = sorted((root / "agent").glob("*.py"))
-    wanted = "".join(slim.python(source.read_text(encoding="utf-8")) for source in sources)
+    wanted = "".join(minify.python(source.read_text(encoding="utf-8")) for source in sources)
     for python in [sys.executable, *others]:
         asked = subprocess.run(
             [python, "-c", code, str(root), *map(str, sources)], capture_output=True, text=True, check=False
