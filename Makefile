@@ -59,7 +59,7 @@ test: ## every tier (PYTEST="tests/unit -k bootstrap" for what pytest shall run;
 
 lint: ## format, lint, types, shell scripts
 	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
-	shellcheck cloudinit/*.sh tests/bench/subjects/*.sh tests/lab/bake.sh .ci/run'
+	shellcheck cloudinit/node/*.sh tests/bench/subjects/*.sh tests/lab/bake.sh .ci/run'
 
 lock: ## tests/requirements.lock anew, after a change of requirements.txt or of the `test` extra (UPGRADE=--upgrade for newer versions)
 	@$(TOOLS) python -- sh -ec 'uv=$$(mktemp -d); trap "rm -rf $$uv" EXIT; python -m venv $$uv && $$uv/bin/pip install --quiet uv && \

@@ -41,18 +41,19 @@ WRITTEN = "/var/lib/cloud/instance/ec2vip/written"
 _MARKS = "/var/lib/cloud/instance/sem/config_{write_files,runcmd,scripts_user}"
 
 _HERE = Path(__file__).resolve().parent
+_NODE = _HERE / "node"
 #: The sources of the programs that a node gets.
 AGENT_SOURCES = _HERE.parent / "agent"
 AGENT_SOURCE = AGENT_SOURCES / "ec2vip.py"
-BOOTSTRAP_SOURCE = _HERE / "bootstrap.sh"
-PARAMETER_SOURCE = _HERE / "parameter.py"
-REPORT_SOURCE = _HERE / "report.sh"
-GUARD_SOURCE = _HERE / "guard.sh"
-INSTALL_SOURCES = {"apt": _HERE / "install-apt.sh", "dnf": _HERE / "install-dnf.sh"}
-REPOSITORY_SOURCE = _HERE / "repository.sh"
-BUILD_SOURCE = _HERE / "build.sh"
-PROBE_SOURCE = _HERE / "probe.sh"
-FETCH_SOURCE = _HERE / "fetch.sh"
+BOOTSTRAP_SOURCE = _NODE / "bootstrap.sh"
+PARAMETER_SOURCE = _NODE / "parameter.py"
+REPORT_SOURCE = _NODE / "report.sh"
+GUARD_SOURCE = _NODE / "guard.sh"
+INSTALL_SOURCES = {"apt": _NODE / "install-apt.sh", "dnf": _NODE / "install-dnf.sh"}
+REPOSITORY_SOURCE = _NODE / "repository.sh"
+BUILD_SOURCE = _NODE / "build.sh"
+PROBE_SOURCE = _NODE / "probe.sh"
+FETCH_SOURCE = _NODE / "fetch.sh"
 
 
 def render(spec: NodeSpec) -> bytes:

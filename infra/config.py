@@ -61,8 +61,8 @@ NO_AGENT = (
 )
 # Below half a second a busy node is taken for a dead one; above half a minute nobody calls it fail-over.
 TOKEN_MS_MIN, TOKEN_MS_MAX = 500, 30_000
-# A node's own bounds (cloudinit/bootstrap.sh: packages, key, joining) add up to some twenty minutes; it says so at
-# once where it gives up, so only a node that says nothing is waited for as long.
+# A node's own bounds (cloudinit/node/bootstrap.sh: packages, key, joining) add up to some twenty minutes. It says
+# so at once if it gives up, so only a node that says nothing is waited for as long.
 READY_MINUTES, READY_MINUTES_MAX = 20, 120
 # corosync.conf(5), `keyfile`: from 1024 bits on. To 32768, but a standard parameter of the Systems Manager holds
 # 4 KB, and of base64 that is three quarters:

@@ -32,7 +32,7 @@ ROOM_BYTES = {False: 3 << 30, True: 1 << 30}
 BAKE = Path(__file__).with_name("bake.sh")
 SOURCES = (Path(__file__), BAKE, Path(image_contents.__file__), Path(rpms.__file__), Path(platforms.__file__))
 """What an image is made by: another content is another image."""
-STEPS = tuple(PROJECT / "cloudinit" / name for name in ("build.sh", "install-dnf.sh"))
+STEPS = tuple(PROJECT / "cloudinit/node" / name for name in ("build.sh", "install-dnf.sh"))
 """What a baked one is made by besides, if the product's own step makes it."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent.api import Api
 from agent.metadata import Metadata
-from cloudinit import parameter
+from cloudinit.node import parameter
 from tests.unit.cloudinit.conftest import ENCRYPTED, KEY
 
 ARN, DIGEST = ENCRYPTED["key_parameter"], ENCRYPTED["key_digest"]

@@ -52,7 +52,7 @@ def test_what_runs_on_a_node_needs_no_newer_python_than_its_oldest(tmp_path: Pat
     newer = tmp_path / "newer.py"
     newer.write_text("import sys\nprint(sys.orig_argv)\n")
     assert "3.10" in too_new(newer), "nothing would be found"
-    assert too_new(*sorted((PROJECT / "agent").glob("*.py")), PROJECT / "cloudinit/parameter.py") == ""
+    assert too_new(*sorted((PROJECT / "agent").glob("*.py")), PROJECT / "cloudinit/node/parameter.py") == ""
 
 
 def test_each_source_of_a_build_is_pinned_and_comes_over_tls() -> None:

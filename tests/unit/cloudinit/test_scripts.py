@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import cloudinit
+from cloudinit import node
 
-SCRIPTS = sorted(Path(cloudinit.__file__).parent.glob("*.sh"))
+SCRIPTS = sorted(Path(node.__file__).parent.glob("*.sh"))
 
 
 @pytest.mark.subprocess  # shellcheck is a program of its own

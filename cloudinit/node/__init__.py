@@ -1,0 +1,1 @@
+"""What runs on a node, as it stands in its user data."""
