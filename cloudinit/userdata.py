@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 import zopfli.gzip
 
-from cloudinit import cib, corosync, minify
+from cloudinit import cib, corosync, minify, places, units
 from cloudinit.platforms import Platform, platform
 from cloudinit.spec import NodeSpec
 
@@ -20,40 +20,10 @@ MAX_BYTES = 16_384
 #: tiers"): 4 KB, and base64 takes four for three bytes.
 MAX_PARAMETER = 4096
 
-AGENT_PATH = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
-#: The folder of the agent's package, which other programs import too. Python keeps it compiled there.
-LIBRARY_PATH = "/usr/lib/ocf/lib/ec2vip"
-BOOTSTRAP_PATH = "/usr/local/sbin/ec2vip-bootstrap"
-PARAMETER_PATH = "/usr/local/sbin/ec2vip-parameter"
-REPORT_PATH = "/usr/local/sbin/ec2vip-report"
-GUARD_PATH = "/usr/local/sbin/ec2vip-guard"
-PROBE_PATH = "/usr/local/sbin/ec2vip-probe"
-BOOTSTRAP_UNIT = "ec2vip-bootstrap.service"
-GUARD_UNIT = "ec2vip-guard.service"
-
-#: Units that must not start by themselves. pcsd, pcs's web service, is open to the world on port 2224 and
-#: stays masked, with its helper on Debian; the bootstrap unmasks and starts the other two.
-_MASKED = ("pcsd.service", "pcsd-ruby.service", "corosync.service", "pacemaker.service")
-
 #: What the bootstrap makes once the files are on the disk; and cloud-init's marks of the modules that made them
 #: and that start it.
 WRITTEN = "/var/lib/cloud/instance/ec2vip/written"
 _MARKS = "/var/lib/cloud/instance/sem/config_{write_files,runcmd,scripts_user}"
-
-_HERE = Path(__file__).resolve().parent
-_NODE = _HERE / "node"
-#: The sources of the programs that a node gets.
-AGENT_SOURCES = _HERE.parent / "agent"
-AGENT_SOURCE = AGENT_SOURCES / "ec2vip.py"
-BOOTSTRAP_SOURCE = _NODE / "bootstrap.sh"
-PARAMETER_SOURCE = _NODE / "parameter.py"
-REPORT_SOURCE = _NODE / "report.sh"
-GUARD_SOURCE = _NODE / "guard.sh"
-INSTALL_SOURCES = {"apt": _NODE / "install-apt.sh", "dnf": _NODE / "install-dnf.sh"}
-REPOSITORY_SOURCE = _NODE / "repository.sh"
-BUILD_SOURCE = _NODE / "build.sh"
-PROBE_SOURCE = _NODE / "probe.sh"
-FETCH_SOURCE = _NODE / "fetch.sh"
 
 
 def render(spec: NodeSpec) -> bytes:
@@ -95,13 +65,13 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
         "updates": {"network": {"when": ["boot-new-instance"]}},
         "bootcmd": [
             # Nothing starts on installation, or from a baked image, before it is configured.
-            ["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED],
+            ["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *units.MASKED],
             # cloud-init writes the unit a moment later; the link makes it go on after a reboot at any point.
             [
                 "ln",
                 "-sf",
-                f"/etc/systemd/system/{BOOTSTRAP_UNIT}",
-                f"/etc/systemd/system/multi-user.target.wants/{BOOTSTRAP_UNIT}",
+                f"/etc/systemd/system/{units.BOOTSTRAP_UNIT}",
+                f"/etc/systemd/system/multi-user.target.wants/{units.BOOTSTRAP_UNIT}",
             ],
             # A power cut soon after the first boot's files were written leaves them empty, and cloud-init's marks
             # that it has written them: it writes them again until the bootstrap has seen them on the disk.
@@ -110,7 +80,7 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
         "write_files": _write_files(files(spec)),
         "runcmd": [
             ["systemctl", "daemon-reload"],
-            ["systemctl", "start", BOOTSTRAP_UNIT],
+            ["systemctl", "start", units.BOOTSTRAP_UNIT],
         ],
     }
 
@@ -126,7 +96,7 @@ def builder_files(name: str, repository: str = "", key: str = "") -> list[tuple[
     return [
         ("/etc/ec2vip/bootstrap.env", False, environment),
         ("/etc/ec2vip/install.sh", False, _installer(chosen, repository, key)),
-        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
+        (places.BOOTSTRAP_PATH, True, _script(places.BOOTSTRAP_SOURCE)),
     ]
 
 
@@ -135,7 +105,7 @@ def builder(name: str, repository: str = "", key: str = "") -> bytes:
 
     The arguments are those of `builder_files`.
     """
-    return _machine(builder_files(name, repository, key), [BOOTSTRAP_PATH, "image"])
+    return _machine(builder_files(name, repository, key), [places.BOOTSTRAP_PATH, "image"])
 
 
 def probe(name: str) -> bytes:
@@ -143,13 +113,15 @@ def probe(name: str) -> bytes:
 
     Raises ValueError for an unknown platform.
     """
-    return _machine([*builder_files(name), (PROBE_PATH, True, _script(PROBE_SOURCE))], [PROBE_PATH])
+    return _machine(
+        [*builder_files(name), (places.PROBE_PATH, True, _script(places.PROBE_SOURCE))], [places.PROBE_PATH]
+    )
 
 
 def _machine(entries: Iterable[tuple[str, bool, str]], command: list[str]) -> bytes:
     """The user data of a machine of no pair, which has these files and runs this command."""
     config = {
-        "bootcmd": [["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *_MASKED]],
+        "bootcmd": [["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *units.MASKED]],
         "write_files": _write_files(entries),
         "runcmd": [command],
     }
@@ -188,102 +160,40 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
             f"user data have no room for the installer of {spec.platform}; put `installer` into a parameter, and "
             "set installer_parameter and installer_digest"
         )
-    hour = UPDATE_HOURS[spec.members.index(spec.member)]
+    hour = units.UPDATE_HOURS[spec.members.index(spec.member)]
     # What is alike stands together, for the compressor.
     return [
         ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
         ("/etc/corosync/corosync.conf", False, corosync.conf(spec)),
-        (f"/etc/systemd/system/{GUARD_UNIT}", False, _GUARD),
-        ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, _COROSYNC),
-        ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, _PACEMAKER),
-        (f"/etc/systemd/system/{BOOTSTRAP_UNIT}", False, _UNIT),
+        (f"/etc/systemd/system/{units.GUARD_UNIT}", False, units.GUARD),
+        ("/etc/systemd/system/corosync.service.d/50-ec2vip.conf", False, units.COROSYNC),
+        ("/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf", False, units.PACEMAKER),
+        (f"/etc/systemd/system/{units.BOOTSTRAP_UNIT}", False, units.BOOTSTRAP),
         *(
-            (f"/etc/systemd/system/{timer}.d/50-ec2vip.conf", False, _UPDATES.format(hour=hour))
+            (f"/etc/systemd/system/{timer}.d/50-ec2vip.conf", False, units.UPDATES.format(hour=hour))
             for timer in chosen.update_timers
         ),
         (
             "/etc/ec2vip/install.sh",
             False,
-            _script(FETCH_SOURCE) if spec.installer_parameter else _installer(chosen, "", ""),
+            _script(places.FETCH_SOURCE) if spec.installer_parameter else _installer(chosen, "", ""),
         ),
-        (GUARD_PATH, True, _script(GUARD_SOURCE)),
-        (BOOTSTRAP_PATH, True, _script(BOOTSTRAP_SOURCE)),
-        (REPORT_PATH, True, _script(REPORT_SOURCE)),
-        (AGENT_PATH, True, _program(AGENT_SOURCE)),
+        (places.GUARD_PATH, True, _script(places.GUARD_SOURCE)),
+        (places.BOOTSTRAP_PATH, True, _script(places.BOOTSTRAP_SOURCE)),
+        (places.REPORT_PATH, True, _script(places.REPORT_SOURCE)),
+        (places.AGENT_PATH, True, _program(places.AGENT_SOURCE)),
         *(
-            (f"{LIBRARY_PATH}/agent/{source.name}", False, _program(source))
-            for source in sorted(AGENT_SOURCES.glob("*.py"))
-            if source not in (AGENT_SOURCE, AGENT_SOURCES / "__init__.py")
+            (f"{places.LIBRARY_PATH}/agent/{source.name}", False, _program(source))
+            for source in sorted(places.AGENT_SOURCES.glob("*.py"))
+            if source not in (places.AGENT_SOURCE, places.AGENT_SOURCES / "__init__.py")
         ),
         *(
-            [(PARAMETER_PATH, True, _program(PARAMETER_SOURCE))]
+            [(places.PARAMETER_PATH, True, _program(places.PARAMETER_SOURCE))]
             if spec.key_parameter or spec.installer_parameter
             else []
         ),
     ]
-
-
-# As packages have it, a Corosync that died stays dead, and the node out of the cluster, with Pacemaker waiting and
-# the address still in its system, until somebody comes. The pause lets the peer decide first. systemd goes on
-# however often it dies: a limit of starts would leave the node out for good. Each start brings Pacemaker along:
-# systemd gives up a start of Pacemaker's for good if one of Corosync's fails meanwhile.
-_COROSYNC = """\
-[Unit]
-StartLimitIntervalSec=0
-[Service]
-ExecStartPost=-systemctl start --no-block pacemaker.service
-Restart=on-failure
-RestartSec=3
-"""
-
-# Pacemaker that gives itself up stays down too: its package takes status 100 for a success, so that a node that
-# cannot be fenced keeps away from the others. Here EC2 keeps two holders apart, and a pair has nobody to spare.
-# A log file of its own would grow for years where no logrotate runs; the journal is bounded.
-_PACEMAKER = f"""\
-[Unit]
-StartLimitIntervalSec=0
-Wants={GUARD_UNIT}
-[Service]
-Environment=PCMK_logfile=none
-RestartForceExitStatus=100
-RestartSec=3
-"""
-
-_GUARD = f"""\
-[Unit]
-Description=Look after Pacemaker
-[Service]
-ExecStart={GUARD_PATH}
-Restart=always
-RestartSec=3
-NoNewPrivileges=yes
-ProtectHome=yes
-ProtectSystem=strict
-"""
-
-# A oneshot unit has no time-out of its own; the script bounds each of its waits itself.
-_UNIT = f"""\
-[Unit]
-Description=Bring this node into its cluster
-Wants=network-online.target
-After=network-online.target cloud-init.service
-[Service]
-Type=oneshot
-ExecStart={BOOTSTRAP_PATH}
-"""
-
-# At the package's own hour both nodes would restart what was updated. A timer that makes up for what a node missed
-# while it was off would run on both as they boot.
-_UPDATES = """\
-[Timer]
-OnCalendar=
-OnCalendar={hour}:00
-Persistent=no
-"""
-#: When the first node of a pair installs updates, and when the second, by the nodes' clocks; the package's own
-#: delay of up to an hour comes on top.
-UPDATE_HOURS = (3, 15)
 
 
 def _environment(spec: NodeSpec) -> str:
@@ -351,7 +261,7 @@ def installer(name: str, repository: str = "", key: str = "") -> bytes | None:
 
 def _installer(chosen: Platform, repository: str, key: str) -> str:
     """How a node gets its packages, and nothing of how others do."""
-    text, build = _script(INSTALL_SOURCES[chosen.installer]), chosen.build
+    text, build = _script(places.INSTALL_SOURCES[chosen.installer]), chosen.build
     if build is None:
         return text
     text += _array("STACK", build.replaces)
@@ -360,7 +270,7 @@ def _installer(chosen: Platform, repository: str, key: str) -> str:
             text
             + _scalar("REPOSITORY", repository)
             + _scalar("REPOSITORY_KEY", key)
-            + _script(REPOSITORY_SOURCE)
+            + _script(places.REPOSITORY_SOURCE)
         )
     archived = (name for name in chosen.packages if name not in build.replaces)
     sources = (f"{source.name} {source.sha256} {' '.join(source.addresses)}" for source in build.sources)
@@ -370,7 +280,7 @@ def _installer(chosen: Platform, repository: str, key: str) -> str:
             _array("SOURCES", sources),
             _array("BUILD_TOOLS", build.tools),
             _array("BUILD_NEEDS", (*archived, *build.needs)),
-            _script(BUILD_SOURCE),
+            _script(places.BUILD_SOURCE),
         ]
     )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from cloudinit import userdata
+from cloudinit import places, userdata
 from tests.cluster import hollow
 from tests.cluster.agent_tools import its_metadata_are_shown, pacemaker_validates, passes_ocf_tester
 from tests.cluster.conftest import command
@@ -119,7 +119,7 @@ class Machine:
 
     def bootstraps_again(self) -> None:
         """Begin the step anew, as a node's unit does at its next boot."""
-        self.run("systemd-run", "--no-block", userdata.BOOTSTRAP_PATH, "image")
+        self.run("systemd-run", "--no-block", places.BOOTSTRAP_PATH, "image")
 
     def run(self, *argv: str) -> str:
         return str(self.lab.run_in(self.id, argv).stdout)
@@ -178,7 +178,7 @@ def test_what_was_built_is_listed_and_the_tools_are_gone(lab: Lab, pair: Pair) -
     for tool in ("gcc", "make", "libqb-devel"):
         assert lab.try_in(node, ["rpm", "--query", tool]) is None, tool
     assert lab.try_in(node, ["rpm", "--query", "corosync", "libxslt"]) is not None
-    assert "github.com/ClusterLabs/pacemaker/" in lab.run_in(node, [userdata.REPORT_PATH]).stdout
+    assert "github.com/ClusterLabs/pacemaker/" in lab.run_in(node, [places.REPORT_PATH]).stdout
 
 
 def test_pcs_as_it_is_unpacked_needs_no_newer_python_than_amazon_linux_has(lab: Lab, tmp_path: Path) -> None:

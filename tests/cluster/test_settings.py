@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from cloudinit.places import BOOTSTRAP_PATH
 from cloudinit.spec import NodeSpec, Service
-from cloudinit.userdata import BOOTSTRAP_PATH, files
+from cloudinit.userdata import files
 from tests.cluster.hollow import eventually
 from tests.cluster.scenario import Node, Scenario
 from tests.cluster.test_first_boot import spec

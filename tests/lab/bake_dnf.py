@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trustme
 
-from cloudinit import userdata
+from cloudinit import places, userdata
 from tests.lab import mirror, network_plan
 from tests.lab.daemon import listen
 from tests.lab.process import run
@@ -33,8 +33,8 @@ def main(platform: str, work: Path, root: Path, packages: Path, layer: Path) -> 
     run(["mount", "-t", "tmpfs", "-o", "mode=755,size=3g", "lab-bake", str(work)])
     for name in ("upper", "scratch", "root"):
         (work / name).mkdir()
-    places = f"lowerdir={root},upperdir={work / 'upper'},workdir={work / 'scratch'}"
-    run(["mount", "-t", "overlay", "-o", places, "lab-bake", str(work / "root")])
+    layers = f"lowerdir={root},upperdir={work / 'upper'},workdir={work / 'scratch'}"
+    run(["mount", "-t", "overlay", "-o", layers, "lab-bake", str(work / "root")])
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*mirror.NAMES).configure_cert(context)
@@ -58,7 +58,7 @@ def main(platform: str, work: Path, root: Path, packages: Path, layer: Path) -> 
             f"--setenv=EC2VIP_PACKAGES_LIMIT={LIMIT_S:.0f}",
             f"--bind-ro={work / 'hosts'}:/etc/hosts",
             f"--bind-ro={work / 'ca.pem'}:/etc/ssl/certs/ca-certificates.crt",
-            *(userdata.BOOTSTRAP_PATH, "image"),
+            *(places.BOOTSTRAP_PATH, "image"),
         ],
         timeout_s=LIMIT_S + 60,
     )

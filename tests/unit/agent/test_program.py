@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent import ec2vip, ocf, outcome
-from cloudinit import minify, userdata
+from cloudinit import minify, places
 
 from .cloud import VIP
 from .conftest import Node
@@ -55,7 +55,7 @@ def test_the_meta_data_keeps_to_the_resource_agent_api() -> None:
 
 
 def test_every_module_is_python_3_9_and_no_more_than_a_person_reads() -> None:
-    for source in userdata.AGENT_SOURCES.glob("*.py"):
+    for source in places.AGENT_SOURCES.glob("*.py"):
         ast.parse(source.read_text(), feature_version=(3, 9))
         assert len(source.read_text().splitlines()) <= 400, source
 
@@ -97,7 +97,7 @@ class TestAsAProgram:
         """The program and its package, as in the tree and as a node gets them."""
         library = tmp_path / "lib"
         (library / "agent").mkdir(parents=True)
-        for source in userdata.AGENT_SOURCES.glob("*.py"):
+        for source in places.AGENT_SOURCES.glob("*.py"):
             text = source.read_text() if request.param == "source" else minify.python(source.read_text())
             if source.name != "__init__.py":  # which says something to its readers alone
                 (library / "agent" / source.name).write_text(text)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudinit import userdata
+from cloudinit import places, userdata
 from tests.unit.cloudinit.conftest import make_spec
 
 pytestmark = pytest.mark.subprocess  # the guard is a program
@@ -75,7 +75,7 @@ class Guard:
         content = {path: text for path, _, text in userdata.files(SPEC)}
         settings = folder / "bootstrap.env"
         settings.write_text(content["/etc/ec2vip/bootstrap.env"])
-        program = content[userdata.GUARD_PATH]
+        program = content[places.GUARD_PATH]
         assert program.count("/etc/ec2vip/bootstrap.env") == 1
         (folder / "guard").write_text(program.replace("/etc/ec2vip/bootstrap.env", str(settings)))
 

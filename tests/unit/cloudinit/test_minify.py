@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudinit import minify, userdata
+from cloudinit import minify, places
 
 PROGRAM = '''#!/usr/bin/python3 -I
 """What it is."""
@@ -107,7 +107,7 @@ def test_only_what_its_readers_need_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [userdata.AGENT_SOURCE, userdata.PARAMETER_SOURCE, Path(minify.__file__), Path(__file__)],
+    [places.AGENT_SOURCE, places.PARAMETER_SOURCE, Path(minify.__file__), Path(__file__)],
     ids=lambda path: path.name,
 )
 def test_the_program_is_the_same_program(path: Path) -> None:
@@ -133,12 +133,12 @@ def test_a_script_keeps_its_first_line_and_its_commands() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        userdata.BOOTSTRAP_SOURCE,
-        userdata.REPORT_SOURCE,
-        userdata.GUARD_SOURCE,
-        *userdata.INSTALL_SOURCES.values(),
-        userdata.REPOSITORY_SOURCE,
-        userdata.BUILD_SOURCE,
+        places.BOOTSTRAP_SOURCE,
+        places.REPORT_SOURCE,
+        places.GUARD_SOURCE,
+        *places.INSTALL_SOURCES.values(),
+        places.REPOSITORY_SOURCE,
+        places.BUILD_SOURCE,
     ],
     ids=lambda path: path.name,
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cloudinit import userdata
+from cloudinit import places, userdata
 from tests.unit.cloudinit.conftest import make_spec
 from tests.unit.cloudinit.fake_node import FakeNode
 
@@ -21,7 +21,7 @@ def probe(node: FakeNode) -> list[str]:
         target.write_text(content)
         target.chmod(0o755 if executable else 0o644)
     script = node.root / "probe"
-    script.write_text(userdata._script(userdata.PROBE_SOURCE))
+    script.write_text(userdata._script(places.PROBE_SOURCE))
     (node.fakes / "bin/shutdown").write_text('#!/bin/bash\necho "shutdown $*" >>"$FAKE/calls.log"\n')
     (node.fakes / "bin/shutdown").chmod(0o755)
     (node.fakes / "bin/sleep").write_text('#!/bin/bash\nexec /usr/bin/sleep "0.0$1"\n')

@@ -14,7 +14,7 @@ import yaml
 
 from agent import ec2vip
 from cloudinit import __main__ as command
-from cloudinit import cib, corosync, userdata
+from cloudinit import cib, corosync, places, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec, Service
 from tests.lab.paths import PROJECT
@@ -168,7 +168,7 @@ def test_the_agents_package_is_whole_and_where_the_program_looks_for_it(spec: No
     found = {
         path.removeprefix(folder): file for path, file in written(spec).items() if path.startswith(folder)
     }
-    sources = {source.name for source in userdata.AGENT_SOURCES.glob("*.py")}
+    sources = {source.name for source in places.AGENT_SOURCES.glob("*.py")}
     assert set(found) == sources - {"ec2vip.py", "__init__.py"}
     for name, file in found.items():
         assert "permissions" not in file
@@ -325,7 +325,7 @@ def test_a_platform_whose_archives_have_the_stack_needs_no_parameter() -> None:
 
 def test_a_node_without_the_stack_in_its_archives_fetches_the_installer() -> None:
     files = written(make_spec(platform="al2023"))
-    assert userdata.PARAMETER_PATH in files
+    assert places.PARAMETER_PATH in files
     assert "dnf " not in files["/etc/ec2vip/install.sh"]["content"]
     environment = files["/etc/ec2vip/bootstrap.env"]["content"]
     assert f"INSTALLER_PARAMETER={INSTALLER['installer_parameter']}\n" in environment
@@ -351,8 +351,8 @@ def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_
     environment = files["/etc/ec2vip/bootstrap.env"]["content"].splitlines()
     assert f"KEY_PARAMETER={ENCRYPTED['key_parameter']}" in environment
     assert f"KEY_DIGEST={ENCRYPTED['key_digest']}" in environment
-    compile(files[userdata.PARAMETER_PATH]["content"], "ec2vip-parameter", "exec")
-    assert userdata.PARAMETER_PATH not in written(make_spec())
+    compile(files[places.PARAMETER_PATH]["content"], "ec2vip-parameter", "exec")
+    assert places.PARAMETER_PATH not in written(make_spec())
 
 
 def test_an_unknown_platform_is_refused() -> None:
