@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from tests.bench.comparison import Figures
 from tests.bench.phases import PHASES
-from tests.lab.paths import cache_dir
+from tests.lab.plots import plotting, save_figure
 
 LABELS = {
     "detection": "detection: the cluster gives the holder up",
@@ -31,28 +30,6 @@ PANELS = (
     ("reboot", "The holder reboots"),
     ("planned", "A planned move"),
 )
-
-
-def plotting() -> Any:
-    """matplotlib's pyplot, set up for SVG that is the same file for the same figures. Loaded when it is wanted."""
-    # Where it remembers the machine's fonts; without this it would make a folder of its own at the user's.
-    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.fonttype"] = "none"
-    mpl.rcParams["svg.hashsalt"] = "ec2vip"
-    from matplotlib import pyplot
-
-    return pyplot
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write the figure as SVG, whole or not at all, and without a date, and be done with it."""
-    aside = path.with_suffix(".part")
-    figure.savefig(aside, format="svg", metadata={"Date": None})
-    plotting().close(figure)
-    aside.replace(path)
 
 
 def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:

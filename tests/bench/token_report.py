@@ -10,8 +10,8 @@ from rich.table import Table
 
 from cloudinit.corosync import Timing
 from tests.bench.comparison import spread
-from tests.bench.figure import plotting, save_figure
 from tests.bench.tokens import FACTORS, LOSSES_PERCENT, STALLS, Case, Results, missed
+from tests.lab.plots import plotting, save_figure
 
 STAYED, MOVED, PING_PONG = "stayed", "moved once", "moved more than once"
 COLORS = {STAYED: "#6aa84f", MOVED: "#e08a3c", PING_PONG: "#c0392b"}

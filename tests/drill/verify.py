@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from pathlib import Path
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -14,10 +17,15 @@ from tests.drill.pair import Pair
 from tests.drill.reports import seconds, verdict
 from tests.drill.trials import TRIALS, Result, Trial, passed, report, run_trial
 from tests.drill.view import ProbeOption, StackOption, find_pair, holding
-from tests.lab.cli import LabOption, plain_console, save
+from tests.lab import cli
+from tests.lab.cli import LabOption, plain_console
 from tests.lab.errors import LabError
 from tests.lab.log import say, step
 from tests.lab.paths import DEFAULT_LAB
+from tests.lab.plots import plotting, save_figure
+
+OUTAGE = {True: "outage [s]", False: "API-visible move time [s]"}
+"""What the time of a trial is called, by whether a client was asked."""
 
 
 def verify(
@@ -45,7 +53,7 @@ def verify(
     def keep(result: Result) -> None:
         # Written after each, so that an interruption loses nothing.
         results.append(result)
-        save("verify.json", report(stack, pair.cloud.name, started, results))
+        cli.save("verify.json", report(stack, pair.cloud.name, started, results))
 
     for trial in trials:
         try:
@@ -59,7 +67,7 @@ def verify(
             raise
         keep(result)
         say(f"    {verdict(result)}: outage {seconds(result.outage_s)} s; {result.detail}")
-    _show_results(results, pair)
+    show_results(results, pinged=pair.cloud.client_prefix() is not None)
     raise typer.Exit(0 if passed(results) else 1)
 
 
@@ -81,14 +89,51 @@ def ask(pair: Pair, place: str, trials: list[Trial]) -> None:
         raise LabError("not agreed; nothing was touched", "YES=1 goes on without asking")
 
 
-def _show_results(results: list[Result], pair: Pair) -> None:
-    pinged = pair.cloud.client_prefix() is not None
-    title = "What the client saw" if pinged else "What EC2 showed; no client was asked"
-    table = Table(title=title, title_justify="left")
-    outage = "outage [s]" if pinged else "API-visible move time [s]"
-    for heading in ("trial", "result", outage, "new holder after [s]", "holder before", "after", "detail"):
-        table.add_column(heading)
-    for r in results:
-        times = (seconds(r.outage_s), seconds(r.recovered_s or None))
-        table.add_row(r.name, verdict(r), *times, r.holder_before, r.holder_after, r.detail)
-    plain_console().print(table)
+def show_results(results: list[Result], pinged: bool) -> None:
+    """A table of 80 columns, what went wrong beneath it, a sentence, and a picture in build/verify.svg."""
+    console = plain_console()
+    table = Table(
+        title="What the client saw" if pinged else "What EC2 showed; no client was asked",
+        title_justify="left",
+    )
+    for heading in ("trial", "result", OUTAGE[pinged], "new holder after [s]"):
+        table.add_column(heading, justify="right" if "[s]" in heading else "left")
+    for result in results:
+        times = (seconds(result.outage_s), seconds(result.recovered_s or None))
+        table.add_row(result.name, verdict(result), *times)
+    console.print(table)
+    for result in results:
+        if not result.passed and result.detail:
+            console.print(f"{result.name}: {result.detail}")
+    draw(results, pinged, cli.BUILD / "verify.svg")
+    say(f"written: build/verify.json, build/verify.svg\n{in_a_sentence(results, pinged)}")
+
+
+def in_a_sentence(results: Sequence[Result], pinged: bool) -> str:
+    """All of it for somebody who does not know the trials."""
+    ran = [result for result in results if result.passed is not None]
+    if failed := [result.name for result in ran if not result.passed]:
+        names = ", ".join(failed)
+        return f"{len(failed)} of {len(ran)} faults were not survived as promised ({names}): mend that first."
+    if not (times := [(result.outage_s, result.name) for result in ran if result.outage_s is not None]):
+        return "Nothing was broken, so nothing is proved."
+    longest, worst = max(times)
+    what = "its clients were without it for" if pinged else "EC2 showed the new holder after"
+    return (
+        f"The address survived {len(ran)} of {len(ran)} faults: {what} {longest:.1f} s at most ({worst}), "
+        f"{median(time for time, _ in times):.1f} s in the median."
+    )
+
+
+def draw(results: Sequence[Result], pinged: bool, path: Path) -> None:
+    """Draw the time of each trial as a bar, in seconds from the fault."""
+    pyplot = plotting()
+    shown = [result for result in results if result.outage_s is not None][::-1]
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.4 * len(shown)), layout="constrained")
+    colors = ["#6aa84f" if result.passed else "#c0504d" for result in shown]
+    bars = axes.barh([result.name for result in shown], [result.outage_s for result in shown], color=colors)
+    axes.bar_label(bars, fmt="%.2f s", padding=4)
+    axes.set_xlabel(OUTAGE[pinged])
+    axes.set_title(in_a_sentence(results, pinged), fontsize="medium", wrap=True)
+    axes.margins(x=0.15)
+    save_figure(figure, path)

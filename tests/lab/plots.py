@@ -1,0 +1,31 @@
+"""matplotlib, set up so that the same figures give the same file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.lab.paths import cache_dir
+
+
+def plotting() -> Any:
+    """matplotlib's pyplot for SVG. It is loaded only if something is drawn, for that takes a second."""
+    # Where it remembers the machine's fonts; without this it would make a folder of its own at the user's.
+    os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.fonttype"] = "none"
+    mpl.rcParams["svg.hashsalt"] = "ec2vip"
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def save_figure(figure: Any, path: Path) -> None:
+    """Write the figure as SVG, whole or not at all, and without a date, and be done with it."""
+    aside = path.with_suffix(".part")
+    figure.savefig(aside, format="svg", metadata={"Date": None})
+    plotting().close(figure)
+    aside.replace(path)
