@@ -31,7 +31,7 @@ app = cli.app(__doc__)
 console = cli.plain_console()
 
 
-@app.command()
+@app.command(epilog="Example: make bench RUNS=20 LATENCY=none")
 def bench(
     name: LabOption = DEFAULT_LAB,
     runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Failovers of each kind and subject.")] = 10,
@@ -71,7 +71,7 @@ def bench(
     raise typer.Exit(1 if failed else 0)
 
 
-@app.command()
+@app.command(epilog="Example: make tokens TOKENS='300 1000' RUNS=4")
 def tokens(
     name: LabOption = DEFAULT_LAB,
     wanted: Annotated[

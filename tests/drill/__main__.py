@@ -21,7 +21,7 @@ from tests.lab.paths import DEFAULT_LAB
 app = cli.app(__doc__, of_any_stack=("verify",))
 
 
-@app.command()
+@app.command(epilog="Example: make roll")
 def roll(name: LabOption = DEFAULT_LAB) -> None:
     """Replace both nodes by one `pulumi up` while a client pings the VIP, twice; write build/roll.json."""
     lab = Lab(name)
@@ -42,8 +42,9 @@ def roll(name: LabOption = DEFAULT_LAB) -> None:
     raise typer.Exit(1 if any(each.broken for each in rolls) else 0)
 
 
-for command in (verify, faults, soak):
-    app.command()(command)
+app.command(epilog="Example: make verify TRIALS='reboot power-loss'")(verify)
+app.command(epilog="Example: make faults ONLY='hang partition'")(faults)
+app.command(epilog="Example: make soak KIND=kills MINUTES=30 SEED=7")(soak)
 
 if __name__ == "__main__":
     sys.exit(cli.run(app))

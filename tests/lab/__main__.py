@@ -41,7 +41,7 @@ app = cli.app(__doc__, of_any_stack=("status",))
 console = plain_console()
 
 
-@app.command()
+@app.command(epilog="Example: make up PLATFORM=debian13 AMI=baked")
 def up(
     name: LabOption = DEFAULT_LAB,
     latency: Annotated[
@@ -141,7 +141,7 @@ def _show_last_words(pair: Pair) -> None:
             say(f"    {line}")
 
 
-@app.command()
+@app.command(epilog="Example: make status JSON=1")
 def status(
     name: LabOption = DEFAULT_LAB,
     as_json: Annotated[
@@ -169,7 +169,7 @@ def status(
     raise typer.Exit(1 if flaws else 0)
 
 
-@app.command()
+@app.command(epilog="Example: make shell NODE=client")
 def shell(
     node: Annotated[str, typer.Argument(help="a, b, or client")],
     command: Annotated[list[str] | None, typer.Argument(help="Run this instead of a shell.")] = None,
@@ -188,7 +188,7 @@ def shell(
     raise typer.Exit(subprocess.run([*prefix, *(command or ["bash", "-l"])], check=False).returncode)
 
 
-@app.command()
+@app.command(epilog="Example: make fault NAME=hang NODE=a SECONDS=30")
 def fault(
     what: Annotated[str, typer.Argument(metavar="NAME", help="Which fault; without one, the list.")] = "",
     node: Annotated[str, typer.Option("--node", help="a or b.")] = "a",
@@ -214,7 +214,7 @@ def fault(
     say(f"{what}: undone")
 
 
-@app.command()
+@app.command(epilog='Example: eval "$(make -s env)"')
 def env(name: LabOption = DEFAULT_LAB) -> None:
     """Print what a shell needs in its environment to use the lab by hand."""
     lab = Lab(name)
@@ -223,7 +223,7 @@ def env(name: LabOption = DEFAULT_LAB) -> None:
         print(f"export {key}={shlex.quote(value)}")
 
 
-@app.command()
+@app.command(epilog="Example: make down LAB=mine")
 def down(name: LabOption = DEFAULT_LAB) -> None:
     """Destroy the stack and end the lab; nothing of it remains."""
     lab = Lab(name)
