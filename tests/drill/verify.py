@@ -105,7 +105,7 @@ def show_results(results: list[Result], pinged: bool) -> None:
     for result in results:
         if not result.passed and result.detail:
             console.print(f"{result.name}: {result.detail}")
-    draw(results, pinged, cli.BUILD / "verify.svg")
+    draw(results, pinged, cli.in_build("verify.svg"))
     say(f"written: build/verify.json, build/verify.svg\n{in_a_sentence(results, pinged)}")
 
 

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.drill import aws, trials
+from tests.lab import cli
+
+from . import drill
 from .cloud import Cloud
+from .drill import NODES, VIP, use
 
 NEEDED = ("pulumi", "pulumi-language-python")
 
@@ -44,3 +49,28 @@ def fresh_cloud(tmp_path: Path) -> Iterator[Cloud]:
 def managed_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the emulated accounts have AWS's own managed policies, which moto otherwise leaves out."""
     monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+
+
+@pytest.fixture(scope="module")
+def account(cloud: Cloud) -> Cloud:
+    """An account with the stack `dev`, as `pulumi up -s dev` leaves it."""
+    cloud.stack("dev").up("--skip-preview")
+    cloud.guests.takes = False
+    return cloud
+
+
+@pytest.fixture
+def pair(account: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
+    """The stack's pair, both nodes running and the VIP on the first, with the caller's shell set to it."""
+    use(account, monkeypatch, account.emulator.administrator)
+    monkeypatch.setattr(cli, "BUILD", build := tmp_path / "build")
+    monkeypatch.setattr(drill, "REPORT", build / "verify.json")
+    monkeypatch.setattr(aws, "POLL_S", 0.05)
+    monkeypatch.setattr(aws, "SETTLE_S", 0.0)
+    monkeypatch.setattr(trials, "SETTLE_S", 0.1)
+    account.move(VIP, "ec2vip-a")
+    account.calls.clear()
+    yield account
+    account.emulator.ssm_agents.clear()
+    states = {name: node["State"]["Name"] for name, node in account.instances().items()}
+    assert states == dict.fromkeys(NODES, "running")

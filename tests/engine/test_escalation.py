@@ -19,15 +19,18 @@ from infra.identity import parameter_policy, vip_policy
 from infra.policies import Place, boundary_policy, create_policy, manage_policy
 from infra.tags import PAIR
 
-from . import escalation
+from . import escalation, escalation_of_others
 from .cloud import Cloud
 from .escalation import EVERYTHING, Act, Caller, Scene, Things, place_in, things
 
 DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 PROD = "ec2vip/prod/ec2vip"
-ON_ONES_OWN: dict[str, Act] = {**dict(escalation.administrators_place()), **dict(escalation.parameters())}
-ON_OTHERS: dict[str, Act] = dict(escalation.others_things())
-OF_INTERFACES: dict[str, Act] = dict(escalation.interfaces())
+ON_ONES_OWN: dict[str, Act] = {
+    **dict(escalation.administrators_place()),
+    **dict(escalation_of_others.parameters()),
+}
+ON_OTHERS: dict[str, Act] = dict(escalation_of_others.others_things())
+OF_INTERFACES: dict[str, Act] = dict(escalation_of_others.interfaces())
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -79,7 +80,12 @@ def machine(started: str) -> dict[str, Any]:
     return {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
 
 
+def in_build(name: str) -> Path:
+    """Where a report of this name belongs; its folder is there."""
+    BUILD.mkdir(exist_ok=True)
+    return BUILD / name
+
+
 def save(name: str, content: Any) -> None:
     """Write a report into build/, whole or not at all."""
-    BUILD.mkdir(exist_ok=True)
-    write_whole(BUILD / name, json.dumps(content, indent=2) + "\n")
+    write_whole(in_build(name), json.dumps(content, indent=2) + "\n")

@@ -1,13 +1,15 @@
-"""What the tests of a node's first boot share: one pair to vary."""
+"""What the tests of a node's first boot share: one pair to vary, and its first member."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cloudinit.spec import Member, NodeSpec, digest_of
+from tests.unit.cloudinit.fake_node import FakeNode
 
 MEMBERS = (
     Member(name="ec2vip-a", address=IPv4Address("10.0.250.186")),
@@ -45,3 +47,9 @@ def make_spec(**changes: Any) -> NodeSpec:
 @pytest.fixture
 def spec() -> NodeSpec:
     return make_spec()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> FakeNode:
+    """The first member, with nothing installed."""
+    return FakeNode(tmp_path, make_spec())

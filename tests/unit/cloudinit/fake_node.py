@@ -210,3 +210,9 @@ class FakeNode:
     def last_line(self) -> str:
         """The last line on the console."""
         return self.console.read_text().splitlines()[-1]
+
+
+def in_order(calls: list[str], *beginnings: str) -> bool:
+    """Whether calls with these beginnings come one after the other."""
+    rest = iter(calls)
+    return all(any(call.startswith(beginning) for call in rest) for beginning in beginnings)

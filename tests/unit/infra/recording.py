@@ -17,11 +17,20 @@ from cloudinit.userdata import render
 from infra import nodes
 from infra.clients import ClientRule
 from infra.pair import FloatingIpPair, FloatingIpPairArgs
-from infra.sites import NewVpc
+from infra.sites import ExistingSubnet, NewVpc
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 IMAGE = "ami-0123456789abcdef0"
 VPC, SUBNET = "vpc-0123456789abcdef0", "subnet-0123456789abcdef0"
+SERVICE = "aws:ec2/getVpcEndpointService:getVpcEndpointService"
+KEY = bytes(range(256))
+EVERYTHING: dict[str, Any] = {"endpoints": True, "ssm": True, "encryption_key": KEY}
+EXISTING = ExistingSubnet(
+    vpc_id=VPC,
+    subnet_id=SUBNET,
+    subnet_arn=f"arn:aws:ec2:{REGION}:{ACCOUNT}:subnet/{SUBNET}",
+    subnet_cidr=IPv4Network("10.0.250.0/24"),
+)
 Answer = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
 """What a look-up gives, or a function of its arguments that gives it or raises LookupError."""
 
@@ -40,7 +49,7 @@ ANSWERS: dict[str, Answer] = {
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:index/getAvailabilityZones:getAvailabilityZones": {"names": ["us-east-1a", "us-east-1b"]},
     "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": {"locations": ["us-east-1b", "us-east-1a"]},
-    "aws:ec2/getVpcEndpointService:getVpcEndpointService": lambda args: {"serviceName": args["serviceName"]},
+    SERVICE: lambda args: {"serviceName": args["serviceName"]},
     "aws:ec2/getVpcEndpoint:getVpcEndpoint": nothing("EC2 VPC Endpoint"),
     "aws:ec2/getNetworkInterfaces:getNetworkInterfaces": {"ids": []},
     "aws:ec2/getInternetGateway:getInternetGateway": {"internetGatewayId": "igw-0123456789abcdef0"},
@@ -158,6 +167,11 @@ def pair_args(**changes: Any) -> FloatingIpPairArgs:
         "ready_timeout_minutes": 0,
     }
     return FloatingIpPairArgs(**ordinary | changes)
+
+
+def program(**changes: Any) -> Callable[[], Any]:
+    """A program of an ordinary pair, with changes of its arguments, which returns its outputs."""
+    return lambda: FloatingIpPair("ec2vip", pair_args(**changes)).outputs()
 
 
 _rendered: dict[str, bytes] = {}
