@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.aws.provider.service import Provider
 from tests.drill import aws, trials
 from tests.lab import cli
 
 from . import drill
 from .cloud import Cloud
 from .drill import NODES, VIP, use
+from .provider_life import environment, provider_of
+from .provider_lives import World, make_world
 
 NEEDED = ("pulumi", "pulumi-language-python")
 
@@ -49,6 +52,19 @@ def fresh_cloud(tmp_path: Path) -> Iterator[Cloud]:
 def managed_policies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the emulated accounts have AWS's own managed policies, which moto otherwise leaves out."""
     monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+
+
+@pytest.fixture(scope="module")
+def world(cloud: Cloud) -> World:
+    """What the resources of a provider's life are made in."""
+    return make_world(cloud)
+
+
+@pytest.fixture(scope="module")
+def provider(cloud: Cloud) -> Iterator[Provider]:
+    """The stand-in for the AWS provider, on that account."""
+    with environment(cloud):
+        yield provider_of(cloud)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,19 +17,8 @@ from tests.aws.provider.schema import ResourceType
 from tests.aws.provider.service import Provider
 
 from .cloud import Cloud
-from .provider_life import Life, context, environment, provider_of
-from .provider_lives import SCENARIOS, World, make_world
-
-
-@pytest.fixture(scope="module")
-def world(cloud: Cloud) -> World:
-    return make_world(cloud)
-
-
-@pytest.fixture(scope="module")
-def provider(cloud: Cloud) -> Iterator[Provider]:
-    with environment(cloud):
-        yield provider_of(cloud)
+from .provider_life import Life, context
+from .provider_lives import SCENARIOS, World
 
 
 def test_every_type_and_look_up_has_its_calls_and_its_life_written_down() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,18 +15,7 @@ from tests.aws.provider.service import Provider
 
 from .cloud import REGION, Cloud
 from .provider_life import OPERATIONS, Life, RefusedError, environment, provider_of
-from .provider_lives import World, make_world
-
-
-@pytest.fixture(scope="module")
-def world(cloud: Cloud) -> World:
-    return make_world(cloud)
-
-
-@pytest.fixture(scope="module")
-def provider(cloud: Cloud) -> Iterator[Provider]:
-    with environment(cloud):
-        yield provider_of(cloud)
+from .provider_lives import World
 
 
 def test_a_failure_that_only_warns_fails_nothing_and_leaves_the_root_volume_untagged(

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from tests.lab.ending import ENDING
-from tests.lab.errors import LabError, of_system
+from tests.lab.errors import LabError, explained
 from tests.lab.files import write_whole
 from tests.lab.log import say
 from tests.lab.paths import BUILD, PROJECT
@@ -50,24 +50,20 @@ def app(text: str | None, *, of_any_stack: tuple[str, ...] = ()) -> typer.Typer:
 
 def run(commands: typer.Typer, words: list[str] | None = None) -> int:
     """Run a command; a LabError is one line, as is what the system refuses (no room, no right), and a signal."""
-    os.chdir(PROJECT)
-    with ENDING.in_order():
+
+    def act() -> int:
         try:
             commands(words)
-        except LabError as error:
-            say(f"error: {error}")
-            return 1
-        except OSError as error:
-            if (refused := of_system(error)) is None:
-                raise
-            say(f"error: {refused}")
-            return 1
         except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
             if end.code == INTERRUPTED:
                 say("interrupted; a lab goes on with `make up` and ends with `make down`")
                 return ENDING.status if ENDING.number else INTERRUPTED
             return int(end.code or 0)
-    return 0
+        return 0
+
+    os.chdir(PROJECT)
+    with ENDING.in_order():
+        return explained(act)
 
 
 def now() -> str:

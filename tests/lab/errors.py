@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
+
+from tests.lab.log import say
 
 
 class LabError(Exception):
@@ -36,3 +39,17 @@ def of_system(error: OSError) -> LabError | None:
         return None
     place = f"{error.filename}: " if error.filename else ""
     return LabError(f"{place}{error.strerror}", MENDS[error.errno])
+
+
+def explained(act: Callable[[], int]) -> int:
+    """What `act` returns; or 1, after one line that says what is wrong and what to do about it."""
+    try:
+        return act()
+    except LabError as error:
+        say(f"error: {error}")
+        return 1
+    except OSError as error:
+        if (refused := of_system(error)) is None:
+            raise
+        say(f"error: {refused}")
+        return 1

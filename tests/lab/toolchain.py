@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.lab import cache
-from tests.lab.errors import LabError, of_system
+from tests.lab.errors import LabError, explained
 from tests.lab.files import read_json
 from tests.lab.log import say, step
 from tests.lab.paths import DEFAULT_LAB, PROJECT, TOOLS, cache_dir, lab_dir
@@ -63,6 +63,9 @@ OLDEST_GO = (1, 25)
 
 LAB_STACK = "local"
 """The stack that is the lab's (tests.drill.clouds.STACK, which can't be read without the virtual environment)."""
+
+READY, INTERRUPTED = -1, 130
+"""Of the preparation: the command's turn has come, or somebody has pressed Ctrl-C."""
 
 FREE_BYTES = {"python": 2 << 30, "engine": 6 << 30, "lab": 8 << 30}
 """Room that a level wants while it installs (the Go build's own cache is the largest part)."""
@@ -355,23 +358,20 @@ def main(arguments: Sequence[str]) -> int:
         say(f"usage: python3 -m tests.lab.toolchain {'|'.join(LEVELS)} -- COMMAND…")
         return 2
     level, command = arguments[0], list(arguments[2:])
-    try:
-        environment = _environment(level)
-    except NoLabError as error:
-        say(str(error))
-        return 0 if command[-1] == "down" else 1
-    except LabError as error:
-        say(f"error: {error}")
-        return 1
-    except OSError as error:
-        if (refused := of_system(error)) is None:
-            raise
-        say(f"error: {refused}")
-        return 1
-    except KeyboardInterrupt:
-        say("interrupted; what was complete stays in the cache, the rest is made again next time")
-        return 130
-    os.environ.update(environment)
+
+    def prepare() -> int:
+        try:
+            os.environ.update(_environment(level))
+        except NoLabError as error:
+            say(str(error))
+            return 0 if command[-1] == "down" else 1
+        except KeyboardInterrupt:
+            say("interrupted; what was complete stays in the cache, the rest is made again next time")
+            return INTERRUPTED
+        return READY
+
+    if (status := explained(prepare)) != READY:
+        return status
     return os.execvp(command[0], command)  # noqa: S606 (becomes the command)
 
 
