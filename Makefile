@@ -10,7 +10,7 @@ export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME
 # Commands on a running lab install nothing; a stack other than the lab's needs no lab.
 WITH_LAB = @$(TOOLS) running -- python -m tests.$(1)
 
-.PHONY: help up status shell verify roll faults soak fault bench tokens down env test lint lock check
+.PHONY: help up status shell verify roll faults soak fault bench starts tokens down env test lint lock check
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ fault: ## break something for SECONDS=10 on NODE=a: NAME=power-loss …; without
 
 bench: ## ours beside awsvip and the settings of 2015 (RUNS=10 KINDS="crash planned" LATENCY=none); build/bench.json and .svg
 	$(call WITH_LAB,bench bench)
+
+starts: ## how long a start of the agent takes until its request is at EC2 (RUNS=20)
+	$(call WITH_LAB,bench starts)
 
 roll: ## replace both nodes by one pulumi up while a client pings the VIP, twice; build/roll.json
 	$(call WITH_LAB,drill roll)

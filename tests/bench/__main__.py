@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from statistics import median
 from typing import Annotated
 
 import typer
@@ -15,6 +16,7 @@ import typer
 from tests.bench import comparison, token_report
 from tests.bench.failovers import KINDS
 from tests.bench.figure import draw
+from tests.bench.start_cost import start_cost
 from tests.bench.subjects.stage import Stage
 from tests.bench.tokens import TOKENS_MS, Results, missed, run_tokens, tokens_of
 from tests.drill.clouds import lab_pair
@@ -69,6 +71,22 @@ def bench(
     say("written: build/bench.json, build/bench.svg")
     failed = any(figures.failed for by_subject in results.values() for figures in by_subject.values())
     raise typer.Exit(1 if failed else 0)
+
+
+@app.command(epilog="Example: make starts RUNS=20")
+def starts(
+    name: LabOption = DEFAULT_LAB,
+    runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Starts of the agent.")] = 20,
+) -> None:
+    """Measure how long a start of the agent takes until its request is at EC2."""
+    lab = Lab(name)
+    pair = lab_pair(lab)
+    pair.wait_until_whole(WHOLE_LIMIT_S)
+    taken = start_cost(lab, pair, runs)
+    console.print(
+        f"from the call of a start to its request at EC2: median {median(taken):.0f} ms, "
+        f"least {min(taken):.0f}, most {max(taken):.0f}, of {len(taken)}"
+    )
 
 
 @app.command(epilog="Example: make tokens TOKENS='300 1000' RUNS=4")

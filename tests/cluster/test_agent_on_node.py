@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.bench.monitor_cost import monitor_cost
+from tests.bench.start_cost import start_cost
 from tests.cluster.agent_tools import (
     AGENT,
     api_calls,
@@ -78,3 +79,11 @@ def test_an_hour_of_monitors_calls_no_ec2_api(lab: Lab, pair: Pair) -> None:
 
 def test_a_monitor_on_the_standby_says_not_running(lab: Lab, pair: Pair) -> None:
     assert monitor_cost(lab, standby(pair), AGENT, "ec2vip", {"ec2_vip": pair.vip}, 1).codes == [7]
+
+
+def test_a_start_on_the_holder_is_one_request_and_its_time_is_measured(lab: Lab, pair: Pair) -> None:
+    holder = pair.holder()
+    taken = start_cost(lab, pair, 2)
+    assert len(taken) == 2
+    assert all(milliseconds > 0 for milliseconds in taken)
+    assert pair.holder() == holder

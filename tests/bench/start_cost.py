@@ -1,0 +1,49 @@
+"""How long a start takes on a node: from the call of the agent until its request is at EC2."""
+
+from __future__ import annotations
+
+import json
+
+from cloudinit.places import AGENT_PATH
+from tests.drill.pair import Pair
+from tests.lab.errors import LabError
+from tests.lab.lab import Lab
+
+_PROGRAM = """
+import json, os, subprocess, sys, time
+agent, times, vip = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+environ = dict(os.environ, OCF_ROOT="/usr/lib/ocf", OCF_RA_VERSION_MAJOR="1", OCF_RA_VERSION_MINOR="1",
+               HA_RSCTMP="/run/resource-agents", OCF_RESKEY_ec2_vip=vip, OCF_RESOURCE_INSTANCE="start-cost")
+moments = []
+for _ in range(times):
+    began = time.time()
+    code = subprocess.call([agent, "start"], env=environ, stdout=2, stderr=subprocess.DEVNULL)
+    moments.append((began, time.time(), code))
+    time.sleep(0.3)
+os.unlink("/run/resource-agents/ec2vip-start-cost")
+print(json.dumps(moments))
+"""
+
+
+def start_cost(lab: Lab, pair: Pair, times: int) -> list[float]:
+    """Milliseconds from the call to the request, for so many starts on the holder, where they change nothing.
+
+    One more goes before them, for a node that has been probed knows itself. Raises LabError if no node holds the
+    VIP, or a start failed.
+    """
+    holder = pair.holder()
+    if holder is None:
+        raise LabError("no node has the VIP", "see `make status`")
+    words = ["python3", "-c", _PROGRAM, AGENT_PATH, str(times + 1), pair.vip]
+    shown = lab.run_in(holder, words, timeout_s=60 + 3 * times).stdout
+    calls = [event for event in lab.timeline.read("api") if event["action"] == "AssignPrivateIpAddresses"]
+    requests = [event.wall - event["latency_s"] for event in calls]
+    found = []
+    for began, ended, code in json.loads(shown)[1:]:
+        if code != 0:
+            raise LabError(f"a start on {holder} answered {code}", "see its journal: `make shell NODE=a`")
+        found.append(1000 * (min(time for time in requests if began <= time <= ended) - began))
+    return found
+
+
+__all__ = ["start_cost"]
