@@ -272,7 +272,7 @@ def test_too_much_is_refused_with_what_takes_the_room(
 ) -> None:
     agent = tmp_path / "agent.py"
     agent.write_text(f"#!/usr/bin/python3\nx = {hashlib.shake_256(b'').hexdigest(12_000)!r}\n")
-    monkeypatch.setattr(userdata, "AGENT_SOURCE", agent)
+    monkeypatch.setattr(places, "AGENT_SOURCE", agent)
     with pytest.raises(ValueError, match="EC2 takes 16384") as refusal:
         userdata.render(spec)
     assert "compressed: /usr/lib/ocf/resource.d/heartbeat/ec2vip 1" in str(refusal.value)
