@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
-# What a script starts in its background ignores Ctrl-C, and so does all that it starts; some tests send it.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A script's background ignores Ctrl-C, nohup a closed terminal, and all that they start inherits that. Some tests
+# send both signals.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)

@@ -10,9 +10,15 @@ from infra.pair import FloatingIpPair, FloatingIpPairArgs
 from infra.sites import ExistingSubnet
 
 vpc = aws.ec2.Vpc("shared", cidr_block="10.0.0.0/16")
-subnet = aws.ec2.Subnet("shared", vpc_id=vpc.id, cidr_block="10.0.8.0/24")
+# Not every zone has the instance type, and AWS would choose any.
+zone = "us-east-1a"
+subnet = aws.ec2.Subnet("shared", vpc_id=vpc.id, cidr_block="10.0.8.0/24", availability_zone=zone)
 site = ExistingSubnet(
-    vpc_id=vpc.id, subnet_id=subnet.id, subnet_arn=subnet.arn, subnet_cidr=IPv4Network("10.0.8.0/24")
+    vpc_id=vpc.id,
+    subnet_id=subnet.id,
+    subnet_arn=subnet.arn,
+    subnet_cidr=IPv4Network("10.0.8.0/24"),
+    availability_zone=zone,
 )
 
 for name, vip in (("billing", "10.0.8.10"), ("search", "10.0.8.20")):
