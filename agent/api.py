@@ -1,7 +1,7 @@
 """Calls of an AWS service, signed by Signature Version 4 (IAM User Guide, "Create a signed AWS API request").
 
-By hand: importing a signer takes a tenth of a second at each start. Tests hold it byte for byte against
-botocore's.
+We sign by hand because importing a signer takes a tenth of a second at each start. Tests compare the
+signature with botocore's, byte for byte.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from agent.outcome import Deadline
     from agent.record import Record
 
-API_TIMEOUT = 5.0  # seconds for one exchange; seen: 0.3 to 0.6 s
-MOST_BYTES = 1 << 20  # of an answer
-# EC2 takes what was signed within five minutes of its own time. If its date is this close to ours, skew did
-# not cause the refusal. There is no upper limit: the date came over TLS, and signing by it harms nobody.
+API_TIMEOUT = 5.0  # seconds for one exchange; we have seen 0.3 to 0.6 s
+MOST_BYTES = 1 << 20  # the largest answer that we accept
+# EC2 accepts a signature made within five minutes of its own time. If its `Date` is within SKEW_MIN seconds of
+# the time that we signed by, skew did not cause the refusal. There is no upper limit: the date came over TLS,
+# and signing by it harms nobody.
 SKEW_MIN = 60.0
 
 
@@ -37,7 +38,7 @@ class Api:
         self.endpoint = endpoint or f"{service}.{record.region}.{record.domain}"
 
     def post(self, headers: dict[str, str], body: bytes) -> tuple[int, str, bytes]:
-        """Status, date and body of the answer. Raises UnansweredError if there is none."""
+        """The status, date and body of the answer to a signed POST. Raises UnansweredError if none comes."""
         record = self.record
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(time.time() + record.skew))
         host, _, port = self.endpoint.partition(":")
@@ -58,7 +59,7 @@ class Api:
             raise UnansweredError(f"no answer from {self.endpoint}: {error}") from None
 
     def learn_time(self, date: str) -> bool:
-        """Go by the time that an answer tells; False if the call was signed by that time already."""
+        """Sign by an answer's date from now on; False if it is unusable or we signed by that time already."""
         try:
             skew = http_date(date) - time.time()
         except ValueError:
@@ -72,7 +73,7 @@ class Api:
 def authorization(
     service: str, region: str, keys: tuple[str, str], headers: dict[str, str], body: bytes
 ) -> str:
-    """The header that signs a POST to "/", all of the given headers included; their names are lower-case."""
+    """The header that signs a POST to "/" with all of the given headers, whose names are lower-case."""
     stamp = headers["x-amz-date"]
     names = sorted(headers)
     signed = ";".join(names)
@@ -88,12 +89,13 @@ def authorization(
 
 
 def over_tls(host: str, port: int, sent: bytes, until: Deadline) -> tuple[int, str, bytes]:
-    """What a host that the system's trust store vouches for answers: status, date, body. Raises OSError.
+    """Send the bytes to a host over TLS; return the answer's status, date and body. Raises OSError.
 
-    In a process of its own, for a name look-up knows no time-out: it ends with the process.
+    The system's trust store must vouch for the host. The exchange runs in a process of its own because a name
+    look-up has no time-out: we kill the process when the time is up.
     """
     import select
-    import ssl  # noqa: F401 (before the fork: another try need not import it again)
+    import ssl  # noqa: F401 (before the fork, so that a second try does not import it again)
 
     seconds = until.left()
     reads, writes = os.pipe()
@@ -119,7 +121,7 @@ def over_tls(host: str, port: int, sent: bytes, until: Deadline) -> tuple[int, s
 
 
 def _talk(pipe: int, host: str, port: int, sent: bytes, until: Deadline) -> None:
-    """Write what the host answers, or why it does not, into the pipe; and end this process."""
+    """Write the host's answer, or the error, into the pipe; then end this process."""
     try:
         with os.fdopen(pipe, "wb") as file:
             try:
@@ -144,7 +146,7 @@ def _exchange(host: str, port: int, sent: bytes, until: Deadline) -> bytes:
     else:
         raise reason
     link.sendall(sent)
-    # Only now: importing it takes longer than all that comes before, and the answer is on its way.
+    # Imported only now, while the answer is on its way: the import takes longer than everything before it.
     from http.client import HTTPResponse
 
     answer = HTTPResponse(link)
@@ -156,11 +158,11 @@ def _exchange(host: str, port: int, sent: bytes, until: Deadline) -> bytes:
 
 
 def _contexts() -> Iterator[SSLContext]:
-    """TLS by the system's trust store, the quick way first.
+    """TLS contexts that use the system's trust store, the quick one first.
 
-    Reading the whole store takes 20 to 40 ms. A folder whose files are named by OpenSSL's hashes, as Debian
-    has it, gives the one authority that is needed. Without it, or without this authority in it, the whole
-    store decides.
+    Reading the whole store takes 20 to 40 ms. If the system has a folder whose files are named by OpenSSL's
+    hashes, as Debian does, OpenSSL reads only the one authority that it needs. If the folder or the authority
+    is missing, the whole store decides.
     """
     import ssl
 

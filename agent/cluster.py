@@ -1,4 +1,4 @@
-"""What Corosync knows of the membership, and what Pacemaker is told of the last taker."""
+"""Asks Corosync for the membership, and tells Pacemaker which node took the VIP last."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ QUORUM_TIMEOUT = 2.0  # seconds
 QUORUMTOOL = "/usr/sbin/corosync-quorumtool"
 COROSYNC_CONF = "/etc/corosync/corosync.conf"
 
-# Far below the cluster's stickiness: it only decides where two nodes have the VIP.
+# Far below the cluster's stickiness, so it only decides if two nodes have the VIP.
 PREFERENCE = 100
-PREFER_AFTER = 0.3  # seconds: IPaddr2 has begun by then; a woken peer takes half a second to meet
+PREFER_AFTER = 0.3  # seconds: IPaddr2 has begun by then, and a woken peer takes half a second to rejoin
 PREFER = 'sleep "$1"; exec cibadmin --modify --allow-create --scope constraints --xml-text "$2"'
 
 
 def membership() -> tuple[str, str]:
-    """The number of members, this node included, and the ring's id, new with each change; "" if unknown."""
+    """The number of members, this one included, and the ring's id, new with each change; "" if unknown."""
     import subprocess
 
     try:
@@ -34,7 +34,7 @@ def membership() -> tuple[str, str]:
 
 
 def members(path: str = COROSYNC_CONF) -> set[str]:
-    """The addresses of all that may be members; none if Corosync knows them by name."""
+    """The addresses of all configured members; empty if the file is unreadable or has names instead."""
     import re
 
     try:
@@ -48,10 +48,10 @@ def members(path: str = COROSYNC_CONF) -> set[str]:
 def prefer(environ: Mapping[str, str]) -> None:
     """Tell the cluster, in the background, that this node took the VIP last.
 
-    A holder that stood still for longer than the token wakes believing it has the VIP still, and the halves
-    meet with two holders. By this constraint Pacemaker starts the VIP on the right one; it is the cluster's
-    newest configuration, so that it wins over the woken half's. Not at once, for Pacemaker would work its
-    transition out anew in the middle.
+    A holder that stalls for longer than the token wakes up and still believes that it has the VIP. When the
+    two nodes see each other again, there are two holders. With this constraint Pacemaker starts the VIP on the
+    right one. The constraint is also the newest change of the CIB, so this node's CIB wins over the woken
+    node's. We write it after a pause: an immediate change would make Pacemaker recompute its transition midway.
     """
     resource, node = environ.get("OCF_RESOURCE_INSTANCE"), environ.get("OCF_RESKEY_CRM_meta_on_node")
     if not resource or not node:

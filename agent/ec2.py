@@ -1,4 +1,4 @@
-"""The three calls of the EC2 API that a floating address takes, and what each refusal means."""
+"""The three calls of the EC2 API that a floating address needs, and what each refusal means."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 API_PAUSE, API_PAUSE_MAX = 0.2, 3.0  # seconds; doubling, jittered
 
-# EC2's error codes that are no verdict; an unknown interface is one's own just after a launch.
+# EC2's error codes that call for another try. Just after a launch EC2 may not know our own interface yet.
 TRANSIENT = "RequestLimitExceeded Throttling ThrottlingException InternalError Unavailable ServiceUnavailable"
 TRANSIENT += " InvalidNetworkInterfaceID.NotFound"
 ROLE = "allow the action to the instance's role"
 CLOCK = "check the node's clock (chronyc tracking) and the instance's role"
 UNTIMELY = "AuthFailure RequestExpired SignatureDoesNotMatch InvalidClientTokenId ExpiredToken"
 OTHER = "set ec2_vip to an unused address of the subnet"
-# EC2's code, a piece of its message, ours, a remedy. Pacemaker goes on to the other node after ERR_PERM and
-# ERR_ARGS, and gives up after ERR_CONFIGURED.
+# EC2's code, a piece of its message, our OCF code, a remedy. After ERR_PERM and ERR_ARGS Pacemaker tries the
+# other node; after ERR_CONFIGURED it gives up.
 REFUSALS = (
     ("UnauthorizedOperation", "", ERR_PERM, ROLE),
     ("AccessDenied", "", ERR_PERM, ROLE),
@@ -40,10 +40,10 @@ UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012
 
 
 class Ec2:
-    """EC2 for one interface, the record's.
+    """EC2's calls for one interface, the record's.
 
-    Methods raise UnansweredError if there is no answer by the deadline, having tried again, and RefusedError
-    by the table REFUSALS.
+    Methods try again until the deadline and then raise UnansweredError. If EC2 refuses, they raise RefusedError
+    with a code from the table REFUSALS.
     """
 
     def __init__(self, record: Record, until: Deadline, endpoint: str = "") -> None:
@@ -61,10 +61,10 @@ class Ec2:
         self._call("UnassignPrivateIpAddresses", mine)
 
     def owner(self, vip: str) -> tuple[str, str]:
-        """The subnet's interface that has the address, and that interface's own; "" if none has.
+        """The subnet's interface that has the address, and its primary address; both "" if none has it.
 
-        With filters: that is the larger request allowance, one interface at most, and "none" is no error. Two
-        are a picture from the middle of a move, and asked for again.
+        We ask with filters: such a request has the larger allowance, finds one interface at most, and "none" is
+        not an error. Two interfaces are a picture from the middle of a move, so we ask again.
         """
         while True:
             found = self._owners(vip)
@@ -116,7 +116,7 @@ class Ec2:
         if status == 200 and answer.tag.endswith(f"{action}Response"):
             return answer
         name, message = answer.findtext(".//{*}Code") or "?", answer.findtext(".//{*}Message") or ""
-        # Some messages go on in a kilobyte of code.
+        # Some messages end in a kilobyte of encoded text.
         reason = f"{action} on {self.record.eni}: {status} {name}: {message[:300]}"
         if not 400 <= status < 500 or name in TRANSIENT.split():
             raise UnansweredError(reason)
@@ -128,7 +128,7 @@ class Ec2:
 
 
 def form(query: Mapping[str, str]) -> bytes:
-    """A query as application/x-www-form-urlencoded."""
+    """The query as application/x-www-form-urlencoded."""
     return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in query.items()).encode()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -IS
 """OCF resource agent: the program that Pacemaker runs. The rest is in a folder of its own, compiled once.
 
--I: a clean environment. -S: nothing outside the standard library is wanted.
+-I gives a clean environment. -S skips `site`: we need only the standard library.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LIBRARY = "/usr/lib/ocf/lib/ec2vip"
 
 
 def carry_out(arguments: list[str], environ: Mapping[str, str]) -> int:
-    """Carry out the action named; its OCF exit code."""
+    """Carry out the named action; return its OCF exit code."""
     sys.path.insert(0, LIBRARY)
     from agent.ocf import main
 
@@ -27,10 +27,11 @@ def carry_out(arguments: list[str], environ: Mapping[str, str]) -> int:
 def answer(
     arguments: list[str], environ: Mapping[str, str], act: Callable[[list[str], Mapping[str, str]], int]
 ) -> int:
-    """The code of `act`; where that fails for a reason of its own, the code that keeps the VIP up.
+    """The exit code of `act`; if it raises, the code that keeps the VIP up.
 
-    A failed stop would block the VIP on both nodes, though the peer's start moves it whatever happens here. A
-    probe that fails counts as a second holder, and Pacemaker would stop the first (docs/agent.md, "Probes").
+    With the usual `on-fail=block`, a failed stop blocks the VIP on both nodes, although the peer's start would
+    move it in any case. A failed probe counts as a second holder, and Pacemaker then stops the first
+    (docs/agent.md, "Probes").
     """
     try:
         return act(arguments, environ)
@@ -40,7 +41,7 @@ def answer(
         print(f"ERR: stop: {reason}; the next start moves the VIP", file=sys.stderr)
         return 0
     print(f"ocf-exit-reason:{reason}", file=sys.stderr)
-    # Pacemaker gives an interval to a recurring monitor alone.
+    # Pacemaker sets an interval only for a recurring monitor.
     probe = arguments == ["monitor"] and environ.get("OCF_RESKEY_CRM_meta_interval", "0") == "0"
     return 7 if probe else 1
 
@@ -48,4 +49,4 @@ def answer(
 if __name__ == "__main__":
     exit_code = answer(sys.argv[1:], os.environ, carry_out)
     sys.stdout.flush()
-    os._exit(exit_code)  # at once: no tidying up
+    os._exit(exit_code)  # at once, without the interpreter's clean-up

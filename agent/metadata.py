@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# The half of `socket` that is written in C: the other imports enum and selectors, 4 ms of a monitor's 12.
+# The C half of `socket`. The other half imports enum and selectors, which takes 4 ms of a monitor's 12.
 import _socket
 
 from agent.outcome import ERR_PERM, AgentError, NoItemError, UnansweredError
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 # Seconds.
 IMDS_TIMEOUT = 1.0  # one exchange; a healthy IMDS takes milliseconds
 IMDS_PAUSE = 0.2
-MOST_BYTES = 65536  # of an answer
+MOST_BYTES = 65536  # the largest answer that we accept
 
 ADDRESS = ("169.254.169.254", 80)
 ROLES = "iam/security-credentials/"
-KEYS = (("key_id", "AccessKeyId"), ("secret", "SecretAccessKey"), ("token", "Token"))  # ours, IMDS's
+KEYS = (("key_id", "AccessKeyId"), ("secret", "SecretAccessKey"), ("token", "Token"))  # our name, IMDS's
 MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905 (fewer bytes)
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:/+=,@")
 
 
 class Metadata:
-    """What this instance is told of itself. Methods raise UnansweredError for want of a usable answer."""
+    """What IMDS tells this instance about itself. Methods raise UnansweredError if no usable answer comes."""
 
     def __init__(self, until: Deadline, address: tuple[str, int] = ADDRESS, mac: str = "") -> None:
         self.until, self.address, self.mac = until, address, mac
         self.token = self.date = ""
 
     def addresses(self) -> list[str]:
-        """The private IPv4 addresses that EC2 delivers to the primary interface, its own first."""
+        """The private IPv4 addresses that EC2 delivers to the primary interface, its primary one first."""
         return self._interface("local-ipv4s", lambda text: all(map(is_ipv4, text.split()))).split()
 
     def identity(self) -> dict[str, str]:
-        """The primary interface (mac, eni, subnet, cidr, primary address), the Region, and AWS's domain there."""
+        """The primary interface (mac, eni, subnet, cidr, primary address), the Region, AWS's domain there."""
         return {
             "primary": self.addresses()[0],
             "mac": self.mac,
@@ -49,9 +49,10 @@ class Metadata:
         }
 
     def credentials(self, role: str = "") -> tuple[dict[str, str], float]:
-        """The role's name, key_id, secret and token, and for how many seconds they are good by IMDS's own clock.
+        """The role's name, key_id, secret and token, and the seconds that they stay valid by IMDS's clock.
 
-        `role` is the name that it had when last asked. Raises AgentError if the instance has no role.
+        `role` is the role's name as last known; if that is empty or outdated, we ask for it. Raises AgentError
+        if the instance has no role.
         """
         import json
         from datetime import datetime, timezone
@@ -71,12 +72,12 @@ class Metadata:
             raise UnansweredError(f"IMDS gave no usable credentials: {error!r}") from None
 
     def _role(self, known: str) -> tuple[str, str]:
-        """Its name, and what there is of it."""
+        """The role's name, and IMDS's text about it."""
         try:
             if known:
                 return known, self._get(ROLES + known, bool)
         except NoItemError:
-            pass  # the instance has another one now
+            pass  # the instance has another role now
         role = self._get(ROLES, lambda text: is_name(text.split()[0])).split()[0]
         return role, self._get(ROLES + role, bool)
 
@@ -85,7 +86,7 @@ class Metadata:
         return self._get(f"network/interfaces/macs/{self.mac}/{item}", fits)
 
     def _get(self, item: str, fits: Callable[[str], bool] | None = None) -> str:
-        """The item's text, if it fits; if nothing is said, it must be a name."""
+        """The item's text, which `fits` must accept; by default it must be a name."""
         while True:
             try:
                 if not self.token:
@@ -99,12 +100,12 @@ class Metadata:
             except NoItemError:
                 raise
             except (UnansweredError, OSError, ValueError, LookupError) as error:
-                self.token = ""  # 401: it has expired
+                self.token = ""  # it may have expired (401)
                 if not self.until.sleep(IMDS_PAUSE):
                     raise UnansweredError(f"no answer from IMDS for {item}: {error}") from None
 
     def _exchange(self, method: str, item: str, header: str) -> str:
-        """One exchange, in HTTP/1.0 so that an answer comes in one piece."""
+        """The body of one answer. We speak HTTP/1.0, so it comes in one piece."""
         request = f"{method} /latest/{item} HTTP/1.0\r\nHost: {self.address[0]}\r\n"
         sent = f"{request}X-aws-ec2-metadata-token{header}\r\n\r\n".encode()
         head, body, size = exchange(self.address, sent, self.until.part(IMDS_TIMEOUT))
@@ -118,9 +119,9 @@ class Metadata:
 
 
 def exchange(address: tuple[str, int], sent: bytes, until: Deadline) -> tuple[str, bytes, int]:
-    """What is answered, over a connection of its own: head, body, and the body's size as stated, or -1.
+    """Send the bytes over a new connection; return the answer's head, body and stated size (-1 if none).
 
-    Raises OSError, and ValueError for an answer of more than MOST_BYTES.
+    Raises OSError. Raises ValueError if the answer has more than MOST_BYTES, or a malformed size.
     """
     link = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
     try:
@@ -143,7 +144,7 @@ def exchange(address: tuple[str, int], sent: bytes, until: Deadline) -> tuple[st
 
 
 def http_date(text: str) -> float:
-    """Seconds since 1970 of a date as HTTP has it (RFC 9110, 5.6.7). Raises ValueError."""
+    """The seconds since 1970 of an HTTP date (RFC 9110, 5.6.7). Raises ValueError."""
     from datetime import datetime
 
     try:
@@ -155,12 +156,12 @@ def http_date(text: str) -> float:
 
 
 def is_name(text: str) -> bool:
-    """Whether the text is one word of the kind that identifiers, Regions, tokens and keys are."""
+    """Whether the text is one word, made of the characters of identifiers, Regions, tokens and keys."""
     return bool(text) and NAME_CHARACTERS.issuperset(text)
 
 
 def is_ipv4(text: str) -> bool:
-    """Whether the text is an IPv4 address in its one usual form."""
+    """Whether the text is an IPv4 address in canonical dotted form."""
     try:
         return len(_socket.inet_pton(_socket.AF_INET, text)) == 4
     except (OSError, ValueError):
@@ -168,13 +169,13 @@ def is_ipv4(text: str) -> bool:
 
 
 def is_cidr(text: str) -> bool:
-    """Whether the text is an IPv4 network, as 10.0.0.0/24."""
+    """Whether the text is an IPv4 network, such as 10.0.0.0/24."""
     address, _, length = text.partition("/")
     return is_ipv4(address) and length.isdecimal() and int(length) <= 32
 
 
 def contains(cidr: str, address: str) -> bool:
-    """Whether the network has the address."""
+    """Whether the network contains the address."""
     network, _, length = cidr.partition("/")
     one, other = (int.from_bytes(_socket.inet_aton(text), "big") for text in (network, address))
     return (one ^ other) >> (32 - int(length)) == 0

@@ -1,4 +1,4 @@
-"""The agent's face to Pacemaker (OCF Resource Agent API 1.1): actions, parameters, meta-data, exit codes."""
+"""The agent's OCF interface (OCF Resource Agent API 1.1): actions, parameters, meta-data, exit codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agent.ec2 import Ec2
 
-FOLDER = "/run/resource-agents"  # of resource-agents' own: a tmpfs, for root
+FOLDER = "/run/resource-agents"  # resource-agents' own, on a tmpfs, for root only
 META_DATA = """<?xml version="1.0"?>
 <!DOCTYPE resource-agent SYSTEM "ra-api-1.dtd">
 <resource-agent name="ec2vip" version="1.0">
@@ -42,7 +42,7 @@ META_DATA = """<?xml version="1.0"?>
 
 
 def vip_of(environ: Mapping[str, str]) -> str:
-    """The parameter. Raises AgentError: value, rule, remedy."""
+    """The parameter `ec2_vip`. If it is not an address, raises AgentError with value, rule and remedy."""
     vip = environ.get("OCF_RESKEY_ec2_vip", "")
     if not is_ipv4(vip):
         reason = f"ec2_vip {vip!r} is not an IPv4 address such as 10.0.0.10; set it to one"
@@ -51,7 +51,7 @@ def vip_of(environ: Mapping[str, str]) -> str:
 
 
 def run(action: str, environ: Mapping[str, str], imds: tuple[str, int], endpoint: str, folder: str) -> int:
-    """Carry out an action on this node; an OCF code. Raises AgentError."""
+    """Carry out an action on this node; return its OCF code. Raises AgentError."""
     vip = vip_of(environ)
     until = Deadline(BOUND[action])
     name = environ.get("OCF_RESOURCE_INSTANCE", "default").replace("/", "_")
@@ -62,7 +62,7 @@ def run(action: str, environ: Mapping[str, str], imds: tuple[str, int], endpoint
 
         return Ec2(record, until, endpoint)
 
-    # Pacemaker asks what a node has before it has started anything there, and gives no interval then.
+    # Before Pacemaker starts anything on a node it asks what the node has: a monitor without an interval.
     probe = environ.get("OCF_RESKEY_CRM_meta_interval", "0") == "0"
     agent = Agent(vip, Metadata(until, imds, record.mac), connect, record, until, probe)
     code = agent.act(action)
@@ -80,9 +80,9 @@ def main(
     endpoint: str = "",
     folder: str = FOLDER,
 ) -> int:
-    """Carry out the action named; the exit code. The reason of a failure goes to stderr.
+    """Carry out the named action; return the exit code. The reason of a failure goes to stderr.
 
-    `imds`, `endpoint` (EC2's host; by default the Region's) and the record's `folder` are for tests to set.
+    Only tests set `imds`, `endpoint` (EC2's host; by default the Region's) and the record's `folder`.
     """
     action = arguments[0] if len(arguments) == 1 else ""
     if action == "meta-data":
@@ -96,6 +96,6 @@ def main(
     except AgentError as error:
         log("ERR", f"{action}: {error}")
         if action == "stop":
-            return SUCCESS  # a failed one would block the VIP; see Agent.stop
+            return SUCCESS  # a failed stop may block the VIP; see Agent.stop
         print(f"ocf-exit-reason:{error}", file=sys.stderr)
         return error.code

@@ -1,4 +1,4 @@
-"""What every part needs: OCF's exit codes, the errors that carry one, the log, and time that ends."""
+"""What every module needs: OCF's exit codes, the errors that carry them, the log, and deadlines."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SUCCESS, ERR_GENERIC, ERR_ARGS, ERR_UNIMPLEMENTED, ERR_PERM = range(5)
 ERR_INSTALLED, ERR_CONFIGURED, NOT_RUNNING = range(5, 8)
 
 
-TRY_TIME = 0.3  # seconds: with less than that left another try would only hide why the last one failed
+TRY_TIME = 0.3  # seconds: with less left, another try would only hide why the last one failed
 
 
 class AgentError(Exception):
-    """Why an action failed, for a person to act on, and the OCF code by which Pacemaker does right."""
+    """Why an action failed: words for a person to act on, and the OCF code that Pacemaker should get."""
 
     def __init__(self, reason: str, code: int = ERR_GENERIC) -> None:
         super().__init__(one_line(reason))
@@ -22,7 +22,7 @@ class AgentError(Exception):
 
 
 class UnansweredError(AgentError):
-    """No usable answer came: nothing is known."""
+    """No usable answer came, so we know nothing."""
 
 
 class NoItemError(UnansweredError):
@@ -30,7 +30,7 @@ class NoItemError(UnansweredError):
 
 
 class RefusedError(AgentError):
-    """EC2 answered no."""
+    """EC2 refused the call."""
 
 
 def one_line(text: str) -> str:
@@ -58,14 +58,14 @@ class Deadline:
         self.end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds to go. Raises TimeoutError when there are none: to a socket 0 means "do not wait"."""
+        """The seconds left. Raises TimeoutError if there are none: to a socket 0 means "do not wait"."""
         left = self.end - time.monotonic()
         if left <= 0:
             raise TimeoutError("no time is left")
         return left
 
     def part(self, seconds: float) -> Deadline:
-        """So many seconds from now, and no longer than this one."""
+        """A deadline that many seconds from now, or this one if it is earlier."""
         return Deadline(min(seconds, self.end - time.monotonic()))
 
     def sleep(self, seconds: float) -> bool:

@@ -1,4 +1,4 @@
-"""What each action does and says. docs/agent.md tells why, with the faults that each rule is for."""
+"""What each action does and answers. docs/agent.md gives the reasons, with the fault behind each rule."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from agent.ec2 import Ec2
     from agent.record import Record
 
-# Seconds. An action ends within its bound and LOAD_TIME, far below the operation's 60 s: the failure is then
-# the agent's own answer, with a reason, and recovery goes on.
+# Seconds. An action ends within its bound plus LOAD_TIME, far below the operation's time-out (20 or 60 s). So a
+# failure is the agent's own answer, with a reason, and recovery goes on.
 BOUND = {
     "start": 20.0,
     "migrate_from": 20.0,
@@ -36,26 +36,26 @@ BOUND = {
     "validate-all": 5.0,
     "migrate_to": 5.0,
 }
-IMDS_SHARE = 4.0  # of a bound, at most
-ALONE_TIME = 30.0  # more, for a start on the only node that is left: failing would only ban it for a while
-LOAD_TIME = 2.0  # the interpreter and its imports on a busy node
-DENIED_PAUSE = 1.0  # between two tries while EC2 may not know of the role's permissions yet
-# So long after a start EC2's own "absent" may be "eventual consistency". Less than the monitor's interval, for it
-# may be a thief as well, and a restart for nothing costs one call.
+IMDS_SHARE = 4.0  # the most that IMDS gets of a bound
+ALONE_TIME = 30.0  # extra time for a start on the last node: failing would only ban it for a while
+LOAD_TIME = 2.0  # to load the interpreter and its imports on a busy node
+DENIED_PAUSE = 1.0  # between two tries while EC2 may not know the role's permissions yet
+# For this long after a start, EC2's own "absent" may be eventual consistency. We wait for less than the monitor's
+# interval, because a thief may be the cause as well; a needless restart costs one call.
 SETTLE_TIME = 8.0
-LAG_TIME = 60.0  # so long after a start IMDS's may lag (aws/amazon-vpc-cni-k8s#1872, #1975)
-# Monitors in a row: at an interval of 10 s a minute, twice the longest IMDS outage on record
-# (30 s, amazonlinux/amazon-ec2-net-utils#52).
+LAG_TIME = 60.0  # for this long after a start, IMDS may lag (aws/amazon-vpc-cni-k8s#1872, #1975)
+# Monitors in a row without an answer. At an interval of 10 s that is a minute, twice the longest IMDS outage on
+# record (30 s, amazonlinux/amazon-ec2-net-utils#52).
 UNKNOWN_LIMIT = 6
-LOST_HOLD = 3600.0  # a VIP that an unseen peer took is not taken back within the same membership
+LOST_HOLD = 3600.0  # for this long we leave the VIP to an unseen peer that took it in the same membership
 KEYS_MARGIN = 300.0  # IMDS has new credentials five minutes before the old ones end
-HANDOVER_TIME = 30.0  # from migrate_to to stop: the peer's migrate_from, and what the cluster takes around it
+HANDOVER_TIME = 30.0  # from migrate_to to stop: the peer's migrate_from, and the cluster's work around it
 
 UNUSED = "set ec2_vip to an unused address of the subnet"
 
 
 class Agent:
-    """The actions on clients handed in. Each returns an OCF code or raises AgentError."""
+    """The agent's actions; the caller hands in the clients. Each returns an OCF code or raises AgentError."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Agent:
         self.imds_share = IMDS_SHARE
 
     def act(self, action: str) -> int:
-        """Carry out an action, and keep what is known after it."""
+        """Carry out an action, then save the record."""
         steps: dict[str, Callable[[], int]] = {
             "start": self.start,
             "migrate_from": lambda: self.start(planned=True),
@@ -90,7 +90,7 @@ class Agent:
     # --- taking the VIP, and letting it go -----------------------------------------------------------------
 
     def start(self, planned: bool = False) -> int:
-        """Have EC2 deliver the VIP here; if not planned, not by taking it back from a peer that is not seen."""
+        """Have EC2 deliver the VIP here. Unless planned, refuse to take it back from an unseen peer."""
         record = self.record
         try:
             self._take(planned)
@@ -109,9 +109,10 @@ class Agent:
         return SUCCESS
 
     def _take(self, planned: bool) -> None:
-        """Assign the VIP. Until EC2 has once said yes its no is no verdict: a new role takes a moment.
+        """Assign the VIP. Retry a denial until EC2 has once said yes, because a new role takes a moment.
 
-        In a planned move it is one: the old holder serves, and each try would be time without the VIP.
+        In a planned move the first denial counts: the old holder serves, and each try would be time without the
+        VIP.
         """
         self.record.handed = 0.0
         denied = None
@@ -120,7 +121,7 @@ class Agent:
                 return self._assign(planned)
             except AgentError as error:
                 if denied and isinstance(error, UnansweredError):
-                    raise denied from None  # there was no time left for an answer
+                    raise denied from None  # this try had too little time for an answer
                 patient = error.code == ERR_PERM and not planned and not self.record.welcome
                 if not patient or not self.until.sleep(DENIED_PAUSE):
                     raise
@@ -135,7 +136,7 @@ class Agent:
         try:
             ec2.assign(self.vip)
         except RefusedError as refusal:
-            # EC2 may refuse what is done already.
+            # EC2 may refuse a call whose effect is already there.
             if refusal.code == ERR_PERM or self._owner(ec2, refusal) != (
                 self.record.eni,
                 self.record.primary,
@@ -144,7 +145,7 @@ class Agent:
         self.record.welcome = True
 
     def _has_it_since_boot(self) -> bool:
-        """Whether IMDS shows the VIP on a node that has not had it since its boot: such a picture is not old."""
+        """Whether IMDS shows the VIP here, and cannot be stale because the node has not had it since boot."""
         if self.record.since or self.record.gone:
             return False
         try:
@@ -153,9 +154,9 @@ class Agent:
             return False
 
     def _check_not_lost(self, ec2: Ec2) -> None:
-        """Raise AgentError if a peer that is not seen has taken the VIP: both would take it back for ever.
+        """Raise AgentError if an unseen peer has taken the VIP: each would take it from the other for ever.
 
-        A thief is no peer, and a peer that is a member took it with the cluster's leave.
+        A thief does not count as a peer. A peer that is a member took the VIP with the cluster's consent.
         """
         record = self.record
         if not record.ring or time.monotonic() - record.gone > LOST_HOLD:
@@ -170,12 +171,12 @@ class Agent:
             raise AgentError(f"{reason}; not taking it back (pcs resource cleanup overrides)")
 
     def hand_over(self) -> int:
-        """Leave the VIP to the peer, whose migrate_from is next; the stop after it has nothing to give back."""
+        """Note that the peer's migrate_from takes the VIP next, so the next stop has nothing to give back."""
         self.record.handed = time.monotonic()
         return SUCCESS
 
     def stop(self) -> int:
-        """Have EC2 stop delivering the VIP here, or leave that to the next start: this never fails."""
+        """Have EC2 stop delivering the VIP here. If EC2 does not, leave it to the next start and succeed."""
         record = self.record
         gone = self._recently(record.handed) or (not record.held and self._recently(record.gone))
         record.held, record.unknown, record.handed = False, 0, 0.0
@@ -202,7 +203,7 @@ class Agent:
     # --- looking -------------------------------------------------------------------------------------------
 
     def monitor(self) -> int:
-        """Whether EC2 delivers the VIP here: IMDS tells while it shows it, the API where it does not."""
+        """Whether EC2 delivers the VIP here. A holder trusts IMDS while that lists it; else we ask EC2."""
         record, listed = self.record, None
         try:
             listed = self.vip in self._imds().addresses()
@@ -219,9 +220,9 @@ class Agent:
     def look(self) -> int:
         """A probe's answer: the API's, whatever IMDS and the record say.
 
-        A probe that fails, or is wrong about having the VIP, counts as a second holder, and Pacemaker stops
-        both. One that is wrong about not having it costs a start, which EC2 takes for done. So not knowing is
-        "not running" here, but for a node that holds the VIP by its record and that IMDS does not contradict.
+        If a probe fails, or wrongly reports the VIP, Pacemaker sees a second holder and stops both. If it wrongly
+        denies the VIP, that costs one start, which EC2 treats as done. So if EC2 does not answer, the probe says
+        "not running". Only a node that holds the VIP by its record says "running", unless IMDS contradicts it.
         """
         record = self.record
         try:
@@ -231,7 +232,7 @@ class Agent:
             log("WARNING", f"going by the record, exit code {code}: {error}")
         if code == NOT_RUNNING:
             record.taker = record.ring = (
-                ""  # `pcs resource cleanup` makes a probe, and lifts what was held back
+                ""  # `pcs resource cleanup` probes, which lifts the refusal of _check_not_lost
             )
         return code
 
@@ -267,7 +268,7 @@ class Agent:
         return SUCCESS
 
     def _unconfirmed(self, listed: bool | None, error: AgentError) -> int:
-        """A monitor's answer while the API, which has the last word, cannot be asked."""
+        """A monitor's answer while the API, which has the last word, is out of reach."""
         record = self.record
         if not record.held:
             log("WARNING", f"going by IMDS: {error}")
@@ -284,7 +285,7 @@ class Agent:
     # --- common --------------------------------------------------------------------------------------------
 
     def validate(self) -> int:
-        """Whether the VIP fits this node, as far as IMDS tells."""
+        """Check the VIP against this node's subnet and primary address, if IMDS answers."""
         try:
             self.check(self._imds().identity())
         except UnansweredError as error:
@@ -308,18 +309,18 @@ class Agent:
 
     @property
     def cluster(self) -> ModuleType:
-        """What Corosync tells; few actions ask it."""
+        """The module that asks Corosync, imported only when an action needs it."""
         from agent import cluster
 
         return self._cluster or cluster
 
     def _imds(self) -> Metadata:
-        """The metadata service, with its share of what is left of the action's time."""
+        """The metadata service, with its share of the action's remaining time."""
         self.imds.until = self.until.part(self.imds_share)
         return self.imds
 
     def _ec2(self) -> Ec2:
-        """EC2, with what IMDS says now, or has said as long as that is good."""
+        """EC2, called with new credentials from IMDS, or with the kept ones while those are valid."""
         record, imds = self.record, self._imds()
         try:
             if not record.eni:

@@ -1,7 +1,7 @@
-"""User data for machines beside a pair: `python -m cloudinit image|probe PLATFORM >user-data.gz`.
+"""Prints user data for machines outside a pair: `python -m cloudinit image|probe PLATFORM >user-data.gz`.
 
-`image` is for a machine that becomes an image of the platform's packages. `probe` is for one that asks its system
-what no test can know without an account, says it on its console, and ends itself.
+`image` is for a machine that becomes an image with the platform's packages. `probe` is for a machine that finds
+out about its system what no test can know without an AWS account, reports on its console and shuts down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ KINDS = {"image": userdata.builder, "probe": userdata.probe}
 
 
 def main(arguments: list[str]) -> int:
-    """The status to exit with; the user data, gzipped, go to standard output."""
+    """Write the gzipped user data to standard output; return the exit status."""
     if len(arguments) != 2 or arguments[0] not in KINDS or arguments[1] not in PLATFORMS:
         print(
             f"usage: python -m cloudinit {'|'.join(KINDS)} {'|'.join(sorted(PLATFORMS))} >user-data.gz",

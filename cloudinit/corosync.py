@@ -1,4 +1,4 @@
-"""Corosync's configuration: two nodes, unicast, and time-outs that follow from one number."""
+"""Corosync's configuration: two nodes, unicast, and all time-outs derived from the token."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from cloudinit.spec import NodeSpec
 
-#: The only port that the members must be able to reach each other on (UDP).
+#: The only port on which the members must reach each other (UDP).
 PORT = 5405
 KEYFILE = "/etc/corosync/authkey"
 
@@ -16,7 +16,7 @@ JOIN_MS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """Corosync's time-outs, all in milliseconds. A dead peer is gone after `token + consensus`."""
+    """Corosync's time-outs in milliseconds. A dead peer leaves the membership after `token + consensus`."""
 
     token: int
     consensus: int
@@ -28,15 +28,14 @@ class Timing:
     def from_token(cls, token_ms: int) -> Timing:
         """Derive every time-out from the token.
 
-        *Consensus* is Corosync's wait for the other nodes to agree on a new membership. Its default, 1.2
-        times the token, is for more than two nodes; with two, a value above `join` and below `token` is safe
-        (corosync.conf(5), `consensus`), and it is time that every crash would pay on top of the token. A
-        tenth of the token leaves the peer many round trips to answer in, and half as much again as `join` at
-        least.
+        *Consensus* is how long Corosync waits for the other nodes to agree on a new membership. Its default, 1.2
+        times the token, is for more than two nodes. With two, a value above `join` and below `token` is safe
+        (corosync.conf(5), `consensus`), and every crash pays it on top of the token. A tenth of the token leaves
+        the peer many round trips to answer in; the minimum is 1.5 times `join`.
 
-        *Ping* is knet's own watch over its link. Left to itself it gives up at half the token, so a stall
-        that the token would forgive takes the only link down and costs two pings to get it back. Here it
-        waits until the membership has decided.
+        *Ping* is knet's own watch over its link. By default it gives up at half the token. A stall that the token
+        would forgive then takes the only link down, and two pings pass before it is back. Here it waits until the
+        membership has decided.
         """
         consensus = max(JOIN_MS * 3 // 2, token_ms // 10)
         return cls(
@@ -51,13 +50,12 @@ class Timing:
 def conf(spec: NodeSpec) -> str:
     """corosync.conf for a member of `spec`'s cluster. Both members get the same text.
 
-    knet and not the udpu of old: since Corosync 3 it is the default transport and the maintained one, udpu is
-    deprecated, and the two detect a lost node equally fast. Links are named by address, so no name service
-    takes part in the membership.
+    The transport is knet, the default and maintained one since Corosync 3. The original's udpu is deprecated, and
+    both detect a lost node equally fast. Links are named by address, so the membership needs no name service.
 
-    `two_node` lets one of two go on alone. It would bring `wait_for_all` with it, which keeps a node that
-    starts alone from ever serving; EC2, where an address is on one interface at a time, is what decides
-    between two nodes that do not see each other, so it is off.
+    `two_node` lets one of two nodes go on alone. It implies `wait_for_all`, which would keep a node that starts
+    alone from ever serving, so we turn that off: EC2 decides between two nodes that do not see each other,
+    because an address is on one interface at a time.
     """
     timing = Timing.from_token(spec.token_ms)
     return _render(
@@ -106,8 +104,8 @@ def conf(spec: NodeSpec) -> str:
             (
                 "logging",
                 [
-                    # The journal alone, which bounds what it keeps. With a file of its own Corosync does not start
-                    # if the file's folder is gone.
+                    # Only the journal, whose size is bounded. With a log file Corosync does not start if the
+                    # file's folder is gone.
                     ("to_stderr", "no"),
                     ("to_syslog", "yes"),
                     ("to_logfile", "no"),

@@ -1,7 +1,8 @@
-"""Programs without the parts that only their readers need, for EC2 takes little user data.
+"""Strips from programs what only their readers need, because EC2 takes little user data.
 
-What stays is the very text of the source, so the result does not depend on who renders it: a syntax tree written
-out again would differ from one Python to the next, and with it the user data, and nodes would be replaced.
+What stays is the very text of the source, so the result is the same on every Python. A syntax tree written out
+again would differ from one version to the next. The user data would differ too, and Pulumi would replace the
+nodes.
 """
 
 from __future__ import annotations
@@ -14,30 +15,30 @@ from collections.abc import Iterator
 
 #: A place in a source: the line from 1, the column in characters from 0.
 _Place = tuple[int, int]
-#: What to leave out, from and to, and what to put there.
+#: What to leave out, from and to, and what to put in its place.
 _Cut = tuple[_Place, _Place, str]
 
 _LAYOUT = (tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
 
 
 def shell(source: str) -> str:
-    """A shell script without its comment lines, empty lines and indentation.
+    """The shell script without its comment lines, empty lines and indentation.
 
-    It must hold no here-documents, and no text of several lines.
+    It may have neither here-documents nor multi-line strings.
     """
     lines = [line for line in source.splitlines() if line.startswith("#!") or not _is_idle(line)]
     return "".join(f"{line.lstrip(' ')}\n" for line in lines)
 
 
 def python(source: str) -> str:
-    """A Python program without docstrings, comments, empty lines, functions' types and idle spaces.
+    """The Python program without docstrings, comments, empty lines, functions' type hints and idle spaces.
 
-    Multi-line strings stay as they are. The types of functions and inside of them, the imports for them under
-    `if TYPE_CHECKING:`, and that name's own line are left out only where the program has postponed their
-    evaluation, so that it does not notice. A type in a class or a module stays: dataclasses
-    and others look for it.
+    Multi-line strings stay as they are. The hints of functions and inside them go only if the program postpones
+    the evaluation of annotations, since it then does not notice. So do the imports for them under
+    `if TYPE_CHECKING:`, and the assignment of that name. A hint in a class or a module stays, because dataclasses
+    and others read it.
 
-    Raises SyntaxError where `source` is not Python.
+    Raises SyntaxError if `source` is not Python.
     """
     tree = ast.parse(source)
     lines = source.splitlines()
@@ -50,7 +51,7 @@ def python(source: str) -> str:
         cuts += [] if kept else [(*_span(lines, node), "") for node in postponing]
     fixed = set(_rows_of_text(tree))
     dropped: set[int] = set()
-    # From the end, so that the places before a cut stay where they are; none is inside of another.
+    # From the end, so that the places before a cut stay valid. No cut is inside another.
     for (row, column), (last, end), instead in sorted(cuts, reverse=True):
         lines[row - 1] = lines[row - 1][:column] + instead + lines[last - 1][end:]
         dropped.update(range(row + 1, last + 1))
@@ -65,11 +66,11 @@ def python(source: str) -> str:
 
 
 def _closed_up(source: str) -> str:
-    """The program without the spaces between what stands apart without them: `x=1`."""
+    """The program without the spaces that it does not need: `x=1`."""
     lines = source.splitlines()
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     gaps: list[tuple[int, int, int]] = []
-    formatted = 0  # from Python 3.12 on a formatted text is several tokens; before, it is one
+    formatted = 0  # the depth of f-strings: from Python 3.12 on one is several tokens, before it is one
     for before, after in itertools.pairwise(tokens):
         kind = tokenize.tok_name[before.type]
         formatted += (kind == "FSTRING_START") - (kind == "FSTRING_END")
@@ -106,7 +107,7 @@ def _postpones(node: ast.stmt) -> bool:
 
 
 def _types_to_keep(tree: ast.Module) -> Iterator[ast.AnnAssign]:
-    """What dataclasses and the like look for."""
+    """The annotations that dataclasses and the like read."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef):
             yield from (each for each in node.body if isinstance(each, ast.AnnAssign))
@@ -115,7 +116,7 @@ def _types_to_keep(tree: ast.Module) -> Iterator[ast.AnnAssign]:
 def _types(
     lines: list[str], tree: ast.Module, tokens: list[tokenize.TokenInfo], kept: set[int]
 ) -> Iterator[_Cut]:
-    """Types with the colons and arrows before them, and the imports for them."""
+    """Cuts for type hints, with the colon or arrow before each, and for the imports that they need."""
     for node in ast.walk(tree):
         if isinstance(node, ast.If | ast.Assign) and _names(node) == "TYPE_CHECKING":
             yield *_span(lines, node), ""
@@ -131,13 +132,13 @@ def _types(
 
 
 def _names(node: ast.If | ast.Assign) -> str | None:
-    """The name alone that a condition looks at, or that is given a value."""
+    """The name that the condition tests or the assignment sets; None if that is more than a name."""
     name = node.test if isinstance(node, ast.If) else node.targets[0]
     return name.id if isinstance(name, ast.Name) else None
 
 
 def _depths(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:
-    """How deep each line is indented, by its number; one that goes on from the line before is one deeper."""
+    """How deep to indent each line, by its number; a continuation of the line before is one deeper."""
     depths: dict[int, int] = {}
     depth, goes_on = 0, False
     for token in tokens:
@@ -151,12 +152,12 @@ def _depths(tokens: list[tokenize.TokenInfo]) -> dict[int, int]:
 
 
 def _rows_of_text(node: ast.AST) -> Iterator[int]:
-    """The lines that begin inside of a text, where spaces count."""
+    """The lines that begin inside a string, where spaces count."""
     if isinstance(node, ast.JoinedStr) or (
         isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
     ):
         yield from range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
-        return  # before Python 3.12 what is inside of a formatted text does not know its place
+        return  # before Python 3.12 the nodes inside an f-string have wrong positions
     for child in ast.iter_child_nodes(node):
         yield from _rows_of_text(child)
 
@@ -168,12 +169,12 @@ def _span(lines: list[str], node: ast.stmt | ast.expr) -> tuple[_Place, _Place]:
 
 
 def _place(lines: list[str], row: int, offset: int) -> _Place:
-    """ast counts the bytes of UTF-8; tokenize, and a text's own index, count characters."""
+    """The place of an ast offset: ast counts bytes of UTF-8; tokenize and string indices count characters."""
     return row, len(lines[row - 1].encode()[:offset].decode())
 
 
 def _without_space(lines: list[str], start: _Place, end: _Place) -> _Cut:
-    """A cut that takes the space before it along."""
+    """A cut that also removes the space before it."""
     row, column = start
     return (row, len(lines[row - 1][:column].rstrip())), end, ""
 

@@ -1,4 +1,4 @@
-"""Where a node's programs are: on the node, and their sources here."""
+"""Where a node's programs are on the node, and where their sources are here."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SsmAmi:
-    """The image that a public parameter of the Systems Manager names."""
+    """The image that a public parameter of Systems Manager names."""
 
     parameter: str
 
@@ -25,7 +25,7 @@ class NamedAmi:
 class Source:
     """A file to build from.
 
-    `addresses` are tried in this order. What they give is taken only if it has this SHA-256.
+    A node tries the `addresses` in this order, and takes a file only if it has this SHA-256.
     """
 
     name: str
@@ -51,12 +51,12 @@ class Build:
 class Platform:
     """What differs between operating systems.
 
-    `ami` maps the architecture, "x86_64" or "arm64", to where its image is found. `installer` is how the node
-    gets `packages`: "apt" or "dnf". `build` makes what the system's archives lack of them. `interpreter` runs the
-    agent. `network_units` are the systemd units that put EC2's secondary addresses on interfaces by themselves
-    and must be kept off the VIP's; `{interface}` stands for its name. `update_timers` install updates once a day,
-    and must not do so on both nodes at once. `has_ssm_agent` says whether the image has
-    the Systems Manager's agent in it (Systems Manager user guide, "Find AMIs with the SSM Agent preinstalled").
+    `ami` maps the architecture, "x86_64" or "arm64", to where to find its image. `installer` is how the node gets
+    `packages`: "apt" or "dnf". `build` makes those packages that the system's archives lack. `interpreter` runs
+    the agent. `network_units` are the systemd units that put EC2's secondary addresses on an interface by
+    themselves; the bootstrap masks them for the node's interface, whose name replaces `{interface}`.
+    `update_timers` install updates once a day, and must not do so on both nodes at once. `has_ssm_agent` says
+    whether the image has the SSM agent (Systems Manager user guide, "Find AMIs with the SSM Agent preinstalled").
     """
 
     ami: Mapping[str, SsmAmi | NamedAmi]
@@ -69,19 +69,20 @@ class Platform:
     has_ssm_agent: bool = True
 
 
-#: amazon-ec2-net-utils adds every secondary address that IMDS lists, by a timer, whoever holds it. Without
-#: its per-interface units the interface keeps DHCP from the package's own networkd defaults.
+#: amazon-ec2-net-utils has a timer that adds every secondary address that IMDS lists, whoever holds the VIP.
+#: Without its per-interface units the interface keeps DHCP from the package's own networkd defaults.
 _EC2_NET_UTILS = (
     "refresh-policy-routes@{interface}.timer",
     "refresh-policy-routes@{interface}.service",
     "policy-routes@{interface}.service",
 )
 
-#: apt's, which runs unattended-upgrades if that is installed, as in the images of Debian and Ubuntu: at six, and
-#: up to an hour later. Amazon Linux has no such timer in its image, and its archives are locked to a release.
+#: apt's timer, which runs unattended-upgrades if that is installed, as in the images of Debian and Ubuntu. It
+#: fires between six and seven. Amazon Linux has no such timer in its image, and its archives are locked to a
+#: release.
 _UNATTENDED_UPGRADES = ("apt-daily-upgrade.timer",)
 
-# pacemaker-cli-utils is only recommended by pacemaker, and pcs does nothing without it.
+# The package pacemaker only recommends pacemaker-cli-utils, but pcs does nothing without it.
 _DEBIAN_PACKAGES = (
     "corosync",
     "pacemaker",
@@ -91,15 +92,15 @@ _DEBIAN_PACKAGES = (
     "iproute2",
 )
 
-#: Debian's archive of all that it ever published, by a file's SHA-1 (its "machine-usable interface").
+#: Debian's archive of all that it ever published, addressed by a file's SHA-1 (its "machine-usable interface").
 _SNAPSHOT = "https://snapshot.debian.org/file/{}"
 
-#: What Debian 12 has, so that nodes run what the lab's faults were run on. Pacemaker is compiled, with Debian's
-#: patches: 2.1.5 alone has a regression in planned moves (ClusterLabs/pacemaker, pull request 3020). The archive
-#: of its tag and Debian's .orig file are the same bytes (microsoft/azurelinux, SPECS-EXTENDED/pacemaker, has the
-#: same digest). The others are taken as they are: agents are shell scripts, and pcs is Python, 0.11 the last for
-#: 3.9. Its Ruby, the web service pcsd, is left out. The agents' few programs, which the pair does not need, are
-#: those for x86_64 on arm64 too.
+#: What Debian 12 has, so that nodes run the versions that the lab's faults ran on. The node compiles Pacemaker
+#: with Debian's patches, because plain 2.1.5 has a regression in planned moves (ClusterLabs/pacemaker, pull
+#: request 3020). The archive of its tag and Debian's .orig file are the same bytes (microsoft/azurelinux,
+#: SPECS-EXTENDED/pacemaker, has the same digest). The other packages need no compiler: agents are shell scripts,
+#: and pcs is Python; 0.11 is the last one for Python 3.9. We leave out its Ruby part, the web service pcsd. The
+#: few compiled programs among the agents are for x86_64, on arm64 too; the pair does not need them.
 _CLUSTER_STACK = Build(
     replaces=("pacemaker", "pcs", "resource-agents"),
     sources=(
@@ -132,8 +133,8 @@ _CLUSTER_STACK = Build(
             addresses=(_SNAPSHOT.format("3086d13abdac192d0ceb5b713bc4c0e8cb9d1eac"),),
         ),
     ),
-    # Amazon Linux 2023 has each in its core repository (amazonlinux/amazon-linux-2023, support_info.xml).
-    # Libraries are asked for by what Pacemaker's configure looks for.
+    # Amazon Linux 2023 has each of these in its core repository (amazonlinux/amazon-linux-2023, support_info.xml).
+    # We name a library by the module that Pacemaker's configure looks for.
     tools=(
         "autoconf",
         "automake",
@@ -222,7 +223,7 @@ PLATFORMS: Mapping[str, Platform] = {
 
 
 def platform(name: str) -> Platform:
-    """The platform of that name; ValueError names those there are."""
+    """The platform of that name. Raises ValueError, which lists the known ones, if there is none."""
     try:
         return PLATFORMS[name]
     except KeyError:

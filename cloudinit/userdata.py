@@ -1,4 +1,4 @@
-"""A node's user data: one cloud-config, gzipped, the same bytes for the same node every time."""
+"""A node's user data: one cloud-config, gzipped; the same node gets the same bytes every time."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from cloudinit.spec import NodeSpec
 #: What EC2 takes, before base64 (EC2 User Guide, "Work with instance user data").
 MAX_BYTES = 16_384
 #: What a parameter of the standard tier holds, in characters (Systems Manager User Guide, "Managing parameter
-#: tiers"): 4 KB, and base64 takes four for three bytes.
+#: tiers"): 4 KB. Base64 makes four characters of three bytes.
 MAX_PARAMETER = 4096
 
-#: What the bootstrap makes once the files are on the disk; and cloud-init's marks of the modules that made them
-#: and that start it.
+#: The bootstrap makes WRITTEN once the files are on the disk. _MARKS are what cloud-init leaves when it has run
+#: the modules that write the files and start the bootstrap.
 WRITTEN = "/var/lib/cloud/instance/ec2vip/written"
 _MARKS = "/var/lib/cloud/instance/sem/config_{write_files,runcmd,scripts_user}"
 
 
 def render(spec: NodeSpec) -> bytes:
-    """The user data for one node: gzip over a `#cloud-config`, with no time stamp in it.
+    """The user data for one node: a gzipped `#cloud-config` without a time stamp.
 
-    Raises ValueError for an unknown platform, for one whose installer is in no parameter, and if the result is
-    more than EC2 takes; the message then names the files that take the room.
+    Raises ValueError if the platform is unknown, if it needs an installer and the spec names no parameter for
+    one, or if the result is more than EC2 takes; the message then names the largest files.
     """
     data = _gzip(text(spec))
     if len(data) > MAX_BYTES:
@@ -50,31 +50,32 @@ def _yaml(config: dict[str, Any]) -> str:
 def cloud_config(spec: NodeSpec) -> dict[str, Any]:
     """The cloud-config of `spec` as data.
 
-    cloud-init only puts files in place and starts the bootstrap, which installs the packages too: it can wait
-    for a mirror, and a boot that was cut short is taken up by the next one, which cloud-init's own modules do
-    not do once they have begun.
+    cloud-init only puts files in place and starts the bootstrap. The bootstrap installs the packages too, because
+    it can wait for a mirror and resume after a boot that was cut short. cloud-init's own modules never resume once
+    they have begun.
     """
     return {
         "hostname": spec.name,
         "preserve_hostname": False,
         "prefer_fqdn_over_hostname": False,
-        # The bootstrap adds the members; a template would write them over at every boot.
+        # The bootstrap adds the members; cloud-init's template would overwrite them at every boot.
         "manage_etc_hosts": False,
-        # From 24.1 on cloud-init writes EC2's secondary addresses, and so the VIP, into the network's settings at
-        # each change of the interfaces (cloudinit/sources/DataSourceEc2.py, default_update_events).
+        # By default cloud-init writes EC2's secondary addresses, and so the VIP, into the network's settings at
+        # each change of the interfaces, from 24.1 on (cloudinit/sources/DataSourceEc2.py,
+        # default_update_events).
         "updates": {"network": {"when": ["boot-new-instance"]}},
         "bootcmd": [
             # Nothing starts on installation, or from a baked image, before it is configured.
             ["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *units.MASKED],
-            # cloud-init writes the unit a moment later; the link makes it go on after a reboot at any point.
+            # cloud-init writes the unit a moment later; with this link it runs again after a reboot at any point.
             [
                 "ln",
                 "-sf",
                 f"/etc/systemd/system/{units.BOOTSTRAP_UNIT}",
                 f"/etc/systemd/system/multi-user.target.wants/{units.BOOTSTRAP_UNIT}",
             ],
-            # A power cut soon after the first boot's files were written leaves them empty, and cloud-init's marks
-            # that it has written them: it writes them again until the bootstrap has seen them on the disk.
+            # A power cut soon after the first boot wrote its files leaves them empty, but cloud-init's marks say
+            # that they are written. Until the bootstrap has synced them to the disk, cloud-init writes them again.
             ["bash", "-c", f"[ -e {WRITTEN} ] || rm -f {_MARKS}"],
         ],
         "write_files": _write_files(files(spec)),
@@ -86,10 +87,10 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
 
 
 def builder_files(name: str, repository: str = "", key: str = "") -> list[tuple[str, bool, str]]:
-    """The files that a machine gets which is to become an image with a platform's packages, as of `files`.
+    """The files, as `files` has them, for a machine that becomes an image with a platform's packages.
 
-    `name` is the platform's; `repository` and `key` are the `package_repository` and `…_key` of a `NodeSpec`.
-    Raises ValueError for an unknown platform.
+    `name` is the platform's; `repository` and `key` are `package_repository` and `package_repository_key` of a
+    `NodeSpec`. Raises ValueError if the platform is unknown.
     """
     chosen = platform(name)
     environment = _packages(chosen, []) + _array("SERVICE_UNITS", [])
@@ -101,17 +102,17 @@ def builder_files(name: str, repository: str = "", key: str = "") -> list[tuple[
 
 
 def builder(name: str, repository: str = "", key: str = "") -> bytes:
-    """The user data of such a machine: its console says "ec2vip: image done" at the end, or why it failed.
+    """The user data for such a machine: at the end its console says "ec2vip: image done", or why it failed.
 
-    The arguments are those of `builder_files`.
+    It takes the arguments of `builder_files`.
     """
     return _machine(builder_files(name, repository, key), [places.BOOTSTRAP_PATH, "image"])
 
 
 def probe(name: str) -> bytes:
-    """The user data of a machine that does the same, says on its console what it found, and ends itself.
+    """The user data for a machine that also installs the packages, reports on its console and shuts down.
 
-    Raises ValueError for an unknown platform.
+    Raises ValueError if the platform is unknown.
     """
     return _machine(
         [*builder_files(name), (places.PROBE_PATH, True, _script(places.PROBE_SOURCE))], [places.PROBE_PATH]
@@ -119,7 +120,7 @@ def probe(name: str) -> bytes:
 
 
 def _machine(entries: Iterable[tuple[str, bool, str]], command: list[str]) -> bytes:
-    """The user data of a machine of no pair, which has these files and runs this command."""
+    """The user data for a machine outside a pair, which gets these files and runs this command."""
     config = {
         "bootcmd": [["cloud-init-per", "instance", "ec2vip-mask", "systemctl", "mask", *units.MASKED]],
         "write_files": _write_files(entries),
@@ -129,10 +130,10 @@ def _machine(entries: Iterable[tuple[str, bool, str]], command: list[str]) -> by
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's safe dumper, which shows files as the blocks of lines that they are, as far left as may be."""
+    """PyYAML's safe dumper, which writes files as literal blocks with the least indentation."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        """One column for a block of lines: the spaces before each add up to 100 bytes of a node's."""
+        """Indent literal blocks by one column: the spaces add up to 100 bytes of a node's user data."""
         super().increase_indent(flow, indentless)
         if flow and isinstance(self.event, yaml.ScalarEvent):
             self.indent = (self.indents[-1] or 0) + 1
@@ -153,7 +154,10 @@ def _write_files(entries: Iterable[tuple[str, bool, str]]) -> list[dict[str, str
 
 
 def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
-    """The files that the node gets: path, whether it is a program, content."""
+    """The files that the node gets: path, whether it is a program, content.
+
+    Raises ValueError if the platform is unknown, or if it needs an installer and the spec names no parameter.
+    """
     chosen = platform(spec.platform)
     if chosen.build and not spec.installer_parameter:
         raise ValueError(
@@ -161,7 +165,7 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
             "set installer_parameter and installer_digest"
         )
     hour = units.UPDATE_HOURS[spec.members.index(spec.member)]
-    # What is alike stands together, for the compressor.
+    # Similar files are neighbours, which helps the compressor.
     return [
         ("/etc/ec2vip/settings", False, _settings(cib.commands(spec))),
         ("/etc/ec2vip/bootstrap.env", False, _environment(spec)),
@@ -197,7 +201,7 @@ def files(spec: NodeSpec) -> list[tuple[str, bool, str]]:
 
 
 def _environment(spec: NodeSpec) -> str:
-    """What the bootstrap has to know, as bash reads it."""
+    """What the bootstrap must know, as variables of bash."""
     chosen = platform(spec.platform)
     return "".join(
         [
@@ -231,7 +235,7 @@ def _environment(spec: NodeSpec) -> str:
 
 
 def _packages(chosen: Platform, services: Sequence[str]) -> str:
-    """What the bootstrap has to know of packages."""
+    """What the bootstrap must know about packages, as variables of bash."""
     return "".join(
         [
             _array("PACKAGES", (*chosen.packages, *services)),
@@ -242,10 +246,10 @@ def _packages(chosen: Platform, services: Sequence[str]) -> str:
 
 
 def installer(name: str, repository: str = "", key: str = "") -> bytes | None:
-    """How a node of this platform gets its packages: a script, gzipped, the same bytes every time.
+    """The gzipped script by which a node of this platform gets its packages, the same bytes every time.
 
-    None if the user data have it. The arguments are those of `builder_files`. Raises ValueError if the platform is
-    unknown, or a parameter has no room for it in base64.
+    None if the script is in the user data. It takes the arguments of `builder_files`. Raises ValueError if the
+    platform is unknown, or if the script in base64 does not fit into a parameter.
     """
     chosen = platform(name)
     if chosen.build is None:
@@ -260,7 +264,7 @@ def installer(name: str, repository: str = "", key: str = "") -> bytes | None:
 
 
 def _installer(chosen: Platform, repository: str, key: str) -> str:
-    """How a node gets its packages, and nothing of how others do."""
+    """The script by which a node gets its packages, with only the parts that this node needs."""
     text, build = _script(places.INSTALL_SOURCES[chosen.installer]), chosen.build
     if build is None:
         return text
@@ -316,14 +320,16 @@ def _settings(commands: Iterable[list[str]]) -> str:
 
 
 def _gzip(content: str) -> bytes:
-    """The same bytes on every machine, without a time stamp: zopfli brings its compressor along, where the zlib
-    under Python's own gzip is another on some systems (zlib-ng), and other bytes replace the nodes.
+    """The content, gzipped, without a time stamp: the same bytes on every machine.
+
+    zopfli brings its own compressor. Python's gzip uses the system's zlib, which differs on some systems
+    (zlib-ng), and other bytes would replace the nodes.
     """
     return bytes(zopfli.gzip.compress(content.encode()))
 
 
 def _too_large(spec: NodeSpec, size: int) -> str:
-    """Name the largest files by what each takes on its own, compressed."""
+    """The error's text, which names the largest files by what each takes on its own, compressed."""
     sizes = sorted(((len(_gzip(content)), path) for path, _, content in files(spec)), reverse=True)
     takers = ", ".join(f"{path} {count}" for count, path in sizes[:3])
     return (

@@ -49,8 +49,8 @@ def pair_problems(
 ) -> Iterator[str]:
     """What keeps these addresses from being a pair's in that subnet.
 
-    `key` is the setting of the VIPs; where it is not known, the one that is usual for so many. A None stands for
-    a subnet that is not known, so that its rules are left out.
+    `key` is the setting of the VIPs; if it is empty, `vip` for one and `vips` for several. If `subnet` is None, it
+    is not known, and its rules are left out.
     """
     key = key or ("vip" if len(vips) == 1 else "vips")
     named = [(key, vip) for vip in vips] + [("nodeIps", node) for node in nodes]
@@ -77,7 +77,7 @@ def _address_problems(key: str, address: IPv4Address, subnet: IPv4Network | None
         yield f"{key} {address} is outside {subnet}; set ec2vip:{key} to an address inside it"
         return
     if subnet.prefixlen > LONGEST_PREFIX:
-        return  # no subnet, as network_problems says
+        return  # too small for a subnet, which network_problems reports
     for index, use in RESERVED.items():
         if address == subnet[index]:
             yield (

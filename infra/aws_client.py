@@ -1,4 +1,4 @@
-"""A way to EC2 beside Pulumi's: the same account and Region that its AWS provider is configured for."""
+"""The program's own way to EC2, in the account and Region that Pulumi's AWS provider is configured for."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from .watch import OFF, PairError
 
-# Seconds, and tries. A look at EC2 is repeated anyway, so no single one may take long.
+# Seconds, and tries. We repeat a look at EC2 anyway, so a single one must be short.
 CONNECT_S, ANSWER_S, TRIES = 5, 15, 4
 SESSION_NAME = "ec2vip"
-# Go's time.Duration, in which the provider takes how long a role's session lasts: "1h30m".
+# The units of Go's time.Duration, in which the provider takes the length of a role's session: "1h30m".
 UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 REMEDY = (
     "give the program the provider's credentials and Region, by the stack's aws: settings or the environment, "
@@ -42,10 +42,10 @@ class Place:
 
 
 def check_place(opts: pulumi.ResourceOptions | None) -> None:
-    """Check that this program looks where Pulumi works: the same account and Region. `opts` are the component's.
+    """Check that this program looks at EC2 in the account and Region where Pulumi works.
 
-    Otherwise an `up` would take the nodes for absent and touch both at once. Raises PairError, in a preview too:
-    one that only warns would promise what the `up` refuses.
+    `opts` are the component's. If the places differed, an `up` would take the nodes for absent and touch both at
+    once. Raises PairError if they do, in a preview too: a mere warning would promise what the `up` refuses.
     """
     theirs = _pulumis_place(opts)
     if theirs is None:
@@ -88,7 +88,7 @@ def _pulumis_place(opts: pulumi.ResourceOptions | None) -> Place | None:
 
 
 def invoke_options(opts: pulumi.ResourceOptions | None) -> pulumi.InvokeOptions:
-    """Look up with the AWS provider that a component with these options has, before there is the component."""
+    """Options for a look-up by the AWS provider that a component with these options will have."""
     opts = opts or pulumi.ResourceOptions()
     several = opts.providers or []
     listed = several.values() if isinstance(several, Mapping) else several
@@ -98,17 +98,17 @@ def invoke_options(opts: pulumi.ResourceOptions | None) -> pulumi.InvokeOptions:
 
 
 def ec2_client() -> Any:
-    """A boto3 client for EC2 that is configured as the stack's default AWS provider is.
+    """A boto3 client for EC2, configured like the stack's default AWS provider.
 
-    `Settings` says which of its settings are taken. Raises botocore's errors if there is no Region, or the roles
-    cannot be assumed, and PairError for a setting that this program cannot follow.
+    `Settings` says which of its settings we follow. Raises botocore's errors if there is no Region, or if the
+    roles cannot be assumed. Raises PairError for a setting that this program cannot follow.
     """
     settings = Settings()
     return settings.client(settings.session(), "ec2")
 
 
 class Settings:
-    """The stack's `aws:` settings, as far as they say where the provider works, as whom, and how it gets there.
+    """The stack's `aws:` settings that say where the provider works, as whom, and how it connects.
 
     These are region and stsRegion, profile, accessKey with secretKey and token, assumeRoleWithWebIdentity,
     assumeRoles, sharedConfigFiles and sharedCredentialsFiles, endpoints, useFipsEndpoint and useDualstackEndpoint,
@@ -120,7 +120,7 @@ class Settings:
         self._given = pulumi.Config("aws")
 
     def session(self) -> boto3.Session:
-        """A session with the credentials that the provider ends up with."""
+        """A session with the credentials that the provider uses in the end."""
         region = self._given.get("region") or os.environ.get("AWS_REGION")
         core = botocore.session.Session()
         for key, variable in (
@@ -144,7 +144,7 @@ class Settings:
         return session
 
     def client(self, session: boto3.Session, service: str, signed: bool = True) -> Any:
-        """A client that takes the provider's way: its endpoints, its proxy, its certificates."""
+        """A client that connects as the provider does: with its endpoints, proxies and certificates."""
         region = self._given.get("stsRegion") if service == "sts" else None
         verify: bool | str | None = False if self._is_on("insecure") else self._given.get("customCaBundle")
         return session.client(
@@ -179,7 +179,7 @@ class Settings:
         return _holding(session, answer["Credentials"])
 
     def _as(self, session: boto3.Session, role: Mapping[str, Any]) -> boto3.Session:
-        """A session of the role that one entry of `aws:assumeRoles` names, taken by `session`."""
+        """A session of the role that one entry of `aws:assumeRoles` names; `session` assumes it."""
         more = {
             "ExternalId": role.get("externalId"),
             "SourceIdentity": role.get("sourceIdentity"),
@@ -222,7 +222,7 @@ class Settings:
 
 
 def _asked(role: Mapping[str, Any]) -> dict[str, Any]:
-    """What both ways to take a role ask for."""
+    """The parameters that both ways to assume a role have."""
     wanted = {
         "RoleArn": role.get("roleArn"),
         "RoleSessionName": role.get("sessionName") or SESSION_NAME,
@@ -238,7 +238,7 @@ def _set(wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def seconds(duration: str) -> int:
-    """The seconds of a duration as Go writes it. Raises PairError if it is none."""
+    """The seconds of a duration as Go writes it. Raises PairError if it is malformed."""
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise PairError(

@@ -13,7 +13,7 @@ from .errors import quoted, shown
 
 # Corosync's port (corosync.conf(5), `mcastport`).
 COROSYNC_PORT = 5405
-# Of a security group, in each direction (VPC user guide, "Amazon VPC quotas").
+# The rules of a security group, in each direction (VPC user guide, "Amazon VPC quotas").
 RULES_MAX = 60
 PROTOCOLS = ("tcp", "udp", "icmp")
 KEYS = ("protocol", "ports", "cidr", "securityGroup")
@@ -39,7 +39,7 @@ class ClientRule:
 
     @property
     def service(self) -> str:
-        """What is reached, in a form fit for a resource's name: `tcp-443`, `udp-5000-5010`, `icmp`."""
+        """The protocol and ports in a form fit for a resource's name: `tcp-443`, `udp-5000-5010`, `icmp`."""
         if self.protocol == "icmp":
             return "icmp"
         ports = [str(self.from_port)] + ([str(self.to_port)] if self.to_port != self.from_port else [])
@@ -47,7 +47,7 @@ class ClientRule:
 
     @property
     def source(self) -> str | None:
-        """Who may reach it, in a form fit for a resource's name."""
+        """Who may reach the VIP so, in a form fit for a resource's name; None for the client group alone."""
         if self.cidr is not None:
             return str(self.cidr).replace("/", "-")
         return self.security_group
@@ -84,7 +84,7 @@ def parse_rule(entry: object) -> list[ClientRule]:
 
 
 def quota_problems(clients: Sequence[ClientRule]) -> Iterator[str]:
-    """Which group of the stack would get more rules than EC2 takes; network.make_groups makes them."""
+    """Which of the stack's security groups, from network.make_groups, would get more rules than EC2 takes."""
     services = len({rule.service for rule in clients})
     corosync = 1
     into_nodes = corosync + len([rule for rule in clients if rule.source is not None]) + services

@@ -1,4 +1,4 @@
-"""Prints the IAM policies for a user who runs `pulumi up` and `pulumi destroy` without being an administrator.
+"""Prints the IAM policies for a user who runs `pulumi up` and `pulumi destroy` but is not an administrator.
 
 `python -m infra.deployer boundary ACCOUNT REGION STACK` prints the most that the nodes may ever do; `create` and
 `manage` in place of `boundary` print the two policies of the deploying user.
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError
 from .policies import Place, boundary_policy, create_policy, manage_policy
 from .tags import name_problems
 
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters, white space apart.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: characters without white space.
 POLICY_LENGTH_MAX, POLICY_NAME_LENGTH_MAX = 6144, 128
 DOCUMENTS = {"boundary": boundary_policy, "create": create_policy, "manage": manage_policy}
 
@@ -80,7 +80,7 @@ def _problems(given: argparse.Namespace) -> Iterator[str]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Print one document. The exit code is 1 if it is too long for a managed policy, 2 for wrong arguments."""
+    """Print one policy. The exit code is 1 if it is too long for a managed one, 2 for wrong arguments."""
     given = _arguments(words)
     partition = boto3.Session().get_partition_for_region(given.region)
     make = DOCUMENTS[given.document]

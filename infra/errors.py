@@ -1,4 +1,4 @@
-"""How the stack says what is wrong with its settings: value, rule, remedy, and all of it at once."""
+"""How the stack reports wrong settings: all of them at once, each with its value, rule and remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pulumi
 
 T = TypeVar("T")
 
-# As many characters of a value as help to find it.
+# How many characters of a value a message shows: enough to find it.
 SHOWN_MAX = 80
 
 
@@ -23,14 +23,14 @@ class ConfigError(pulumi.RunError):
 
 
 def shown(value: object) -> str:
-    """The value as a message shows it: on one line, what cannot be printed escaped, a long one cut short."""
+    """The value as a message shows it: on one line, escaped if it cannot be printed, cut short if long."""
     text = value if isinstance(value, str) else repr(value)
     text = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return text if len(text) <= SHOWN_MAX else f"{text[:SHOWN_MAX]}…"
 
 
 def quoted(value: object) -> str:
-    """The same in quotes, if it is a text."""
+    """The value as a message shows it, with a text in quotes."""
     return shown(repr(value))
 
 
@@ -41,7 +41,7 @@ def raise_if_any(problems: Sequence[str]) -> None:
 
 
 def looked_up(setting: str, remedy: str, look_up: Callable[[], T]) -> T:
-    """What AWS knows about a setting's value. Raises ConfigError with its answer where it does not know it."""
+    """What AWS knows about a setting's value. Raises ConfigError with AWS's answer if the look-up fails."""
     try:
         return look_up()
     except Exception as e:  # pulumi raises nothing narrower for a look-up that fails

@@ -1,4 +1,4 @@
-"""What is in a VPC or a subnet already, and in the pair's way there."""
+"""What a VPC or a subnet has already that is in the pair's way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .errors import shown
 from .network import EndpointService
 from .tags import PAIR
 
-# All but terminated ones: a stopped node keeps its addresses.
+# All states but terminated: a stopped node keeps its addresses.
 STATES = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
@@ -26,10 +26,10 @@ def account() -> str:
 
 
 def taken_problems(subnet_id: str, settings: Mapping[IPv4Address, str], pair_tag: str) -> Iterator[str]:
-    """Which of the addresses are on an interface that is not one of this pair's nodes'.
+    """Which of the addresses are on an interface that belongs to none of this pair's nodes.
 
-    `settings` is the setting of each address; `pair_tag` is the value of the tag `ec2vip:pair` on the pair's own.
-    EC2 would give such an address away without a word: the agent assigns it with AllowReassignment.
+    `settings` has the setting of each address. `pair_tag` is the value of the tag `ec2vip:pair` on the pair's
+    nodes. EC2 would silently move such an address, because the agent assigns it with AllowReassignment.
     """
     found = aws.ec2.get_network_interfaces(
         filters=[
@@ -59,7 +59,7 @@ def taken_problems(subnet_id: str, settings: Mapping[IPv4Address, str], pair_tag
 
 @dataclass(frozen=True)
 class Reservation:
-    """A CIDR reservation of a subnet. One that is `explicit` keeps AWS from choosing its addresses."""
+    """A CIDR reservation of a subnet. An `explicit` one keeps AWS from choosing its addresses."""
 
     reservation_id: str
     cidr: IPv4Network
@@ -68,7 +68,7 @@ class Reservation:
 
 
 def reservations(subnet_id: str, make_client: Callable[[], Any]) -> tuple[Reservation, ...]:
-    """The subnet's reservations of IPv4 addresses. Empty, with a warning, if the program itself cannot ask EC2.
+    """The subnet's reservations of IPv4 addresses. Warns, and returns none, if the program cannot ask EC2.
 
     The provider has no look-up for them, so the program asks with its own client, which finds credentials in the
     stack's settings and the environment.
@@ -103,16 +103,16 @@ def reservations(subnet_id: str, make_client: Callable[[], Any]) -> tuple[Reserv
 def covered(
     found: Sequence[Reservation], addresses: Sequence[IPv4Address], note: str
 ) -> frozenset[IPv4Address]:
-    """The addresses that an explicit reservation of somebody else's covers: reservations may not overlap.
+    """The addresses that somebody else's explicit reservation covers: reservations may not overlap.
 
-    The pair's own are those of one address with its `note`, and stay the pair's to keep.
+    A reservation of a single address with the pair's `note` is the pair's own, and stays.
     """
     others = [one for one in found if one.explicit and not (one.cidr.prefixlen == 32 and one.note == note)]
     return frozenset(a for a in addresses if any(a in one.cidr for one in others))
 
 
 def prefix_problems(found: Sequence[Reservation], settings: Mapping[IPv4Address, str]) -> Iterator[str]:
-    """Which of the addresses are in a reservation that AWS takes prefixes from."""
+    """Which of the addresses are in a reservation from which AWS assigns prefixes."""
     for address, key in settings.items():
         for one in found:
             if address in one.cidr and not one.explicit:
@@ -123,9 +123,9 @@ def prefix_problems(found: Sequence[Reservation], settings: Mapping[IPv4Address,
 
 
 def endpoint_problems(vpc_id: str, services: Sequence[EndpointService], pair_tag: str) -> Iterator[str]:
-    """Which services have an endpoint with a private name in the VPC that is not this pair's: EC2 takes one.
+    """Which services have somebody else's endpoint with a private name in the VPC; EC2 allows only one.
 
-    The pair does not use another's endpoint: its security group decides who may, and is not the pair's to change.
+    The pair does not use that endpoint: its security group decides who may, and the pair must not change that.
     """
     for service in services:
         named = {"vpc_id": vpc_id, "service_name": service.name}

@@ -23,7 +23,7 @@ SSM_POLICY = "AmazonSSMManagedInstanceCore"
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What nodes fetch at their first boot: the parameter that holds it, and what they tell it by."""
+    """What nodes fetch at their first boot: the parameter that holds it, and the digest to check it by."""
 
     parameter: aws.ssm.Parameter
     digest: str
@@ -33,8 +33,8 @@ class Kept:
 class Identity:
     """The nodes' role and its instance profile; `ready` is what a node needs before its first boot.
 
-    `key` is Corosync's, None if the nodes' traffic is not encrypted. `installer` is how they get their
-    packages, None if their user data say that.
+    `key` is Corosync's; None if the nodes' traffic is not encrypted. `installer` is the script by which they get
+    their packages; None if it is in their user data.
     """
 
     role: aws.iam.Role
@@ -45,20 +45,20 @@ class Identity:
 
 
 def path(full_name: str) -> str:
-    """The path of the pair's role and instance profile, for policies to name these two and no others."""
+    """The path of the pair's role and instance profile, by which policies can name only these two."""
     return f"/{full_name}/"
 
 
 def parameter_name(full_name: str, part: str) -> str:
     """The name of the pair's parameter for `part`, which is KEY_PART or INSTALLER_PART.
 
-    No project's name comes first: the Systems Manager refuses parameters whose names start with aws or ssm.
+    A fixed word comes first, since a project's name may start with aws or ssm: Systems Manager refuses such names.
     """
     return f"/ec2vip/{full_name}/{part}"
 
 
 def trust_policy(dns_suffix: str) -> dict[str, Any]:
-    """Who may take the role: EC2, for an instance. `dns_suffix` is the partition's, such as amazonaws.com."""
+    """Who may assume the role: EC2, for an instance. `dns_suffix` is the partition's (amazonaws.com, …)."""
     return {
         "Version": POLICY_VERSION,
         "Statement": [
@@ -74,8 +74,8 @@ def trust_policy(dns_suffix: str) -> dict[str, Any]:
 def vip_policy(subnet_arn: str, account: str, full_name: str) -> dict[str, Any]:
     """What the agent may do: see interfaces, and move addresses among the pair's own two.
 
-    The interfaces are this account's; the subnet may be that of another account, which shares it. EC2 has no
-    resource and no condition for DescribeNetworkInterfaces, and no condition for the address that the others move:
+    The interfaces are in this account; the subnet may belong to another account, which shares it. EC2 has neither
+    resource nor condition for DescribeNetworkInterfaces, and no condition for the address that the others move:
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
     """
     _, partition, _, region, *_ = subnet_arn.split(":")
@@ -103,10 +103,10 @@ def vip_policy(subnet_arn: str, account: str, full_name: str) -> dict[str, Any]:
 
 
 def parameter_policy(parameter_arn: str) -> dict[str, Any]:
-    """What a node may do to get what it fetches: read that one parameter.
+    """What a node may do to fetch a parameter: read that one.
 
-    Corosync's key is encrypted with the account's key aws/ssm, whose own policy lets every principal of the
-    account use it through the Systems Manager, so that no permission of KMS is needed:
+    Corosync's key is encrypted with the account's key aws/ssm. That key's own policy lets every principal of the
+    account use it through Systems Manager, so the node needs no KMS permission:
     https://docs.aws.amazon.com/kms/latest/developerguide/services-parameter-store.html
     """
     return {
@@ -134,9 +134,9 @@ def make_identity(
     installer: bytes | None,
     permissions_boundary: str | None,
 ) -> Identity:
-    """The role, its policies for this subnet and its parameters, and the instance profile that hands it to a node.
+    """The role, its policies for this subnet and its parameters, and the instance profile with the role.
 
-    `installer` is that of `userdata.installer`.
+    `installer` is what `userdata.installer` returns.
     """
     aws_here = aws.get_partition(opts=scope.asks())
     role = aws.iam.Role(
@@ -194,7 +194,7 @@ def _may_read(
 
 
 def _keep_installer(scope: Scope, script: bytes) -> aws.ssm.Parameter:
-    """The script in the Systems Manager, for the user data have no room for it. It is no secret."""
+    """The parameter with the script, for which the user data have no room. It is not secret."""
     return aws.ssm.Parameter(
         scope.part(INSTALLER_PART),
         name=parameter_name(scope.full_name, INSTALLER_PART),
@@ -207,7 +207,7 @@ def _keep_installer(scope: Scope, script: bytes) -> aws.ssm.Parameter:
 
 
 def _keep_key(scope: Scope, key: bytes) -> aws.ssm.Parameter:
-    """The key in the Systems Manager, under a name that no other stack's parameter has."""
+    """The parameter with the key, under a name that no other stack's parameter has."""
     return aws.ssm.Parameter(
         scope.part(KEY_PART),
         name=parameter_name(scope.full_name, KEY_PART),

@@ -1,4 +1,4 @@
-"""What Pulumi itself knows of the nodes before this run changes anything: its state's word, beside EC2's."""
+"""What Pulumi's state says about the nodes before this run changes anything, beside what EC2 says."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ INSTANCE = "ec2vip:index:FloatingIpPair$aws:ec2/instance:Instance"
 
 
 class Known:
-    """What the state has of the nodes of one pair, a component of that name.
+    """The nodes that the state has for one pair, a component of that name.
 
-    The engine cannot read the state of a stack that has none yet: it would crash (pulumi/pulumi
-    pkg/backend/backend.go, GetStackResourceOutputs). So a pair that this run makes is not looked up.
+    If a stack has no state yet, the engine crashes when we ask for it (pulumi/pulumi pkg/backend/backend.go,
+    GetStackResourceOutputs). So we do not look up a pair that this run makes.
     """
 
     def __init__(self, pair: str) -> None:
@@ -26,7 +26,10 @@ class Known:
         self._is_new = False
 
     def noting(self, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions | None:
-        """The component's options, with a hook that tells whether it is new. A preview looks at no node."""
+        """The component's options, with a hook that notes if it is new.
+
+        A preview gets no hook: it looks at no node.
+        """
         if pulumi.runtime.is_dry_run():
             return opts
         hook = pulumi.ResourceHook(f"{self._pair}-is-new", self._note)
@@ -39,8 +42,8 @@ class Known:
     async def nodes(self, names: Iterable[str]) -> dict[str, str]:
         """The ids of the instances that the state has for nodes of these names, by name.
 
-        To be called when one of the pair's resources is there: only then is it known whether the pair is new.
-        Raises PairError if the state cannot be read: not to know is not to have none.
+        Call this when one of the pair's resources is there: only then do we know whether the pair is new. Raises
+        PairError if the state cannot be read: there may be nodes all the same.
         """
         return {} if self._is_new else await _read(names)
 
@@ -62,7 +65,7 @@ async def _read(names: Iterable[str]) -> dict[str, str]:
 
 
 async def _by_its_short_name(stack: str) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
-    """A backend that was made before stacks belonged to projects knows no longer name."""
+    """The answer of a backend from before stacks belonged to projects, which knows only the short name."""
     try:
         answer: dict[str, dict[str, dict[str, dict[str, str]]]] = await pulumi.runtime.invoke_async(
             READ, {"stackName": stack}

@@ -23,8 +23,8 @@ ANY_PROTOCOL = "-1"
 class Subnet:
     """The subnet that the pair is in.
 
-    `reserved` are the addresses that get no reservation. `ready` are the resources that a
-    node needs in order to use the subnet: its route to the internet, for one.
+    `reserved` are the addresses that get no reservation. `ready` are the resources that a node needs to use the
+    subnet, such as its route to the internet.
     """
 
     vpc_id: pulumi.Input[str]
@@ -47,9 +47,9 @@ class Groups:
 def make_subnet(
     scope: Scope, site: Site, public_ips: bool, zone: Callable[[str | None], pulumi.Input[str]]
 ) -> Subnet:
-    """The site's subnet, made if it is not there, with the route to the internet that is ours to make.
+    """The site's subnet. We make a new one, with a route to the internet if it has public addresses.
 
-    `zone` gives a new subnet's Availability Zone, the site's or, for None, one that it chooses.
+    `zone` returns a new subnet's Availability Zone: it checks the site's, or chooses one if given None.
     """
     if isinstance(site, ExistingSubnet):
         return Subnet(
@@ -71,8 +71,8 @@ def make_subnet(
         vpc_id=vpc_id,
         cidr_block=str(site.subnet_cidr),
         availability_zone=zone(site.availability_zone),
-        # Here and not on the instances: a stopped instance has no public address, and would be replaced for
-        # lacking it (hashicorp/terraform-provider-aws#33775).
+        # Set here and not on the instances: a stopped instance has no public address, and Pulumi would replace it
+        # for that (hashicorp/terraform-provider-aws#33775).
         map_public_ip_on_launch=public_ips,
         tags=scope.tags("subnet"),
         opts=scope.options(),
@@ -90,7 +90,7 @@ def make_subnet(
 def _make_vpc(
     scope: Scope, site: NewVpc, public_ips: bool
 ) -> tuple[pulumi.Output[str], pulumi.Output[str] | None]:
-    """A VPC, and its internet gateway where the nodes have public addresses."""
+    """A VPC, and its internet gateway if the nodes have public addresses."""
     vpc = aws.ec2.Vpc(
         scope.part("vpc"),
         cidr_block=str(site.vpc_cidr),
@@ -115,7 +115,7 @@ def _make_route(
     subnet_id: pulumi.Input[str],
     gateway_id: pulumi.Input[str] | None,
 ) -> tuple[pulumi.Resource, ...]:
-    """A route table of the subnet's own, with the gateway for the way to everywhere."""
+    """A route table for the subnet, with a default route to the gateway."""
     table = aws.ec2.RouteTable(
         scope.part("routes"), vpc_id=vpc_id, tags=scope.tags("routes"), opts=scope.options()
     )
@@ -133,15 +133,15 @@ def _make_route(
 
 
 def reservation_note(pair: str) -> str:
-    """The description of the reservations of the pair of that full name, by which it knows them from others'."""
+    """The description by which the pair of that full name tells its reservations from others'."""
     return f"{pair}: assigned by name alone"
 
 
 def reserve(scope: Scope, subnet: Subnet, addresses: Iterable[IPv4Address]) -> tuple[pulumi.Resource, ...]:
     """Keep AWS from handing these addresses to anything else in the subnet.
 
-    They are named by address: reservations may not overlap, and an address that changes its role keeps its own.
-    One that another reservation covers gets none.
+    We name a reservation by its address, so an address that changes its role keeps it; a second one would overlap,
+    which EC2 refuses. An address that another reservation covers gets none.
     """
     return tuple(
         aws.ec2.SubnetCidrReservation(
@@ -220,7 +220,7 @@ def _admit_wearers(
     to_port: int,
     service: str,
 ) -> None:
-    """Both ends of the clients' group's way to the nodes: it may be the only group that a client wears."""
+    """Rules at both ends from the clients' group to the nodes, because a client may be in no other group."""
     into, out = f"from-clients-{service}", f"clients-to-nodes-{service}"
     aws.vpc.SecurityGroupIngressRule(
         scope.part(into),
@@ -248,7 +248,7 @@ def _admit_wearers(
 
 @dataclass(frozen=True)
 class EndpointService:
-    """A service that has interface endpoints: its last part, such as `ec2`, its name, and its zones if known."""
+    """A service with interface endpoints: its name, the last part of that (`ec2`), and its zones if known."""
 
     part: str
     name: str
@@ -260,18 +260,21 @@ def endpoint_services(
 ) -> tuple[EndpointService, ...]:
     """The AWS services that the nodes call, as this Region names their endpoints.
 
-    The agent calls EC2; the bootstrap the Systems Manager where it has a key to fetch, Session Manager both of the
-    Systems Manager's. `ec2messages` is not among them: the agent from 3.3.40.0 on uses `ssmmessages` in its place
-    (Systems Manager user guide, "Create VPC endpoints"), and newer Regions do not have it. Raises ConfigError if
-    the Region lacks one.
+    The agent calls EC2. If there is a key to fetch, the bootstrap calls `ssm`. Session Manager calls `ssm` and
+    `ssmmessages`. From 3.3.40.0 on the SSM agent uses `ssmmessages` in place of `ec2messages`, so that is left
+    out; newer Regions do not have it (Systems Manager user guide, "Create VPC endpoints"). Raises ConfigError if
+    the Region lacks a service.
     """
     parts = ("ec2", *(("ssm",) if ssm or key else ()), *(("ssmmessages",) if ssm else ()))
     return tuple(_endpoint_service(part, region, opts) for part in parts)
 
 
 def _endpoint_service(part: str, region: str, opts: pulumi.InvokeOptions) -> EndpointService:
-    """China has some services under a name of its own, and only AWS knows which (PrivateLink guide, "AWS services
-    that integrate"). Asked by name, for GovCloud has heeded no filter here (the provider's data source says so).
+    """The service under the name that this Region has for it. Raises ConfigError if there is none.
+
+    China has some services under a name of its own, and only AWS knows which (PrivateLink guide, "AWS services
+    that integrate"). We ask by name, because GovCloud has ignored filters here (the provider's data source says
+    so).
     """
     names = [f"com.amazonaws.{region}.{part}"] + [f"cn.com.amazonaws.{region}.{part}"] * region.startswith(
         "cn-"
@@ -299,7 +302,7 @@ def make_endpoints(
     nodes: aws.ec2.SecurityGroup,
     services: Sequence[EndpointService],
 ) -> tuple[pulumi.Resource, ...]:
-    """Interface endpoints of these services in the subnet, which the nodes alone may use."""
+    """Interface endpoints of these services in the subnet, which only the nodes may use."""
     group = _make_group(scope, "endpoint-group", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
     rule = aws.vpc.SecurityGroupIngressRule(
         scope.part("from-nodes-https"),
@@ -326,10 +329,10 @@ def _make_endpoint(
         vpc_endpoint_type="Interface",
         subnet_ids=[subnet.subnet_id],
         security_group_ids=[group.id],
-        # Whoever calls asks for the service by its ordinary name.
+        # Callers ask for the service by its ordinary name.
         private_dns_enabled=True,
         tags=scope.tags(role),
-        # In place it would be in two subnets of one zone for a moment, which EC2 refuses
-        # (DuplicateSubnetsInSameZone); and of two endpoints at once only one could have the private name.
+        # A change in place would put it into two subnets of one zone for a moment, which EC2 refuses
+        # (DuplicateSubnetsInSameZone). Of two endpoints at once only one could have the private name.
         opts=scope.options(replace_on_changes=["subnetIds"], delete_before_replace=True),
     )

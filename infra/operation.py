@@ -1,5 +1,7 @@
-"""Whether Pulumi is about to change resources. It runs a program for a refresh and a destroy, too (--run-program),
-and tells it nothing of that. But it calls a resource's hook only before it makes or changes that resource.
+"""Tells whether Pulumi is about to change resources.
+
+Pulumi also runs a program for a refresh and a destroy (--run-program), and does not tell the program. But it
+calls a resource's hook only before it makes or changes that resource.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ PART = "last-roll"
 class Operation:
     """One run of the program. A small value in the state says when an `up` last had to look after the nodes.
 
-    While there is nothing to look after, its changes are ignored, and so are they in a preview: it is never the
-    reason why there is something to do.
+    While there is nothing to look after, and in a preview, we ignore changes of the value. So the value itself is
+    never a reason for an update.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -29,10 +31,10 @@ class Operation:
         self._register("", pulumi.ResourceOptions(ignore_changes=["input"]))
 
     async def is_up(self, pending: bool) -> bool:
-        """Whether this is an `up` of the whole pair; call it once, in place of `keep`. `pending` says that there
-        is something to look after: without it False may also come of an `up`.
+        """Whether this is an `up` of the whole pair. Call it once, in place of `keep`.
 
-        False if it is a refresh or a destroy, or an `up` whose --target leaves the value out.
+        `pending` says that there is something to look after; without it the answer may be False in an `up`, too.
+        The answer is False in a refresh or a destroy, and in an `up` whose --target leaves the value out.
         """
         hook = pulumi.ResourceHook(self._scope.part(PART), self._note)
         hooks = pulumi.ResourceHookBinding(before_create=[hook], before_update=[hook])

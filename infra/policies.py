@@ -1,7 +1,7 @@
-"""The IAM policies of a pair, as data: of the user who deploys it, and the boundary of what its nodes may do.
+"""The IAM policies of a pair, as data: those of the user who deploys it, and the boundary of its nodes.
 
-The deploying user may make roles that have the boundary, and no others. So nobody can give away more with this
-user's rights than the boundary says. The policies are two, for a managed policy has no room for all.
+The deploying user may only make roles that have the boundary. So with this user's rights, nobody can give away
+more than the boundary allows. The user needs two policies because a managed policy has no room for all.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Policy = dict[str, Any]
 
 DNS_SUFFIXES = {"aws-cn": ("amazonaws.com", "amazonaws.com.cn")}
 
-# AWS has no resource and no condition but the Region for these. The last few are what pulumi-aws reads beside what
-# it shows (a VPC's default ACL, an instance's credits, an endpoint's prefix list).
+# AWS has no resource for these, and the Region as the only condition. pulumi-aws uses the last three to read more
+# than it shows (a VPC's default ACL, an instance's credits, an endpoint's prefix list).
 SEE = (
     "ec2:DescribeAvailabilityZones",
     "ec2:DescribeIamInstanceProfileAssociations",
@@ -46,9 +46,9 @@ SEE = (
     "ec2:DescribeNetworkAcls",
     "ec2:DescribePrefixLists",
 )
-# A write, and AWS has no resource for it either: its holder may delete any reservation of the Region.
+# AWS has no resource for this write either: its holder may delete any reservation of the Region.
 UNBOUND = ("ec2:DeleteSubnetCidrReservation",)
-# What makes a thing with tags, by the types of the thing; each is made inside of a VPC or of nothing.
+# The calls that make a tagged resource, with its type: in a VPC, and outside any.
 MAKE_IN_VPC = {
     "ec2:CreateRouteTable": "route-table",
     "ec2:CreateSecurityGroup": "security-group",
@@ -60,7 +60,7 @@ MAKE_ALONE = {
 }
 MAKE_RULE = ("ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress")
 MAKE = (*MAKE_IN_VPC, *MAKE_ALONE, *MAKE_RULE, "ec2:CreateVpc", "ec2:CreateVpcEndpoint", "ec2:RunInstances")
-# What is done to things that carry the pair's tag, each of those that a call names.
+# The calls on resources with the pair's tag, which every resource that a call names must have.
 OWN = (
     "ec2:AssociateIamInstanceProfile",
     "ec2:AssociateRouteTable",
@@ -98,7 +98,7 @@ OWN = (
     "ec2:StopInstances",
     "ec2:TerminateInstances",
 )
-# What is done to the VPC and the subnet that a pair is in, which may be the user's own.
+# The calls on the VPC and the subnet that a pair is in, which may be the user's own.
 IN_VPC = (*MAKE_IN_VPC, "ec2:CreateVpcEndpoint", "ec2:DescribeVpcAttribute")
 IN_SUBNET = (
     "ec2:CreateSubnetCidrReservation",
@@ -107,7 +107,8 @@ IN_SUBNET = (
     "ec2:ModifyVpcEndpoint",
     "ec2:RunInstances",
 )
-# With the boundary alone. Refused on purpose are UpdateAssumeRolePolicy and DeleteRolePermissionsBoundary.
+# The calls that need the boundary. We leave out UpdateAssumeRolePolicy and DeleteRolePermissionsBoundary on
+# purpose.
 BOUNDED = (
     "iam:CreateRole",
     "iam:DeleteRolePolicy",
@@ -176,8 +177,8 @@ SESSION_MANAGER = (
 class Place:
     """Which pair a policy is for, and where it is.
 
-    `vpc` and `subnet` are ids of those that the pair is in, None for its own; `boundary` is an ARN, or empty for
-    that of the policy that an administrator makes of `boundary_policy`.
+    `vpc` and `subnet` are the ids of existing ones that the pair is in; None stands for the pair's own. `boundary`
+    is an ARN; if it is empty, we take that of the policy that an administrator makes of `boundary_policy`.
     """
 
     account: str
@@ -205,12 +206,12 @@ class Place:
         return self.boundary or f"arn:{self.partition}:iam::{self.account}:policy/{self.boundary_name}"
 
     def ec2(self, kind: str, name: str = "*", *, account: str | None = None) -> str:
-        """The ARN of EC2's things of a type in this account and Region."""
+        """The ARN of EC2's resources of a type in this Region, of this account unless another is given."""
         owner = self.account if account is None else account
         return f"arn:{self.partition}:ec2:{self.region}:{owner}:{kind}/{name}"
 
     def iam(self, kind: str) -> str:
-        """The ARN of the pair's own roles, or instance profiles."""
+        """The ARN pattern of the pair's own roles or instance profiles."""
         return f"arn:{self.partition}:iam::{self.account}:{kind}{path(self.full_name)}*"
 
     @property
@@ -221,17 +222,17 @@ class Place:
 
     @property
     def own_vpc(self) -> str | None:
-        """The ARN of the VPC that `vpc` names. Ids are unique, and a shared VPC's is its owner's."""
+        """The ARN of the VPC that `vpc` names, in any account: it may be shared, and its id is unique."""
         return self.vpc and self.ec2("vpc", self.vpc, account="*")
 
     @property
     def own_subnet(self) -> str | None:
-        """The same for the subnet."""
+        """The ARN of the subnet that `subnet` names, in any account."""
         return self.subnet and self.ec2("subnet", self.subnet, account="*")
 
     @property
     def inside(self) -> dict[str, dict[str, str]]:
-        """A condition that is true for interfaces of the subnet or the VPC, as far as these are known."""
+        """A condition that is true for interfaces of the subnet, else of the VPC; empty if none is known."""
         if self.own_subnet:
             return {"ArnLike": {"ec2:Subnet": self.own_subnet}}
         return {"ArnLike": {"ec2:Vpc": self.own_vpc}} if self.own_vpc else {}
@@ -264,7 +265,8 @@ def create_policy(place: Place) -> Policy:
             ("ssm:GetParameter",),
             f"arn:{place.partition}:ssm:{place.region}::parameter/aws/service/*",
         ),
-        # Each type in a statement of its own, so that the tag of what is made opens nothing that is there.
+        # What a call makes and what it uses are in separate statements, so that the tag of a new resource gives no
+        # access to an existing one.
         _allow("MakeVpc", ("ec2:CreateVpc",), place.ec2("vpc"), new),
         _allow(
             "Make",
@@ -275,7 +277,7 @@ def create_policy(place: Place) -> Policy:
         _allow("MakeRules", MAKE_RULE, place.ec2("security-group-rule"), new),
         _allow("MakeEndpoints", ("ec2:CreateVpcEndpoint",), place.ec2("vpc-endpoint"), new),
         _allow("Launch", ("ec2:RunInstances",), [place.ec2("instance"), place.ec2("volume")], new),
-        # An image is its owner's. The launch makes the interface, in a subnet that another statement names.
+        # An image belongs to its owner. The launch makes the interface, in a subnet that another statement names.
         _allow(
             "LaunchFrom",
             ("ec2:RunInstances",),
@@ -302,7 +304,7 @@ def create_policy(place: Place) -> Policy:
             place.ec2("*"),
             _all(own, {"StringEqualsIfExists": {f"aws:RequestTag/{PAIR}": place.full_name}}),
         ),
-        # A launch gives its interface no tags. No other pair's can be taken by this, and no other tag set.
+        # A launch gives its interface no tags. This can neither take another pair's interface nor set another tag.
         _allow(
             "TagInterfaces",
             ("ec2:CreateTags",),
@@ -331,7 +333,7 @@ def create_policy(place: Place) -> Policy:
 
 
 def manage_policy(place: Place) -> Policy:
-    """The deploying user's second policy: change and end what is the pair's, and who the nodes are."""
+    """The deploying user's second policy: change and delete what is the pair's, and manage its role."""
     role = place.iam("role")
     bounded = {"StringEquals": {"iam:PermissionsBoundary": place.boundary_arn}}
     return _policy(
@@ -373,12 +375,12 @@ def _allow(
 def _in(
     sid: str, actions: Sequence[str], named: str | None, any_of_them: str, own: dict[str, Any]
 ) -> Statement:
-    """In a VPC or subnet that is there, by its ARN; else in those with the pair's tag."""
+    """A statement for the existing VPC or subnet of that ARN, or else for those with the pair's tag."""
     return _allow(sid, actions, named) if named else _allow(sid, actions, any_of_them, own)
 
 
 def _tagged(place: Place) -> dict[str, dict[str, str]]:
-    """A condition that is true for what carries the pair's tag."""
+    """A condition that is true for resources with the pair's tag."""
     return {"StringEquals": {f"aws:ResourceTag/{PAIR}": place.full_name}}
 
 
@@ -392,5 +394,5 @@ def _all(*conditions: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _ec2_principals(partition: str) -> list[str]:
-    """EC2's names for itself. In China it has two (Karpenter's own policy names both in iam:PassedToService)."""
+    """EC2's service principals. China has two (Karpenter's own policy names both in iam:PassedToService)."""
     return [f"ec2.{suffix}" for suffix in DNS_SUFFIXES.get(partition, ("amazonaws.com",))]

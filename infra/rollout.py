@@ -1,17 +1,17 @@
-"""One node after the other: in which order an `up` lets Pulumi touch two nodes that serve already.
+"""One node after the other: the order in which an `up` lets Pulumi touch two nodes that already serve.
 
-Pulumi would change both at once, for nothing in the stack makes one wait for the other, and nothing may: at the
-first `up` they start side by side. So each node is registered with Pulumi when its turn has come, and that is
-where an `up` waits. Whoever serves least goes first; the other one's turn comes when the first, as it is by then,
-is a working member of the cluster. Where the other has the VIP and is about to be replaced or stopped, it is
-rebooted before its turn: a shutdown that moves the VIP as a planned move does, and that is undone by itself
-where the new node cannot take the address. So the old holder is ended only after another has the VIP.
+By itself, Pulumi would change both at once, because in the stack neither depends on the other. Neither may: at the
+first `up` they start side by side. So we register each node with Pulumi only when its turn has come, and that is
+where an `up` waits. The node that serves less goes first. The other one's turn comes when the first, changed by
+then, is a working member of the cluster. If the other has the VIP and will be replaced or stopped, we reboot it
+before its turn. Its shutdown moves the VIP as a planned move does. If the new node cannot take the VIP, the other
+takes it back by itself. So the old holder ends only after another node has the VIP.
 
-A new node with another key does not hear the old one. Then the first node goes first, which brings the cluster's
-settings along: it makes a cluster of its own and takes the VIP, which EC2 gives to one at a time.
+A new node with another key does not hear the old one. Then node a goes first, because it brings the cluster's
+settings along. It makes a cluster of its own and takes the VIP, which EC2 gives to one node at a time.
 
-Nothing of this is kept anywhere: each `up` asks EC2 how things are, and so takes up what another left half-way.
-Pulumi runs the program for a refresh and a destroy as well. They change no node by it, so they wait for none.
+We keep no state: each `up` asks EC2 how things are, and so resumes what another left half-way. Pulumi also runs
+the program for a refresh and a destroy. The program then changes no node, so it waits for none.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .operation import Operation
 from .watch import OFF, POLL_S, SHUTTING_DOWN, Node, PairError, Watch
 
-# Between the digest in a node's tag and which cluster it is of, by its key.
+# In a node's tag, separates the digest from the mark of its cluster, which depends on the key.
 CLUSTER_MARK = "."
-# EC2 cuts the power of a guest that has not shut down for a reboot within four minutes, and then its peer takes
-# the VIP: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html
+# If a guest does not shut down for a reboot within four minutes, EC2 cuts its power, and its peer takes the VIP:
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RebootInstances.html
 MOVE_LIMIT = timedelta(minutes=5)
 
 
@@ -50,7 +50,7 @@ def order(nodes: Mapping[str, Node], names: tuple[str, str]) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a node is to be: `made_from` changes with whatever replaces it, `instance_type` stops and starts it."""
+    """What a node must be. Another `made_from` replaces it; another `instance_type` stops and starts it."""
 
     made_from: pulumi.Output[str]
     instance_type: str
@@ -67,8 +67,10 @@ def _cluster(made_from: str) -> str:
 
 @dataclass(frozen=True)
 class Begin:
-    """How things were before this run changed anything. `settled` says that there is nothing to look after,
-    `is_up` that this is known to be an `up` of the whole pair, `doubts` why the picture of the nodes may be wrong.
+    """How things were before this run changed anything.
+
+    `settled` says that there is nothing to look after. `is_up` says that this is certainly an `up` of the whole
+    pair. `doubts` are the reasons why the picture of the nodes may be wrong.
     """
 
     nodes: Mapping[str, Node]
@@ -78,7 +80,7 @@ class Begin:
 
 
 class Rollout:
-    """The turns of one pair's nodes in one `up`. Without a `watch` there are none: all go at once."""
+    """The turns of one pair's nodes in one `up`. Without a `watch` there are none: both go at once."""
 
     def __init__(self, names: tuple[str, str], watch: Watch | None, operation: Operation) -> None:
         self.names = names
@@ -94,19 +96,19 @@ class Rollout:
     def turn(
         self, name: str, wanted: Wanted, ready: list[pulumi.Resource]
     ) -> pulumi.Input[list[pulumi.Resource]]:
-        """`ready`, for a node to depend on, as soon as its turn has come."""
+        """The resources `ready`, for the node to depend on, as soon as its turn has come."""
         self._wanted[name] = wanted
         if self._watch is None:
             return ready
         return pulumi.Output.from_input(self._turn(self._watch, name, ready))
 
     def made(self, name: str, node: aws.ec2.Instance) -> None:
-        """Tell which resource is that node's."""
+        """Note which resource is that node's."""
         self._made[name] = node
 
     @property
     def transforms(self) -> list[pulumi.ResourceTransform]:
-        """For the nodes: one whose turn cannot come in this run stays as it is."""
+        """The nodes' transforms, which leave a node as it is if its turn cannot come in this run."""
         return [] if self._watch is None else [self._as_it_is]
 
     def _as_it_is(self, args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
@@ -128,7 +130,7 @@ class Rollout:
         return ready
 
     def _leave(self, name: str, begin: Begin) -> None:
-        """Leave the node as it is, for nobody knows that this is an `up`, and nobody cared for its turn."""
+        """Leave the node as it is, because this may be no `up`, and so nothing has prepared its turn."""
         self._left.add(name)
         if name in begin.nodes:
             pulumi.log.warn(
@@ -137,7 +139,7 @@ class Rollout:
             )
 
     async def _another_key(self, before: Mapping[str, Node]) -> bool:
-        """Whether a node that runs will not be heard by those to come."""
+        """Whether a running node has another key, so that the nodes to come will not hear it."""
         for node in (before[name] for name in self.names if name in before):
             made_from = await self._wanted[node.name].made_from.future() or ""
             if node.state == "running" and _cluster(node.made_from) not in ("", _cluster(made_from)):
@@ -145,7 +147,7 @@ class Rollout:
         return False
 
     def _at_begin(self, watch: Watch) -> asyncio.Task[Begin]:
-        """How things were before this run; looked at once."""
+        """How things were before this run. We look only once."""
         if self._begin is None:
             self._begin = asyncio.ensure_future(self._look(watch))
         return self._begin
@@ -162,7 +164,7 @@ class Rollout:
         return Begin(nodes, settled, is_up, tuple(doubts))
 
     async def _is_settled(self, watch: Watch, nodes: Mapping[str, Node]) -> bool:
-        """Whether both nodes are what they are to be, and the pair works as far as an `up` would look after it."""
+        """Whether both nodes are as wanted, and the pair works as far as an `up` would look after it."""
         if not any(node.holds for node in nodes.values()):
             return False
         for name in self.names:
@@ -174,7 +176,7 @@ class Rollout:
         return True
 
     async def _second_turn(self, watch: Watch, node: Node, first: str, begin: Begin) -> None:
-        """Return when `node` may go: the first's turn is over, it works, and it has the VIP if `node` had it."""
+        """Return when `node` may go: the first is done and works, and it has the VIP if `node` had it."""
         before = begin.nodes.get(first)
         first_id = await self._made[first].id.future()
         stays = await self._wanted[node.name].is_met_by(node)
@@ -194,15 +196,15 @@ class Rollout:
         await watch.works(first, first_id, again=not touched, resource=self._made[first])
         now = await watch.look()
         successor, node = now.get(first), now.get(node.name, node)
-        # One that is not what it is to be is left out of this `up` by --target, and then so may `node` be.
+        # If the first is not as wanted, --target leaves it out of this `up`, and may leave out `node` too.
         if successor and node.holds and not stays and await self._wanted[first].is_met_by(successor):
             await self._hand_over(watch, node, successor)
 
     async def _hand_over(self, watch: Watch, node: Node, successor: Node) -> None:
-        """Have `successor` take the VIP from `node`, which has it and goes on having it if that does not work."""
-        # Beside the successor, for the node's own line is not there before its turn.
+        """Have `successor` take the VIP from `node`, which keeps it if that fails."""
+        # We show progress beside the successor, because the node's own line appears only at its turn.
         resource = self._made[successor.name]
-        # A node that lost its tag is of the successor's cluster: with another key it would not have come to this.
+        # A node that lost its tag is of the successor's cluster: with another key we would not have come this far.
         if _cluster(node.made_from) in ("", _cluster(successor.made_from)):
             pulumi.log.info(
                 f"{node.name} ({node.instance_id}) reboots, for {successor.name} to take the VIP", resource
@@ -228,11 +230,11 @@ class Rollout:
         )
 
     async def works(self) -> bool:
-        """True when the pair works: what is new in it is a member of the cluster, and a node has the VIP. False
-        where it did not come to be asked for. Only an `up` waits.
+        """True when the pair works: its new nodes are members of the cluster, and a node has the VIP.
 
-        A node that has run for longer than the limit is not waited for: it is not this `up`'s doing if it is
-        down. Raises PairError where a new one does not come to work.
+        False without a watch, and if no node has the VIP and none is new. Only an `up` waits, and not for a node
+        that has run for longer than the limit: if that is down, this `up` is not the cause. Raises PairError if a
+        new node does not come to work.
         """
         watch = self._watch
         if watch is None:
@@ -257,7 +259,7 @@ class Rollout:
         return await self._held(watch, bool(young))
 
     async def _is_proven(self, watch: Watch, node: Node) -> bool:
-        """Whether a node that this `up` has found is none that it has to wait for."""
+        """Whether we can skip waiting for this node, which was there before this `up`."""
         if node.state == SHUTTING_DOWN:
             return False
         serves = node.holds and node.state == "running"

@@ -1,4 +1,4 @@
-"""Where a pair lives: in a VPC made for it, in a subnet made for it, or in a subnet that is there."""
+"""Where a pair lives: in a VPC made for it, in a subnet made for it, or in an existing subnet."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class NewVpc:
 
 @dataclass(frozen=True, kw_only=True)
 class NewSubnet:
-    """A subnet of the pair's own in a VPC that is there.
+    """A subnet of the pair's own in an existing VPC.
 
-    `internet_gateway_id` is the VPC's, and is needed for public addresses alone: a subnet without a route
-    table of its own uses the VPC's main one.
+    `internet_gateway_id` is the VPC's. Only public addresses need it: a subnet without a route table of its own
+    uses the VPC's main one.
     """
 
     vpc_id: pulumi.Input[str]
@@ -33,10 +33,10 @@ class NewSubnet:
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingSubnet:
-    """A subnet that is there, with its routes and its way with public addresses, which stay as they are.
+    """An existing subnet. Its routes, and whether it gives public addresses, stay as they are.
 
-    `availability_zone` is checked for the instance type if it is known. `reserved` are addresses that get no
-    reservation: another one covers them, or only the owner of a shared subnet may make one.
+    If `availability_zone` is known, we check that it has the instance type. `reserved` are the addresses that
+    get no reservation: another one covers them, or only the owner of the shared subnet may make one.
     """
 
     vpc_id: pulumi.Input[str]

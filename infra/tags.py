@@ -1,4 +1,4 @@
-"""Names and tags of everything that a pair is made of: the one place that knows them."""
+"""The names and tags of everything that a pair is made of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME, PAIR, MADE_FROM = "Name", "ec2vip:pair", "ec2vip:made-from"
 OWN = (NAME, PAIR, MADE_FROM)
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 TAGS_MAX, KEY_LENGTH_MAX, VALUE_LENGTH_MAX = 50, 128, 256
-# Beside \p{L}, \p{Z} and \p{N} in the patterns of IAM's and the Systems Manager's tags (botocore's models).
+# Beside \p{L}, \p{Z} and \p{N} in the patterns of IAM's and Systems Manager's tags (botocore's models).
 TAG_SIGNS = "_.:/=+-@"
 # A role's name has 64 characters at most; Pulumi adds eight to `NAME-role`:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -63,7 +63,7 @@ class Scope:
         return pulumi.ResourceOptions(parent=self.pair, **options)  # type: ignore[arg-type]
 
     def asks(self) -> pulumi.InvokeOptions:
-        """Options for a look-up by the pair's provider: its Region and account, not the default one's."""
+        """Options for a look-up by the pair's provider: in its account and Region, not the default one's."""
         return pulumi.InvokeOptions(parent=self.pair)
 
 
@@ -88,7 +88,7 @@ def name_problems(project: str, stack: str, name: str) -> Iterator[str]:
 
 
 def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:
-    """What AWS, or this stack, would not take of the user's tags."""
+    """Which of the user's tags AWS, or this stack, would refuse."""
     for key, value in tags.items():
         if not isinstance(value, str):
             yield (
@@ -115,7 +115,7 @@ def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:
 
 
 def _case_problems(tags: Mapping[str, object]) -> Iterator[str]:
-    """Which keys are the same to IAM, which does not tell upper case from lower."""
+    """Which keys are the same to IAM, which ignores case."""
     for number, key in enumerate(tags):
         for other in [*OWN, *list(tags)[:number]]:
             if key != other and key.lower() == other.lower():
@@ -126,5 +126,5 @@ def _case_problems(tags: Mapping[str, object]) -> Iterator[str]:
 
 
 def _is_in_every_tag(character: str) -> bool:
-    """Whether IAM and the Systems Manager take it in a tag; of EC2's own resources others do too."""
+    """Whether IAM and Systems Manager take the character in a tag; EC2's own resources take more."""
     return unicodedata.category(character)[0] in "LZN" or character in TAG_SIGNS

@@ -1,7 +1,7 @@
-"""The nodes as EC2 shows them to who deploys: which there are, who has the VIP, and what a node says of itself.
+"""The nodes as EC2 shows them to the deployer: which exist, which has the VIP, what a node says of itself.
 
-A node has no permission to tell anybody that it works. But its bootstrap writes to the console, which whoever
-deploys may read; and EC2 itself knows which interface has the VIP, and only a working node takes it.
+A node has no permission to tell anybody that it works. But its bootstrap writes to the console, which the deployer
+may read. EC2 also knows which interface has the VIP, and only a working node takes it.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .tags import MADE_FROM, NAME, PAIR
 
 POLL_S = 2.0
-# As for pulumi-aws, an instance is gone when it is terminated. Until then it has its addresses, for some minutes:
-# hashicorp/terraform-provider-aws internal/service/ec2/find.go, findInstanceByID.
+# For us as for pulumi-aws, an instance is gone when it is terminated. Until then it keeps its addresses for
+# minutes: hashicorp/terraform-provider-aws internal/service/ec2/find.go, findInstanceByID.
 TERMINATED, SHUTTING_DOWN = "terminated", "shutting-down"
-# What another try does not mend:
+# The errors that another try does not mend:
 # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
 FINAL = ("AccessDenied", "AuthFailure", "ExpiredToken", "InvalidClientTokenId", "UnauthorizedOperation")
-# The latest output exists for instances of the Nitro system alone; of others EC2 has what it last posted.
+# How EC2 refuses the latest output, which it has only for instances of the Nitro system. For others it has what it
+# last posted.
 NOT_NITRO = ("UnsupportedOperation", "InvalidParameterCombination", "InvalidParameterValue")
 SAID = re.compile(r"ec2vip: [^\x00-\x1f\x7f]*")
 DONE, FAILED = "ec2vip: bootstrap done", "ec2vip: bootstrap failed"
@@ -34,12 +35,12 @@ OFF = "set ec2vip:readyTimeoutMinutes to 0 for an up that does not look"
 
 
 class PairError(pulumi.RunError):
-    """The pair is not as it must be for the `up` to go on. Pulumi prints the message, with no stack trace."""
+    """The pair's state does not let the `up` go on. Pulumi prints the message, with no stack trace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """One node at one moment. `made_from` is the tag of that name; `launched` is the time of the last start."""
+    """One node at one moment. `made_from` is the tag of that name, `launched` the time of the last start."""
 
     name: str
     instance_id: str
@@ -57,7 +58,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Said:
-    """A node's console: the lines of its bootstrap, and the last lines whatever they are."""
+    """A node's console: the lines of its bootstrap, and the last lines of any kind."""
 
     lines: tuple[str, ...] = ()
     end: tuple[str, ...] = ()
@@ -73,10 +74,11 @@ class Said:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What tells that an instance is one of the pair's, or in its place.
+    """What tells whether an instance is one of the pair's, or in the way of one.
 
-    `profile` is the name of the pair's instance profile: no other stack's nodes have it. `addresses` are the
-    nodes' own, in the subnet `subnet_id`, by their names. `known` gives the ids that Pulumi has for them, by name.
+    `profile` is the name of the pair's instance profile, which no other stack's nodes have. `addresses` has the
+    nodes' own addresses, in the subnet `subnet_id`, by name. `known` returns the ids that Pulumi's state has, by
+    name.
     """
 
     profile: pulumi.Output[str]
@@ -107,12 +109,12 @@ class Watch:
         self._seen: list[Node] = []  # at the last look, also several of one name
 
     async def begin(self) -> tuple[dict[str, Node], list[str]]:
-        """The nodes before this run changes any, and what makes that picture doubtful; empty if nothing does.
+        """The nodes before this run changes any, and the reasons, if any, to doubt that picture.
 
-        A node counts if it has the pair's tag, or if Pulumi knows it: a tag that somebody removed hides none.
-        Raises PairError as `look` does.
+        A node counts if it has the pair's tag, or if Pulumi knows it, so a removed tag does not hide it. Raises
+        PairError as `look` does.
         """
-        # Without a profile none of the pair is made: an `up` of other targets alone.
+        # Without a profile this is an `up` of other targets only, which makes nothing of the pair.
         known = await self._expected.known() if await self._expected.profile.future() else {}
         self._known = {instance_id: name for name, instance_id in known.items()}
         found = await self.look()
@@ -125,7 +127,7 @@ class Watch:
                 yield f"{' and '.join(ids)} are both called {name}; terminate the one that does not belong here"
 
     async def _in_the_way(self) -> list[str]:
-        """Instances that have a node's address and are not seen as nodes."""
+        """Doubts about instances that have a node's address but do not count as nodes."""
         subnet_id = await pulumi.Output.from_input(self._expected.subnet_id).future()
         if not subnet_id:
             return []
@@ -142,7 +144,7 @@ class Watch:
         ]
 
     async def call(self, operation: str, **request: Any) -> Any:
-        """One call of the API, off the program's thread. Raises PairError where it is not allowed."""
+        """The answer to one API call, made in another thread. Raises PairError if it is not allowed."""
         try:
             async with self._making:
                 if self._client is None:
@@ -157,7 +159,7 @@ class Watch:
             ) from error
 
     async def look(self) -> dict[str, Node]:
-        """The nodes by name, terminated ones left out. Raises PairError where EC2 cannot be asked."""
+        """The nodes by name, terminated ones left out. Raises PairError if we cannot ask EC2."""
         try:
             return await self.nodes()
         except (BotoCoreError, ClientError) as error:
@@ -167,7 +169,7 @@ class Watch:
             ) from error
 
     async def nodes(self) -> dict[str, Node]:
-        """The same. Raises botocore's errors, which another try may mend, and PairError where it may not."""
+        """The same, but raises botocore's errors if another try may help, and PairError if it cannot."""
         profile = await self._expected.profile.future()
         tagged = await self._asked({f"tag:{PAIR}": [self.pair]})
         listed = {instance["InstanceId"]: instance for instance in tagged}
@@ -180,7 +182,7 @@ class Watch:
             and (key in self._known or _profile_of(instance).endswith(f"/{profile}"))
         ]
         self._seen = [node for node in own if node.name in self._expected.addresses]
-        # Of one that ends and its successor the latter counts.
+        # The last of one name counts: rather a successor than the one that shuts down.
         ordered = sorted(
             self._seen, key=lambda node: (node.state != SHUTTING_DOWN, node.instance_id in self._known)
         )
@@ -225,7 +227,7 @@ class Watch:
             answer = await self.call("get_console_output", InstanceId=node.instance_id)
         written = answer.get("Timestamp")
         if written is not None and written < node.launched:
-            return Said()  # of before a stop
+            return Said()  # from before a stop
         text = answer.get("Output") or ""  # boto3 has decoded it
         end = [line for line in re.split(r"[\x00-\x1f\x7f]+", text[-4096:]) if line.strip()]
         return Said(tuple(SAID.findall(text)), tuple(end))
@@ -238,7 +240,7 @@ class Watch:
             return False
 
     async def reboot(self, name: str, instance_id: str) -> None:
-        """Have the node shut down as it should, and boot. Raises PairError where EC2 refuses."""
+        """Have the node shut down cleanly and boot again. Raises PairError if EC2 refuses."""
         try:
             await self.call("reboot_instances", InstanceIds=[instance_id])
         except (BotoCoreError, ClientError) as error:
@@ -247,14 +249,14 @@ class Watch:
             ) from error
 
     async def works(self, name: str, instance_id: str, *, again: bool, resource: pulumi.Resource) -> None:
-        """Return when that instance is a working member of the cluster, at once where it has the VIP.
+        """Return when that instance is a working member of the cluster, at once if it has the VIP.
 
-        Where `again` is set it was there before this `up`: a bootstrap that failed is then given another try, by
-        a reboot. `resource` is what progress is shown beside. Raises PairError with the console's words where the
-        node says that it failed, is not running, is gone, or is no member within the limit.
+        `again` says that it was there before this `up`: if its bootstrap failed, we then reboot it for another
+        try. Progress is shown beside `resource`. Raises PairError if the node says that it failed, is not
+        running, is gone, or has not joined the cluster within the limit; the console's words are in the message.
         """
         who = f"{name} ({instance_id})"
-        since = _now()  # until EC2 shows it: that may be a moment after its launch
+        since = _now()  # until EC2 shows its launch, which may take a moment
         seen = False
         outlived: tuple[str, ...] = ()  # what the console said before another try
         said, told, trouble = Said(), "", ""
@@ -295,7 +297,7 @@ class Watch:
             await asyncio.sleep(POLL_S)
 
     async def _is_over(self, instance_id: str) -> bool:
-        """Whether EC2 says so of an instance. One that it has just made, it may not know yet."""
+        """Whether the instance is gone. If EC2 does not show it, it may be new, unless the state has it."""
         found = await self._asked({"instance-id": [instance_id]})
         return found[0]["State"]["Name"] == TERMINATED if found else instance_id in self._known
 

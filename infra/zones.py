@@ -1,4 +1,4 @@
-"""Which Availability Zone a new subnet is in: one that has the nodes' instance type, and always the same one."""
+"""The Availability Zone of a new subnet: one that has the nodes' instance type, and always the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .tags import Scope
 
 
 def zones_with(instance_type: str, opts: pulumi.InvokeOptions) -> list[str]:
-    """The zones that offer the instance type, in the order of their names. Raises ConfigError if there is none."""
+    """The zones that offer the instance type, sorted by name. Raises ConfigError if there is none."""
     setting, remedy = (
         f"instanceType {instance_type}",
         "set ec2vip:instanceType to one that this Region has, such as t3.micro",
@@ -34,7 +34,7 @@ def zones_with(instance_type: str, opts: pulumi.InvokeOptions) -> list[str]:
 
 
 def _ordinary_zones(opts: pulumi.InvokeOptions) -> list[str]:
-    """The zones that every account has: Local Zones and the like must be asked for, and cost more."""
+    """The zones that every account has. Local Zones and the like need an opt-in, and cost more."""
     found = aws.get_availability_zones(
         state="available",
         filters=[aws.GetAvailabilityZonesFilterArgs(name="opt-in-status", values=["opt-in-not-required"])],
@@ -44,9 +44,10 @@ def _ordinary_zones(opts: pulumi.InvokeOptions) -> list[str]:
 
 
 def check_zone(zone: str, instance_type: str, offering: Sequence[str], where: str) -> str:
-    """The zone, if it offers the instance type. `where` is the setting that says which zone it is, as `key value`.
+    """The zone, if it offers the instance type.
 
-    Raises ConfigError with the zones that do.
+    `where` is the setting that decides the zone, as `key value`. Raises ConfigError, with the zones that offer the
+    type, if this one does not.
     """
     if zone in offering:
         return zone
@@ -63,9 +64,9 @@ def new_zone(
 ) -> pulumi.Input[str]:
     """The zone of a new subnet: the user's, or else the first that has all the pair needs.
 
-    That one is kept in the state, by the Region's name, so that zones to come move no subnet. `served` are the
-    zones that have the endpoints' services; empty if it does not matter or is not known. Raises ConfigError if no
-    zone has what is needed.
+    We keep the latter in the state, by the Region's name, so that new zones do not move the subnet. `served` are
+    the zones that have the endpoints' services; empty if they do not matter or are not known. Raises ConfigError
+    if no zone has what the pair needs.
     """
     opts = scope.asks()
     offering = zones_with(instance_type, opts)

@@ -16,7 +16,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def no_subprocess(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A unit test that starts a program without saying so is a mistake: it would not be hermetic."""
+    """Let a unit test start programs only if it is marked `subprocess`: otherwise it must be hermetic."""
     if request.node.get_closest_marker("subprocess"):
         return
 
@@ -29,7 +29,7 @@ def no_subprocess(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(autouse=True)
 def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connections may only go to this machine's loopback or to a unix socket."""
+    """Let a test connect only to this machine's loopback or to a unix socket."""
     connect = socket.socket.connect
 
     def guarded(self: socket.socket, address: Any) -> None:
@@ -44,7 +44,7 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_ambient_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the caller's shell says about AWS must not reach a test."""
+    """Hide from the tests what the caller's shell says about AWS."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)

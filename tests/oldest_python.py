@@ -1,4 +1,4 @@
-"""Whether what runs on a node does so under the oldest Python that a node has."""
+"""Checks that the programs for a node run under the oldest Python that a node has."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ OLDEST = "3.9"
 
 
 def too_new(*paths: Path, except_for: Iterable[str] = ()) -> str:
-    """What vermin finds in these programs, or folders of them, that Python OLDEST lacks; empty if nothing.
+    """vermin's report on what Python OLDEST lacks of what these programs or folders use; empty if nothing.
 
-    `except_for` are names that the programs do without where they are missing.
+    `except_for` are names that the programs can do without.
     """
     known = [word for name in except_for for word in ("--exclude", name)]
     words = ["vermin", f"--target={OLDEST}-", "--no-tips", "--violations", *known, *map(str, paths)]

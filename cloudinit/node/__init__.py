@@ -1,1 +1,1 @@
-"""What runs on a node, as it stands in its user data."""
+"""The programs that run on a node. Its user data carry them without comments and docstrings."""

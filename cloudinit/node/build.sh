@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# Builds the cluster stack from SOURCES, on a system whose archives lack it. It goes into a folder first, and from
-# there into the system; a build that was cut short begins anew. Options are short: a parameter has little room.
+# Builds the cluster stack from SOURCES, on a system whose archives lack it. The stack goes into a folder first,
+# and from there into the system. A build that was cut short begins anew. Options are short because a parameter
+# has little room.
 
 PLACE=$ROOT/var/tmp/ec2vip-build
 BUILT=$ROOT/usr/local/share/ec2vip-built
@@ -9,7 +10,8 @@ at() {
     echo "$*" >"$PLACE/at"
 }
 
-# download NAME SHA256 ADDRESS...: from any of them. If the last one has another file in its place, waiting will not help.
+# download NAME SHA256 ADDRESS...: takes the file from the first address that has it. If the last one has another
+# file in its place, waiting will not help.
 download() {
     local url
     for url in "${@:3}"; do
@@ -22,7 +24,7 @@ download() {
     return 1
 }
 
-# The parts that a node needs: tests and manuals would cost as much time again.
+# Builds only the parts that a node needs: tests and manuals would cost as much time again.
 compile() {
     local name parts='replace include lib daemons tools xml'
     at 'Pacemaker, configure'
@@ -36,7 +38,7 @@ compile() {
     make CORE="$parts" install DESTDIR="$PLACE/root"
 }
 
-# Agents, in shell, and pcs, in Python, which must be told where Debian has modules.
+# Unpacks the agents, which are in shell, and pcs, which is in Python. The .pth file says where Debian has modules.
 unpack() {
     local name site
     site=root$("$INTERPRETER" -c 'import site; print(site.getsitepackages()[-1])') && mkdir -p "$site" &&
@@ -54,7 +56,7 @@ steps() {
         download $each >>fetched 2>&1 &
         jobs+=("$!")
     done
-    # Whole, or not at all: half a list would leave the compiler there.
+    # We write the list whole or not at all: with half a list, the compiler would stay on the node.
     if [ ! -e "$STATE/tools" ]; then
         for each in "${BUILD_TOOLS[@]}"; do
             rpm -q --whatprovides "$each" >&2 || echo "$each"
@@ -71,19 +73,19 @@ steps() {
     id hacluster || { groupadd -rf haclient && useradd -r -g haclient -s /sbin/nologin hacluster; } || return
     if ! { unpack && (compile); } >made 2>&1; then
         cat made
-        # make's own last words are no reason.
+        # make's own last line does not say why, so the reason comes last.
         grep -E 'error:|No space' made
         return "$FINAL"
     fi
-    # Presets may enable these at an image's first boot, and a remote executor takes the place of Pacemaker.
+    # Presets may enable these at an image's first boot, and the remote executor would run in place of Pacemaker.
     find root -name pacemaker_remote.service -delete -o -name crm_mon.service -delete
     at 'into the system'
     { printf '%s\n' "${SOURCES[@]}" && cd root && find . ! -type d; } >"$BUILT" &&
         tar -cf - . | tar -xf - -C "$ROOT/" --keep-directory-symlink --no-overwrite-dir && ldconfig &&
         systemctl daemon-reload || return "$FINAL"
-    # Others' settings may be wrong.
+    # Other packages' settings may make it fail.
     systemd-tmpfiles --create || true
-    # What was there before the first try stays.
+    # Tools that were there before the first try stay.
     mapfile -t jobs <"$STATE/tools"
     get remove "${jobs[@]}" || true
 }
@@ -91,7 +93,7 @@ steps() {
 elsewhere() {
     local began=$SECONDS told=$SECONDS job status
     rm -rf "$PLACE" && mkdir -p "$PLACE/root" "${BUILT%/*}" || return 1
-    # A process group of its own, which can be ended whole.
+    # The build gets a process group of its own, so that we can kill all of it.
     set -m
     (cd "$PLACE" && steps) &
     job=$!

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the bootstrap calls on a system whose installer is in a parameter: the user data have no room for it.
+# What the bootstrap calls if the installer is in a parameter, because the user data have no room for it.
 
 install_packages() {
     local file=$STATE/installer
@@ -9,7 +9,7 @@ install_packages() {
     install_packages
 }
 
-# Without packages of services there is nothing to ask for, and nothing to fetch.
+# If no service has packages, there is nothing to ask for, and so nothing to fetch.
 have_packages() {
     (($# == 0)) || rpm --query --whatprovides "$@"
 }

@@ -1,20 +1,23 @@
 #!/bin/bash
-# ec2vip-guard.service: are all of Pacemaker's daemons there? Its first process starts one that died again, unless
-# it could not reach Corosync at that moment ("Not respawning … until cluster returns"): then never. Killed
-# itself, it is started by systemd, adopts the daemons that run, and starts those that do not.
+# ec2vip-guard.service looks after two things. First, do all of Pacemaker's daemons run? pacemakerd restarts one
+# that died, unless it cannot reach Corosync at that moment ("Not respawning … until cluster returns"): then it
+# never does. If pacemakerd is killed, systemd starts it again; it adopts the daemons that run, and starts the
+# others.
 #
-# And is a VIP in this system that the cluster has on the peer? A network tool leaves one, or a stop that could not
-# run. EC2 delivers it to the peer, but what runs here reaches itself under it, and the cluster does not look.
+# Second, does this system have a VIP that the cluster has on the peer? A network tool may leave one, or a stop
+# that could not run. EC2 delivers it to the peer, but what runs here reaches itself under it. The cluster does
+# not look.
 set -u
 # shellcheck source=/dev/null
 . /etc/ec2vip/bootstrap.env
 
-# Seconds between two looks. A start, or Pacemaker's own restart of a daemon, takes one or two, more on a busy node.
+# PAUSE is the seconds between two looks. A start, or pacemakerd's own restart of a daemon, takes one or two,
+# more on a busy node.
 PAUSE=5
 LOOKS=3
 
-# Sets DAEMON to the first that does not run. One that died and that nobody looked after has a name, and no program
-# any more; one whose package was replaced meanwhile runs a "(deleted)" program.
+# Sets DAEMON to the first one that does not run. A zombie still has a name, but no program. A daemon whose package
+# was replaced meanwhile runs a "(deleted)" program.
 missing() {
     local programs
     programs=$(readlink /proc/[0-9]*/exe)$'\n'
@@ -24,8 +27,9 @@ missing() {
     return 1
 }
 
-# Takes off a VIP that was here at so many looks while crm_mon said that the cluster manages it, has it on the peer
-# alone, and has no operation under way (`pending` would follow the number). Whatever else crm_mon says, it stays.
+# Removes a VIP that was here at LOOKS looks in a row while crm_mon said three things: the cluster manages it,
+# has it on the peer alone, and has no operation under way (`pending` would follow the number). If crm_mon says
+# anything else, the VIP stays.
 strays() {
     local here view i
     here=$(ip -4 -o address)
@@ -40,8 +44,8 @@ strays() {
     done
 }
 
-# A pacemakerd is judged once all of its daemons have run: one that is not through with starting them, or cannot, is
-# not helped by another start.
+# We judge a pacemakerd only once all of its daemons have run. If it is still starting them, or cannot start them,
+# another start does not help.
 WHOLE='' SEEN=0 TURN=0 STRAYS=()
 while sleep "$PAUSE"; do
     state=$(systemctl show --property ActiveState,MainPID pacemaker.service)
@@ -53,6 +57,6 @@ while sleep "$PAUSE"; do
         echo "$DAEMON does not run, and nobody starts it: ending pacemakerd"
         kill -KILL "${state//[!0-9]/}"
     fi
-    # Where a VIP is, crm_mon is run, some 20 ms of CPU: each 20 s.
+    # If this system has a VIP, this runs crm_mon, some 20 ms of CPU; so it is done every 20 s.
     ((TURN++ % 4)) || strays
 done

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # What the bootstrap calls on a system with apt.
 
-# A boot that was cut short may have left packages half configured. An archive's date in the future means that
-# this machine's clock is late, which is no reason not to install. Another apt, such as the image's own updates in its
-# first minutes, holds dpkg's lock, and is waited for.
+# A boot that was cut short may have left packages half configured. If an archive's date is in the future, this
+# machine's clock is late, and we install all the same. If another apt holds dpkg's lock, such as the image's own
+# updates in its first minutes, we wait.
 install_packages() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     local apt=(limited apt-get --yes -o DPkg::Lock::Timeout=300 -o Acquire::http::Timeout=20

@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# How a system with dnf gets its packages. In the node's file there follows repository.sh or build.sh, which has
-# `elsewhere`: where to get what the system's archives lack.
+# How a system with dnf gets its packages. In the node's file, repository.sh or build.sh follows. Either one
+# defines `elsewhere`, which gets what the system's archives lack.
 
 # What dnf says if trying again cannot help.
 HOPELESS='GPG check FAILED|not signed|not correct for this|nothing provides|none of the providers|filtered out|Unable to find a match|space needed|No space left'
 FROM=()
 
-# A mirror that does not answer is not a mirror without the package, though Amazon's dnf.conf passes it over. dnf ends
-# with advice; the reason is put behind it.
+# get ARGUMENT...: runs dnf. Amazon's dnf.conf skips a mirror that does not answer, as if that lacked the
+# package; we make dnf fail. dnf's output ends with advice, so we print the reason after it.
 get() {
     local said=$STATE/dnf.log
     limited dnf --assumeyes --setopt=install_weak_deps=False --setopt=skip_if_unavailable=False \
@@ -17,14 +17,14 @@ get() {
     return 1
 }
 
-# offered NAME...: whether the repositories, whose indices are here, have all of them.
+# offered NAME...: whether the repositories have all of these packages, by the indices that are here.
 offered() {
     local found name
     found=$(dnf --quiet --cacheonly "${FROM[@]}" repoquery --queryformat '%{name}' "$@") || return
     for name; do grep -qx "$name" <<<"$found" || return; done
 }
 
-# What the system's archives have, then with their supplement, then elsewhere.
+# Looks in the system's archives, then with their supplement, then elsewhere.
 install_packages() {
     FROM=()
     get makecache || return

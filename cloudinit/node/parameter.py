@@ -1,11 +1,11 @@
 #!/usr/bin/python3 -I
-"""Puts what a parameter of the Systems Manager holds, in base64, into a file: ec2vip-parameter ARN DIGEST FILE.
+"""Decodes a Systems Manager parameter from base64 into a file: ec2vip-parameter ARN DIGEST FILE.
 
-Not all can be in the user data: everyone with ec2:DescribeInstanceAttribute reads them, and their room is small.
-This instance's role may read its own pair's parameters.
+Not everything can be in the user data: everyone with ec2:DescribeInstanceAttribute can read them, and they have
+little room. This instance's role may read its own pair's parameters.
 
-If that fails the last line on standard error says why, and the exit code is 1; the caller bounds the time and
-tries again. What the parameter holds may be secret, and is in no message.
+On failure the last line on standard error says why, and the exit code is 1. The caller bounds the time and tries
+again. No message has what the parameter holds, which may be secret.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LIMIT_S = 30.0  # for all of it; the bootstrap tries again
 
 
 def fetch(api: Api, name: str, digest: str) -> bytes:
-    """What the parameter holds: `digest` is its SHA-256, or how that begins.
+    """What the parameter holds; `digest` is its SHA-256, or the first digits of that.
 
-    Raises ValueError if there is no such parameter, or something else is in it: the Systems Manager may show what
-    was there before for a moment.
+    Raises ValueError if there is no such parameter, or if it holds something else: after a change Systems Manager
+    may return the old value for a moment.
     """
     headers = {"content-type": "application/x-amz-json-1.1", "x-amz-target": "AmazonSSM.GetParameter"}
     body = json.dumps({"Name": name, "WithDecryption": True}).encode()
@@ -44,22 +44,22 @@ def fetch(api: Api, name: str, digest: str) -> bytes:
 
 
 def keep(content: bytes, path: str) -> None:
-    """Write the file for root's eyes only, whole or not at all."""
+    """Write a file that only root can read, whole or not at all."""
     aside = path + "~"
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o400), "wb") as file:  # noqa: PTH123
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())  # before the bootstrap's mark that it is there
+        os.fsync(file.fileno())  # it must be on the disk before the bootstrap marks it as fetched
     os.replace(aside, path)  # noqa: PTH105
 
 
 def main(arn: str, digest: str, path: str) -> int:
-    """Do it; the exit code."""
+    """Fetch the parameter into the file; return the exit code."""
     try:
         until = Deadline(LIMIT_S)
         imds, known = Metadata(until), Record("", "")
         vars(known).update(imds.identity(), **imds.credentials()[0], region=arn.split(":")[3])
-        # A name in folders starts with a slash, and its ARN says `parameter` before that.
+        # A hierarchical name starts with a slash, and its ARN has `parameter` right before that.
         keep(fetch(Api("ssm", known, until), arn.split(":parameter", 1)[1], digest), path)
     except Exception as error:  # whatever it is, it belongs on the console
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

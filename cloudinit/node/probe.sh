@@ -1,6 +1,7 @@
 #!/bin/bash
-# Asks a machine what no test can know without an account: what its system has, whether it builds the cluster stack, and
-# whether that runs. All of it goes to the console, in lines that begin with "probe:"; then the machine ends itself.
+# Finds out about a machine what no test can know without an AWS account: what its system has, whether it builds
+# the cluster stack, and whether that runs. The answers go to the console, in lines that begin with "probe:".
+# Then the machine shuts down.
 set -u
 export LC_ALL=C
 ROOT=${EC2VIP_ROOT:-}
@@ -11,7 +12,7 @@ say() {
     printf 'probe: %s\n' "$*" >>"$CONSOLE"
 }
 
-# facts NAME COMMAND...: each line of what it says, and its status if that is not 0.
+# facts NAME COMMAND...: reports each line of the command's output, and its status if that is not 0.
 facts() {
     local name=$1 line status
     shift
@@ -36,7 +37,7 @@ lowest_memory() {
     done
 }
 
-# One node alone, with an address of its own subnet that EC2 does not know.
+# Starts a cluster of one node, with a VIP of its own subnet that EC2 does not know.
 cluster() {
     local address try
     address=$(ip -4 -o address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The health of this node on one page, for its owner and for whoever helps: ec2vip-report. It changes nothing,
-# needs root, asks EC2 nothing, and no question of it can hang.
+# ec2vip-report: the health of this node on one page, for its owner and for whoever helps. It needs root, changes
+# nothing and asks EC2 nothing. Each of its commands ends after 10 s at most.
 set -u
 # shellcheck source=/dev/null
 . /etc/ec2vip/bootstrap.env
@@ -19,10 +19,11 @@ ask crm_mon --one-shot --inactive --failcounts --operations
 ask corosync-quorumtool -s
 ask corosync-cfgtool -s
 ask ip -4 -o address show
-# What EC2 says is on this node's interface; nothing else of the metadata, and no credentials.
+# The addresses that EC2 says are on this node's interface. Nothing else of the metadata is shown, so no
+# credentials.
 ask "$INTERPRETER" -Ic 'import sys; sys.path.insert(0, "/usr/lib/ocf/lib/ec2vip"); from agent import metadata, outcome
 print(metadata.Metadata(outcome.Deadline(5)).addresses())'
 ask sh -c 'dpkg-query --show "$@" || rpm --query "$@"' sh corosync pacemaker pcs resource-agents
-# What this node has built of them, and from where.
+# The sources of what this node has built of them.
 ask grep http /usr/local/share/ec2vip-built
 ask journalctl --no-pager --boot --priority warning --lines 40

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# What the system's archives lack comes from the owner's repository: the stack, and of what it needs those packages that
-# the system's archives have under no name. It is off but for this once.
+# Takes what the system's archives lack from the owner's repository: the stack, and those packages it needs that
+# the archives have under no name. The repository is enabled for this installation only.
 
 elsewhere() {
     local section address=${REPOSITORY_KEY%#*} print=${REPOSITORY_KEY#*#} key=$ROOT/etc/pki/rpm-gpg/ec2vip
@@ -11,7 +11,7 @@ elsewhere() {
         return "$FINAL"
     fi
     for section in HighAvailability AppStream BaseOS; do
-        # A low priority wins, and 99 is the default.
+        # The lowest number wins, and 99 is the default: the system's archives come first.
         printf '%s\n' "[ec2vip-$section]" "name=$section" "baseurl=$REPOSITORY/$section/\$basearch/os/" enabled=0 \
             gpgcheck=1 "gpgkey=file://$key" priority=200
     done >"$ROOT/etc/yum.repos.d/ec2vip.repo"

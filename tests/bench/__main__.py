@@ -1,6 +1,6 @@
-"""Ours beside others, and Corosync's tokens: `python -m tests.bench bench|tokens`. They take an hour or more.
+"""Measures ours beside other agents, and Corosync's tokens: `python -m tests.bench bench|starts|tokens`.
 
-Run them through `make`, which installs what they need first.
+`bench` and `tokens` take an hour or more. Run them through `make`, which installs what they need first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.lab.log import say
 from tests.lab.paths import BUILD, DEFAULT_LAB
 
 WHOLE_LIMIT_S = 300.0
-"""Until the pair is whole before the first failover."""
+"""Limit for the pair to become whole before the first failover."""
 
 app = cli.app(__doc__)
 console = cli.plain_console()
@@ -46,7 +46,7 @@ def bench(
 ) -> None:
     """Compare ours with awsvip and with the settings of 2015; write build/bench.json and build/bench.svg.
 
-    Exit status 1 where a failover failed.
+    Exits with status 1 if a failover failed.
     """
     run_kinds = comparison.chosen(kinds, KINDS, "kind of failover", "say KINDS='crash planned'")
     run_latencies = comparison.chosen(latency, comparison.LATENCIES, "latency", "say LATENCY=none")
@@ -78,7 +78,7 @@ def starts(
     name: LabOption = DEFAULT_LAB,
     runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Starts of the agent.")] = 20,
 ) -> None:
-    """Measure how long a start of the agent takes until its request is at EC2."""
+    """Measure how long a start of the agent takes until its request reaches EC2."""
     lab = Lab(name)
     pair = lab_pair(lab)
     pair.wait_until_whole(WHOLE_LIMIT_S)
@@ -102,7 +102,7 @@ def tokens(
 ) -> None:
     """Measure what several of Corosync's tokens cost and forgive; write build/tokens.json and .svg.
 
-    A run that was interrupted is taken up where it stopped. Exit status 1 where a goal was missed.
+    It resumes an interrupted run where that stopped. Exits with status 1 if a goal was missed.
     """
     chosen = tokens_of(wanted) or list(TOKENS_MS)
     lab = Lab(name)

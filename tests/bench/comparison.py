@@ -1,4 +1,4 @@
-"""The bench: three subjects on one pair in one run, in turns, and the figures side by side."""
+"""The bench: runs three subjects by turns on one pair, and shows their figures side by side."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
 LATENCIES = ("none", "typical")
-"""EC2's share left out, and EC2's times as far as they are public (the emulator's `Settings.typical`)."""
+"""Without EC2's share, and with EC2's times as far as they are public (the emulator's `Settings.typical`)."""
 
 ROUNDS = 5
-"""How often every subject has its turn, at most; a change of subject costs some 20 s."""
+"""The largest number of turns that each subject gets; a change of subject costs some 20 s."""
 
 MONITORS = 5
 """Runs of the monitor in each turn."""
 
 IDLE_S = 40.0
-"""Over how much of doing nothing EC2's calls are counted: a multiple of every subject's monitor interval."""
+"""How long we count calls to EC2 while nothing happens: a multiple of every subject's monitor interval."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass
 class Figures:
-    """What was measured of one subject at one latency: outages by kind with their moments, the monitor's wall
-    times (ms), CPU time (ms a run) and largest process (MiB), and EC2 calls an hour in the steady state."""
+    """What we measured of one subject at one latency.
+
+    It has the outages by kind with their moments, the monitor's wall times (ms), CPU time (ms a run) and
+    largest process (MiB), and EC2 calls an hour in the steady state.
+    """
 
     failovers: dict[str, list[Measured]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     monitor_ms: list[float] = field(default_factory=list)
@@ -46,11 +49,11 @@ class Figures:
     failed: list[str] = field(default_factory=list)
 
     def outages(self, kind: str) -> list[float]:
-        """The client's outages of that kind, s."""
+        """The client's outages of that kind, in s."""
         return [measured.outage_s for measured in self.failovers[kind]]
 
     def typical(self, kind: str) -> Measured | None:
-        """The failover of that kind that is nearest to the median."""
+        """The failover of that kind whose outage is nearest to the median, None if there was none."""
         if not (measured := self.failovers[kind]):
             return None
         middle = statistics.median(self.outages(kind))
@@ -62,7 +65,7 @@ Results = dict[str, dict[str, Figures]]
 
 
 def chosen(text: str, known: Sequence[str], what: str, remedy: str) -> tuple[str, ...]:
-    """Those of `known` that `text` names, as in `crash planned`, in the order of `known`; all where it names none.
+    """Those of `known` that `text` names, as in `crash planned`, in `known`'s order; all if it names none.
 
     Raises LabError for a word that is not among them.
     """
@@ -74,9 +77,9 @@ def chosen(text: str, known: Sequence[str], what: str, remedy: str) -> tuple[str
 
 
 def turns(runs: int, count: int) -> Iterator[tuple[int, list[int]]]:
-    """Rounds of the bench: how many runs each turn has, and in which order the `count` subjects come.
+    """Rounds of the bench: the number of runs in each turn, and the order of the `count` subjects.
 
-    The order is another in each round, so that what drifts on the machine meets all of them.
+    The order differs from round to round, so that a drift of the machine affects all subjects.
     """
     rounds = min(ROUNDS, runs)
     for number in range(rounds):
@@ -96,7 +99,7 @@ def run_bench(
     """Measure all subjects: `runs` failovers of each of `kinds` (of KINDS) at each of `latencies` (of LATENCIES).
     `each` gets the results so far after every turn.
 
-    A failover that does not come to its end counts as failed, and its subject is set up anew.
+    A failover that does not complete counts as failed, and the bench goes on with the next one.
     """
     stage = Stage(lab, pair)
     results: Results = {name: {subject.name: Figures() for subject in stage.subjects} for name in latencies}
@@ -153,7 +156,7 @@ def _failovers(
 
 
 def report(runs: int, results: Results, limits: dict[str, float], machine: dict[str, Any]) -> dict[str, Any]:
-    """The results as JSON. `subjects` is what was run without EC2's share; `latencies` has all's."""
+    """The results as JSON. `subjects` has those without EC2's share, `latencies` has all of them."""
     latencies = {
         name: {subject: _numbers(figures) for subject, figures in by_subject.items()}
         for name, by_subject in results.items()
@@ -168,7 +171,7 @@ def report(runs: int, results: Results, limits: dict[str, float], machine: dict[
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that `share` (0 to 1) of them do not exceed, drawn between the two nearest ones.
+    """The value that `share` (0 to 1) of them do not exceed, interpolated between the two nearest ones.
 
     Among fewer than a hundred values the 99th percentile lies between the two largest.
     """
@@ -180,7 +183,7 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def spread(values: list[float]) -> dict[str, float]:
-    """Median, 99th percentile and maximum of a measure; empty where nothing was measured."""
+    """Median, 99th percentile and maximum of a measure; empty if nothing was measured."""
     if not values:
         return {}
     return {
@@ -218,7 +221,7 @@ MEASURES = (
 
 
 def table(name: str, by_subject: dict[str, Figures], limits: dict[str, float]) -> Table:
-    """One latency's figures: median (least, 99th percentile, most), and how many times the first subject's."""
+    """One latency's figures: median (least, 99th percentile, most), and the ratio to the first subject's."""
     title = "EC2 answers at once" if name == "none" else "EC2's latency as is typical"
     shown = Table(title=f"{title}: median (least, p99, most), x times ec2vip's", title_justify="left")
     shown.add_column("")

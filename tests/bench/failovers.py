@@ -1,4 +1,4 @@
-"""The three failovers that are compared: a crash, a reboot and a planned move; each with what its time went to."""
+"""The three failovers that we compare: a crash, a reboot and a planned move; and where their time went."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.drill.trials import MOVE_LIMIT_S, TRIALS
 from tests.lab.lab import Lab
 
 SETTLE_S = 1.0
-"""Between a pair that has just become whole and the next fault, and after the first answer of the new holder."""
+"""Pause between the pair's becoming whole and the next fault, and after the new holder's first answer."""
 
 KINDS = ("crash", "reboot", "planned")
 
@@ -31,7 +31,7 @@ class Measured:
 
 
 def measure(kind: str, lab: Lab, pair: Pair, resources: tuple[str, str]) -> Measured:
-    """Make the VIP move in that way and back to a whole pair. Raises LabError where one of both fails."""
+    """Make the VIP move in that way, then make the pair whole again. Raises LabError if either fails."""
     pair.wait_until_whole(pair.cloud.reach.whole_limit_s)
     time.sleep(SETTLE_S)
     old = pair.holder() or ""
@@ -65,7 +65,7 @@ Act = Callable[[Pair, str], None]
 
 
 def _acts(kind: str, lab: Lab) -> tuple[Act, Act]:
-    """What breaks the holder, and what brings back what does not come back by itself."""
+    """The function that breaks the holder, and the one that brings back what does not come back by itself."""
     if kind == "planned":
         return _tell(lab, "--move"), _tell(lab, "--clear")
     name = {"crash": "power-loss", "reboot": "reboot"}[kind]
@@ -82,7 +82,7 @@ def _tell(lab: Lab, what: str) -> Act:
 
 @contextlib.contextmanager
 def latency(lab: Lab, name: str) -> Iterator[None]:
-    """EC2 takes that long while the block runs, and no time after it."""
+    """Set how long EC2 takes while the block runs; after it, EC2 takes no time."""
     lab.set_latency(name)
     try:
         yield

@@ -1,4 +1,4 @@
-"""One failover of each subject as a picture: what the client waits for, and how long."""
+"""Draws one failover of each subject: what the client waits for, and how long."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def draw(by_subject: dict[str, Figures], caption: str, path: Path) -> None:
     from matplotlib.patches import Patch
 
     run = [panel for panel in PANELS if any(figures.failovers[panel[0]] for figures in by_subject.values())]
-    count = max(len(run), 1)  # where every failover failed, the picture is empty
+    count = max(len(run), 1)  # if every failover failed, the picture is empty
     figure, axes = pyplot.subplots(
         count, 1, figsize=(9, 1.2 + 2 * count), layout="constrained", squeeze=False
     )

@@ -1,4 +1,4 @@
-"""What an agent's monitor costs on a node: run as Pacemaker runs it, one after another."""
+"""Measures what an agent's monitor costs on a node. We run it as Pacemaker does, one run after another."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ print(json.dumps({"codes": codes, "wall_ms": walls, "cpu_ms": cpu_ms, "peak_mib"
 
 @dataclass(frozen=True)
 class MonitorCost:
-    """Exit code and wall time (ms) of each run, CPU time of one (ms, mean, children included), and the largest
-    resident set of any of its processes (MiB)."""
+    """What several runs of a monitor cost.
+
+    It has the exit code and wall time (ms) of each run, the CPU time of one (ms, mean, children included),
+    and the largest resident set of any of its processes (MiB).
+    """
 
     codes: list[int]
     wall_ms: list[float]
@@ -39,10 +42,10 @@ class MonitorCost:
 def monitor_cost(
     lab: Lab, instance_id: str, agent: str, resource: str, parameters: Mapping[str, str], times: int
 ) -> MonitorCost:
-    """Run the monitor of `resource` that often on a node; `agent` is the path of its program.
+    """Run the monitor of `resource` on a node, `times` times; `agent` is the path of its program.
 
-    It is the very resource that the cluster runs, with what its agent keeps of it. Raises LabError where the node
-    is off or the runs take longer than 3 s each.
+    It is the same resource that the cluster runs, with the state that its agent has stored. Raises LabError
+    if the node is off, or if the runs take longer than 30 s plus 3 s each.
     """
     given = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
     given["OCF_RESOURCE_INSTANCE"] = resource

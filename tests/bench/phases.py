@@ -1,7 +1,7 @@
-"""What a failover's time is made of: from the nodes' journals, the lab's timeline and the client's pings.
+"""Tells where a failover's time went, from the nodes' journals, the lab's timeline and the client's pings.
 
-All clocks are one: nodes, client and EC2 share the lab's machine, so a time (s since 1970) of one can be
-taken from a time of another.
+Nodes, client and EC2 share the lab's machine and therefore its clock. So we can subtract a time (s since
+1970) of one from a time of another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.lab.lab import Lab
 from tests.lab.timeline import Event
 
 PHASES = ("detection", "stop", "transition", "agent", "API", "OS address")
-"""What a client's outage is stacked up from, in order.
+"""The phases of a client's outage, in order.
 
 detection: until the survivor has a membership without the holder (a crash only). stop: the old holder gives
 the VIP up (a move only). transition: Pacemaker decides and starts the agent. agent: until its request is at EC2.
@@ -29,7 +29,7 @@ _RESULT = "Result of {operation} operation for {resource} on "
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a node's journal: when (s since 1970), whose (`corosync`, `pacemaker-controld`, …), and what."""
+    """A line of a journal: time (s since 1970), program (`corosync`, `pacemaker-controld`, …) and text."""
 
     time: float
     program: str
@@ -38,15 +38,15 @@ class Entry:
 
 @dataclass(frozen=True)
 class Failover:
-    """The moments of one failover (s since 1970) by name, in order of time; one that was not seen is not there."""
+    """The moments of one failover that were seen (s since 1970), by name, in order of time."""
 
     marks: Mapping[str, float]
     phases: Mapping[str, float] = field(default_factory=dict)
-    """Seconds by name, of PHASES; they add up to the client's outage."""
+    """Seconds by phase (see PHASES); they add up to the client's outage."""
 
 
 def journal(lab: Lab, instance_id: str, since: float) -> list[Entry]:
-    """What a node's cluster said after `since` (s since 1970). Raises LabError where the node is off."""
+    """A node's journal after `since` (s since 1970), by time. Raises LabError if the node is off."""
     words = ["journalctl", "--no-pager", "--output=json", f"--since=@{since:.3f}", "--all"]
     entries = []
     for line in lab.run_in(instance_id, words, timeout_s=60).stdout.splitlines():
@@ -70,8 +70,9 @@ def failover(
 ) -> Failover:
     """Put the moments of one failover together.
 
-    `fault` is when the holder was broken or told to give up; `old` and `new` are the journals of the holders
-    before and after, `events` the lab's. `resources` are the group's members: EC2's side, the system's side.
+    `fault` is when we broke the holder or told it to give up. `old` and `new` are the journals of the holders
+    before and after; `events` are the lab's. `resources` are the group's members: EC2's side, then the
+    system's.
     """
     inner, outer = resources
     old, new = [e for e in old if e.time >= fault], [e for e in new if e.time >= fault]
@@ -112,7 +113,10 @@ STARTS = ("start", "migrate_from")
 
 
 def _mark_ec2(marks: dict[str, float | None], events: Sequence[Event]) -> None:
-    """The call that moved the VIP, and when its effect was there: the last begun before the first reply."""
+    """Mark the call that moved the VIP, and when it took effect.
+
+    It is the last such call that began before the first reply.
+    """
     end = marks["first reply"] or 0.0
     for event in events:
         if event.kind == "api" and event["action"] == "AssignPrivateIpAddresses" and event["status"] == 200:
@@ -139,7 +143,7 @@ def _phases(marks: Mapping[str, float]) -> dict[str, float]:
     }
     phases, at = {}, marks["first lost"]
     for name in PHASES:
-        # EC2 may deliver, and the client have its answer, before the API's own answer is written.
+        # EC2 may deliver, and the client may have its answer, before the API has written its own answer.
         moment = min(ends[name] or at, marks["first reply"])
         if moment > at:
             phases[name] = round(moment - at, 4)

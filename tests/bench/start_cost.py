@@ -1,4 +1,4 @@
-"""How long a start takes on a node: from the call of the agent until its request is at EC2."""
+"""Measures how long a start takes on a node, from the call of the agent until its request reaches EC2."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ print(json.dumps(moments))
 
 
 def start_cost(lab: Lab, pair: Pair, times: int) -> list[float]:
-    """Milliseconds from the call to the request, for so many starts on the holder, where they change nothing.
+    """Milliseconds from the call to the request, for `times` starts on the holder, where they change nothing.
 
-    One more goes before them, for a node that has been probed knows itself. Raises LabError if no node holds the
-    VIP, or a start failed.
+    One more start goes first and does not count: it leaves the agent's record of its node, as a probe would.
+    Raises LabError if no node holds the VIP, or if a start failed.
     """
     holder = pair.holder()
     if holder is None:

@@ -1,4 +1,4 @@
-"""What was measured of several tokens, for a person: a table, and a picture of what each costs and forgives."""
+"""Shows what we measured of several tokens: a table, and a picture of what each token costs and forgives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MARKERS = {"stall": "o", "starved": "^"}
 
 
 def report(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
-    """The results as JSON: `tokens`, each with the crashes' spread, and what missed a goal."""
+    """The results as JSON: `tokens`, each with the crashes' spread, and the goals that were `missed`."""
     return {
         "machine": machine,
         "missed": missed(results),
@@ -35,18 +35,18 @@ def report(results: Results, machine: dict[str, Any]) -> dict[str, Any]:
 
 
 def detection_s(token_ms: int) -> float:
-    """How long Corosync takes, at most, to give a dead peer up (s)."""
+    """The longest time that Corosync takes to give a dead peer up (s)."""
     timing = Timing.from_token(token_ms)
     return (timing.token + timing.consensus) / 1000
 
 
 def verdict(moves: int) -> str:
-    """One of COLORS."""
+    """The key of COLORS for this number of moves."""
     return (STAYED, MOVED, PING_PONG)[min(moves, 2)]
 
 
 def table(results: Results) -> Table:
-    """A row for each token. Moves are of the VIP in EC2, added up over the kinds of stalls."""
+    """A row for each token. It counts the VIP's moves in EC2, summed over the kinds of stalls."""
     shown = Table(title="What a token costs, and what it forgives (moves of the VIP)", title_justify="left")
     shown.add_column("token, ms", justify="right")
     shown.add_column("a crash, s: median (most)", justify="right")

@@ -1,7 +1,7 @@
-"""Which token? A crash, stalls of the holder, loss and load at several tokens: what each costs and forgives.
+"""Measures what several tokens cost and forgive, by a crash, stalls of the holder, packet loss and load.
 
-The pair's own Corosync is given one token after another, with the times that `cloudinit` derives from it, while it
-runs; at the end, and at Ctrl-C, it has its own again.
+The pair's own Corosync gets one token after another while it runs, with the times that `cloudinit` derives
+from it. At the end, and on Ctrl-C, it gets its own token back.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ CRASHES = 4
 FACTORS = (0.3, 0.6, 0.9, 1.2, 3.0)
 """How long a stall lasts, in tokens."""
 FORGIVEN = 0.6
-"""A stall of so much of the token, or less, must not move the VIP."""
+"""A stall of this share of the token, or less, must not move the VIP."""
 
 LOSSES_PERCENT = (1, 5)
 WEATHER_S = 10.0
-"""How long packets get lost, or a processor is loaded."""
+"""How long packets get lost, or the processors are loaded."""
 LOAD = 0.9
 STARVED_CPUS = 0.05
 
 CONVERGED_S = 2.0
-"""Within so long after its healing a pair must be whole."""
+"""A pair must be whole within this time after the disturbance ends."""
 QUIET_S = 3.0
-"""A pair that was whole for so long has converged: longer than any of Pacemaker's own pauses."""
+"""A pair that stays whole for this time has converged: it is longer than any of Pacemaker's own pauses."""
 CONVERGE_LIMIT_S = 120.0
 
 BUSY = (
@@ -55,21 +55,21 @@ BUSY = (
     " t=time.monotonic()\n while time.monotonic()<t+0.1*float(sys.argv[2]): pass\n"
     " time.sleep(0.1*(1-float(sys.argv[2])))\n"
 )
-"""A processor's load, for argv[1] seconds, of argv[2] (0 to 1)."""
+"""A program that keeps a processor busy for argv[1] seconds, for the share argv[2] (0 to 1) of the time."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A disturbance: `kind` of KINDS; `size` in tokens of a stall, percent of a loss, a share of a load."""
+    """A disturbance: `kind` is of KINDS; `size` is a stall's tokens, a loss's percent or a load's share."""
 
     kind: str
     size: float
 
     @property
     def name(self) -> str:
-        """Such as `hang 0.6`: also the key in the report."""
+        """Its name, such as `stall 0.6`, which is also its key in the report."""
         return f"{self.kind} {self.size:g}"
 
     @property
@@ -98,8 +98,11 @@ CASES = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a disturbance did: how often the VIP moved in EC2, the client's longest outage (s), and how long after
-    the disturbance's end the pair was whole for good (s, by looking again and again, so rather too long)."""
+    """What a disturbance did.
+
+    It says how often the VIP moved in EC2, the client's longest outage (s), and how long after the
+    disturbance's end the pair was whole for good (s; we poll for that, so it is rather too long).
+    """
 
     moves: int
     outage_s: float
@@ -109,7 +112,7 @@ class Outcome:
 
 
 def breaches(case: Case, outcome: Outcome, token_ms: int) -> list[str]:
-    """Which goals were missed; empty where none was."""
+    """The goals that were missed; empty if none was."""
     missed = []
     if case.stall and max(case.size, outcome.lasted_s * 1000 / token_ms) <= FORGIVEN and outcome.moves:
         missed.append(f"moved at a stall of {case.size:g} token, and {FORGIVEN:g} are to be forgiven")
@@ -123,16 +126,16 @@ def breaches(case: Case, outcome: Outcome, token_ms: int) -> list[str]:
 
 
 def moves(events: Sequence[Event], vip: str, before: str) -> int:
-    """How often the VIP went to another interface than it was on; `before` is the first one's id.
+    """How often the VIP moved to another interface; `before` is the id of the first one.
 
-    Given up and taken again by the same interface is no move.
+    If an interface gives the VIP up and takes it again, that is no move.
     """
     routes = [event for event in events if event.kind == "route"]
     return len(places(routes, vip, {}, before)) - 1
 
 
 def tokens_of(text: str) -> list[int]:
-    """Tokens in ms from words such as `300 1000`. Raises LabError for what Corosync does not take."""
+    """Tokens in ms from words such as `300 1000`. Raises LabError if one is not in the allowed range."""
     words = text.replace(",", " ").split()
     for word in words:
         if not word.isdecimal() or not MIN_TOKEN_MS <= int(word) <= MAX_TOKEN_MS:
@@ -143,7 +146,10 @@ def tokens_of(text: str) -> list[int]:
 
 
 def retimed(conf: str, token_ms: int) -> str:
-    """corosync.conf with another token and what follows from it."""
+    """corosync.conf with another token and the times that follow from it.
+
+    Raises LabError if the file does not have each of these times exactly once.
+    """
     timing = Timing.from_token(token_ms)
     values = {
         "token": timing.token,
@@ -168,9 +174,9 @@ class Tokens:
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[None]:
-        """After the block the pair has its own token again; a run that was killed is made up for first.
+        """Give the pair its own token back after the block. First undo what a killed run has left.
 
-        Raises LabError where another run is at work on this lab.
+        Raises LabError if another run is at work on this lab.
         """
         with (self.lab.folder / "tokens.lock").open("w") as lock:
             try:
@@ -200,7 +206,7 @@ class Tokens:
         self._kept.unlink()
 
     def give(self, token_ms: int) -> None:
-        """Have both nodes run with this token. Corosync takes it on without a pause."""
+        """Have both nodes run with this token. Corosync adopts it without a pause."""
         self._configure(retimed(self._kept.read_text(), token_ms))
         self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
 
@@ -209,7 +215,7 @@ class Tokens:
         token = found[1] if found else ""
         for node in self.pair.node_ids:
             self.lab.run_in(node, ["tee", COROSYNC], input=conf)
-        # One word makes every member read its own file.
+        # One command makes every member read its own file.
         self.lab.run_in(self.pair.node_ids[0], ["corosync-cfgtool", "-R"], timeout_s=60)
         for node in self.pair.node_ids:
             self._await_token(node, token)
@@ -225,7 +231,7 @@ class Tokens:
             time.sleep(0.2)
 
     def crash(self) -> dict[str, Any]:
-        """One loss of power: the client's outage (s), its phases (s), and who was the DC."""
+        """Cut the holder's power. Returns the client's outage (s), its phases (s), and who was the DC."""
         self._forget()
         holder = self.pair.holder() or ""
         name = next(view.name for view in self.pair.nodes() if view.instance_id == holder)
@@ -238,9 +244,9 @@ class Tokens:
         }
 
     def disturb(self, case: Case, token_ms: int) -> Outcome:
-        """Have it happen to the holder of a whole pair, and see what comes of it.
+        """Disturb the holder of a whole pair, and return what comes of it.
 
-        Raises LabError where the pair is not whole again in CONVERGE_LIMIT_S.
+        Raises LabError if the pair is not whole again in CONVERGE_LIMIT_S.
         """
         self._forget()
         holder = self.pair.holder() or ""
@@ -260,7 +266,7 @@ class Tokens:
         )
 
     def _forget(self) -> None:
-        """A whole pair without a past: a woken holder that saw its loss is banned for a minute."""
+        """Clear a whole pair's failures: a holder that woke up and saw its loss is banned for a minute."""
         self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
         self.lab.run_in(self.pair.node_ids[0], ["crm_resource", "--cleanup"], timeout_s=60)
         self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
@@ -270,7 +276,10 @@ class Tokens:
         return str(found["NetworkInterfaces"][0]["NetworkInterfaceId"])
 
     def _converged(self, healed: float) -> float:
-        """When the pair was whole for good (monotonic): the end of the first of the looks that found no flaw."""
+        """When the pair was whole for good (monotonic): the end of the first look in QUIET_S without flaws.
+
+        Raises LabError if there still are flaws after CONVERGE_LIMIT_S.
+        """
         whole_since: float | None = None
         while whole_since is None or time.monotonic() - whole_since < QUIET_S:
             flaws = self.pair.flaws()
@@ -305,7 +314,7 @@ def _disturbance(lab: Lab, node: str, case: Case) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _loaded(lab: Lab, node: str, share: float) -> Iterator[None]:
-    """Each of the node's processors is busy for that share; the programs end by themselves."""
+    """Keep each of the node's processors busy for that share of the time; the programs end by themselves."""
     words = [*lab.in_node(node), "python3", "-c", BUSY, str(WEATHER_S), str(share)]
     count = int(lab.run_in(node, ["nproc"]).stdout)
     busy = [subprocess.Popen(words, stdin=subprocess.DEVNULL) for _ in range(count)]
@@ -317,7 +326,7 @@ def _loaded(lab: Lab, node: str, share: float) -> Iterator[None]:
 
 
 Results = dict[str, dict[str, Any]]
-"""By token (ms, as text, for JSON): `crashes`, a list; `cases`, by name; `failed`, what did not come to an end."""
+"""By token (ms, as text, for JSON): `crashes`, a list; `cases`, by name; `failed`, the steps that failed."""
 
 
 def run_tokens(
@@ -330,7 +339,7 @@ def run_tokens(
     keep: Callable[[Results], None],
     cases: Sequence[Case] = CASES,
 ) -> Results:
-    """Measure what `results` lacks; `keep` gets them after every step, so that a run can be taken up again."""
+    """Measure what `results` lacks; `keep` gets the results after every step, so a later run can resume."""
     tokens = Tokens(lab, pair, progress)
     with tokens.ready():
         for token_ms in tokens_ms:

@@ -1,4 +1,4 @@
-"""What the tools of a node's distribution make of the agent: OCF's tester, Pacemaker and pcs."""
+"""Checks of the agent by the tools of a node's distribution: OCF's tester, Pacemaker and pcs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.lab.process import CommandError
 
 AGENT = "/usr/lib/ocf/resource.d/heartbeat/ec2vip"
 SPARE = "10.0.250.190"
-"""An address of the subnet that nobody has: tests that assign and unassign leave the pair's own alone."""
+"""A free address of the subnet: tests that assign and unassign it leave the pair's own addresses alone."""
 
 
 def api_calls(lab: Lab, since: float) -> list[str]:
@@ -24,8 +24,11 @@ def api_calls(lab: Lab, since: float) -> list[str]:
 
 @contextmanager
 def spare_freed(lab: Lab) -> Iterator[None]:
-    """Nobody has SPARE afterwards: the tester's last test is a migration to the node, and a small instance has
-    room for one address besides its own."""
+    """Unassign SPARE at the end, whichever interface has it.
+
+    The tester's last test is a migration to the node, and a small instance has room for only one address
+    besides its own.
+    """
     yield
     filters = [{"Name": "addresses.private-ip-address", "Values": [SPARE]}]
     for eni in lab.client().describe_network_interfaces(Filters=filters)["NetworkInterfaces"]:
@@ -35,7 +38,7 @@ def spare_freed(lab: Lab) -> Iterator[None]:
 
 
 def passes_ocf_tester(lab: Lab, node: str) -> None:
-    """Every action in every order that OCF asks for, with an address of its own. The node must have xmllint."""
+    """Run every action in every order that OCF asks for, with SPARE. The node must have xmllint."""
     since = time.monotonic()
     tester = ["ocf-tester", "-v", "-n", "spare", "-o", f"ec2_vip={SPARE}", AGENT]
     with spare_freed(lab):
@@ -47,7 +50,7 @@ def passes_ocf_tester(lab: Lab, node: str) -> None:
 
 
 def pacemaker_validates(lab: Lab, node: str) -> None:
-    """The configured resource, and an address inside the subnet alone."""
+    """Check that Pacemaker accepts the configured resource, and only addresses inside the subnet."""
     lab.run_in(node, ["crm_resource", "--validate", "--resource", "ec2vip"])
     words = ["crm_resource", "--validate", "--class", "ocf", "--provider", "heartbeat", "--agent", "ec2vip"]
     lab.run_in(node, [*words, "--option", f"ec2_vip={SPARE}"])
@@ -57,7 +60,7 @@ def pacemaker_validates(lab: Lab, node: str) -> None:
 
 
 def its_metadata_are_shown(lab: Lab, node: str) -> None:
-    """By Pacemaker as the agent gives them, by pcs with the parameter and every action."""
+    """Check that Pacemaker shows the agent's metadata verbatim, and pcs its parameter and its monitor."""
     words = ["crm_resource", "--show-metadata", "ocf:heartbeat:ec2vip"]
     assert lab.run_in(node, words).stdout.strip() == ocf.META_DATA
     described = lab.run_in(node, ["pcs", "resource", "describe", "ocf:heartbeat:ec2vip"]).stdout

@@ -1,7 +1,7 @@
-"""One lab with one pair for the whole tier (for each of its workers), made by the very command that a user runs.
+"""One lab with one pair for the whole tier (one per worker), made by the very command that a user runs.
 
-Every test finds the pair as it was formed (see `formed.py`) and leaves a whole one. Where a test fails, the nodes'
-journals and the lab's timeline are attached to its report.
+Every test finds the pair as it was formed (see `formed.py`) and leaves a whole one. If a test fails, its
+report gets the nodes' journals and the lab's timeline.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from tests.lab.log import say
 from tests.lab.paths import PROJECT
 from tests.lab.toolchain import require_lab_machine
 
-# Each of pytest-xdist's workers has labs of its own.
+# Each pytest-xdist worker has its own labs.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 NAME = f"cluster-tests{WORKER}"
 HOLLOW = f"hollow-tests{WORKER}"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--keep` for looking around after a failure."""
+    """Add `--keep`, to look around after a failure."""
     parser.addoption("--keep", action="store_true", help="leave the pair's lab up where a test failed")
 
 
 def command(
     *words: str, of: str = "lab", lab: str = NAME, timeout_s: float = 600
 ) -> subprocess.CompletedProcess[str]:
-    """One of the user's commands, of the lab or of the drill, on a lab of the tests' own."""
+    """Run one of the user's commands, of the lab or of the drill (`of`), on a lab of the tests' own."""
     return subprocess.run(
         [sys.executable, "-m", f"tests.{of}", *words],
         cwd=PROJECT,
@@ -52,7 +52,7 @@ def command(
 
 @pytest.fixture(scope="session")
 def machine() -> None:
-    """Skip where this machine can't have the lab; fail there under CI, where the tier must run."""
+    """Skip if this machine cannot have the lab; under CI, where the tier must run, fail instead."""
     try:
         require_lab_machine()
         if not shutil.which("systemd-nspawn"):
@@ -65,7 +65,7 @@ def machine() -> None:
 
 @pytest.fixture(scope="session")
 def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """A lab with a pair that `up` has made; ended by `down`, which must leave nothing."""
+    """A lab with a pair that `up` has made; taken down at the end, unless a test failed under `--keep`."""
     lab = Lab(NAME)
     lab.down()
     made = command("up")
@@ -85,7 +85,7 @@ def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def hollow_lab(machine: None) -> Iterator[Hollow]:
-    """A lab in which no guest boots, for what the lab itself promises."""
+    """A lab in which no guest boots, to test what the lab itself promises."""
     lab = Lab(HOLLOW)
     lab.down()
     lab.up(hollow=True)
@@ -97,26 +97,26 @@ def hollow_lab(machine: None) -> Iterator[Hollow]:
 
 @pytest.fixture
 def hollow(hollow_lab: Hollow) -> Hollow:
-    """The same, with both nodes on and the VIP nowhere."""
+    """The hollow lab, with both nodes on and the VIP on neither."""
     hollow_lab.clean()
     return hollow_lab
 
 
 @pytest.fixture(scope="session")
 def formed(lab: Lab) -> Formed:
-    """The lab's pair, kept as it was formed."""
+    """The lab's pair, with a snapshot of it as it was formed."""
     return Formed(lab)
 
 
 @pytest.fixture
 def pair(formed: Formed) -> Pair:
-    """The pair, whole and as it was formed, whatever tests have done since."""
+    """The pair, whole and as it was formed, whatever earlier tests have done to it."""
     return formed.pair()
 
 
 @pytest.fixture
 def scenario(lab: Lab, pair: Pair) -> Iterator[Scenario]:
-    """The pair as nodes and a client; whole again at the end, whatever the test has done to it."""
+    """The pair as nodes and a client; at the end we wait until it is whole again."""
     yield Scenario(lab, pair)
     pair.wait_until_whole(WHOLE_LIMIT_S)
 

@@ -1,7 +1,7 @@
-"""The pair as it was formed, which every test finds: what one has left behind does not reach the next.
+"""Give every test the pair as it was formed: what one test leaves behind does not reach the next.
 
-Restoring it takes some 7 s, most of it Pacemaker's own start and election, and few tests need it: so it is looked
-first whether anything is otherwise than it was.
+Restoring takes some 7 s, mostly for Pacemaker's own start and election, and few tests need it. So we restore
+only the nodes that a test has changed.
 """
 
 from __future__ import annotations
@@ -29,21 +29,23 @@ echo ===; ip -o -4 address; ip -4 route; ip rule; ip -o link
 echo ===; for process in /proc/[0-9]*; do
   grep -qE ':/(system|user)\\.slice|:/init\\.scope' $process/cgroup || cat $process/comm
 done 2>/dev/null | sort"""
-"""Configuration, failures, units, network, and what systemd has not started: it is in none of its groups.
+"""Prints configuration, failures, units, network, and the processes that systemd has not started: they are in
+none of its groups.
 
-A pair is whole before a boot is through (`cloud-final`), so its services count only where they failed."""
+A pair is whole before its boot has finished (`cloud-final`), so services of the boot count only if they
+failed."""
 PARTS = ("the cluster's configuration", "failures", "units", "network", "processes")
 PASSING = {"ec2vip-taker", "cib-bootstrap-options-last-lrm-refresh"}
-"""Of the configuration: what the agent and crm_resource note there on their own."""
+"""Entries of the configuration that the agent and crm_resource write on their own. We ignore them."""
 OF_THE_LAB = {"journalctl", "sh", "sort", "grep", "cat"}
-"""The timeline's, and LOOK's own."""
+"""Processes of the timeline and of LOOK itself. We ignore them."""
 
 
 class Formed:
-    """A pair that was whole, kept to come back to."""
+    """A whole pair, and a snapshot of it to come back to."""
 
     def __init__(self, lab: Lab) -> None:
-        """Keep it: this cuts the nodes' power, and waits until they are a pair again."""
+        """Take the snapshot: this cuts the nodes' power, and waits until they are a pair again."""
         self.lab = lab
         self._keep(lab_pair(lab))
 
@@ -55,9 +57,10 @@ class Formed:
         self._states = self._look()
 
     def pair(self) -> Pair:
-        """The pair, whole and as it was formed. Nodes with litter are restored, and what it was is said.
+        """The pair, whole and as it was formed.
 
-        Raises LabError where it does not become whole.
+        We restore nodes with litter, and say what it was. If the pair has other nodes by now, we take a new
+        snapshot instead. Raises LabError if the pair does not become whole.
         """
         pair = lab_pair(self.lab)
         if pair.node_ids != self._pair.node_ids:
@@ -68,7 +71,7 @@ class Formed:
             for node, what in litter.items():
                 say(f"{node} is restored, for otherwise than it was are: {', '.join(what)}")
             self.lab.restore(litter)
-            # Its peer may not have noticed yet that it was gone, and go on calling it online.
+            # Its peer may not have noticed yet that the node was gone, and may still call it online.
             for node in litter:
                 eventually(partial(self._has_joined, node), WHOLE_LIMIT_S, f"{node} is not back", 0.1)
         pair.wait_until_whole(WHOLE_LIMIT_S)
@@ -80,7 +83,7 @@ class Formed:
         return said is not None and set(cluster_states(said).values()) == {"online"}
 
     def litter(self) -> dict[str, list[str]]:
-        """Node → what is otherwise than it was: files, parts of the state; nodes without any are left out."""
+        """Node → what has changed on it: files, parts of the state. Nodes without changes are left out."""
         now = self._look()
         found = {
             node: [
@@ -92,7 +95,7 @@ class Formed:
         return {node: what for node, what in found.items() if what}
 
     def _look(self) -> dict[str, dict[str, str]]:
-        """Node → part → what it is now."""
+        """Node → part → its present state."""
         nodes = self._pair.node_ids
         with ThreadPoolExecutor() as pool:
             said = pool.map(lambda node: self.lab.try_in(node, ["sh", "-c", LOOK]), nodes)
@@ -100,7 +103,7 @@ class Formed:
 
 
 def parts(said: str, vips: list[str]) -> dict[str, str]:
-    """What LOOK says, by part, without what differs between any two moments: who has the VIP, who is looking."""
+    """What LOOK prints, by part, without what always changes: who has the VIP, and who is looking."""
     try:
         configuration, failures, units, network, processes = said.split("===\n")
         configuration, failures = settled(configuration), failed(failures)

@@ -1,6 +1,6 @@
 """A lab without guests: two instances whose machines have power, interfaces and services, but boot nothing.
 
-For what the lab itself promises. Commands "in a node" run in its network, with this machine's own programs.
+It is for tests of the lab itself. Commands "in a node" run in its network, with this machine's own programs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Hollow:
         self.a, self.b = self.launch(A), self.launch(B)
 
     def launch(self, address: str, **more: Any) -> str:
-        """An instance at this address, with power."""
+        """Launch an instance at this address, and wait until it has power."""
         made = self.ec2.run_instances(
             ImageId=DEBIAN_12,
             InstanceType="t3.small",
@@ -70,7 +70,7 @@ class Hollow:
         eventually(lambda: self.state(instance_id) == "running")
 
     def state(self, instance_id: str) -> str:
-        """What EC2 calls the instance's state."""
+        """The state of the instance in EC2."""
         found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
         return str(found["State"]["Name"])
 
@@ -85,7 +85,7 @@ class Hollow:
         )
 
     def addresses(self, instance_id: str) -> list[str]:
-        """The addresses that EC2 says the node has."""
+        """The node's addresses in EC2."""
         (found,) = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[self.eni(instance_id)])[
             "NetworkInterfaces"
         ]
@@ -98,7 +98,7 @@ class Hollow:
         self.ec2.revoke_security_group_ingress(GroupId=self.group, IpPermissions=list(permissions))
 
     def bring_up(self, instance_id: str, address: str = VIP) -> None:
-        """Give the address to the node's system."""
+        """Add the address to the node's system."""
         self.lab.run_in(instance_id, ["ip", "address", "add", f"{address}/24", "dev", "ens5"])
 
     def take_down(self, instance_id: str, address: str = VIP) -> None:
@@ -117,12 +117,12 @@ class Hollow:
         return self.lab.run_in(instance_id, ping, check=False).returncode == 0
 
     def python(self, instance_id: str, code: str, *arguments: str, check: bool = True) -> str:
-        """What a Python program says that runs in the node's network."""
+        """The output of a Python program that runs in the node's network."""
         words = [sys.executable, "-c", code, *arguments]
         return str(self.lab.run_in(instance_id, words, check=check).stdout.strip())
 
     def begin(self, prefix: Sequence[str], code: str, *arguments: str) -> subprocess.Popen[str]:
-        """A Python program that goes on in a node's or the client's network; it has begun when it says a line."""
+        """Start a Python program in a node's or the client's network, and return once it prints a line."""
         process = subprocess.Popen(
             [*prefix, sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True
         )
@@ -139,7 +139,7 @@ class Hollow:
         return self.python(instance_id, API, str(timeout_s))
 
     def clean(self) -> None:
-        """Both nodes on, the VIP nowhere, pings let in: as every test finds it."""
+        """Turn both nodes on and take the VIP off them, as every test expects to find them."""
         for instance_id in (self.a, self.b):
             if self.state(instance_id) == "stopped":
                 self.ec2.start_instances(InstanceIds=[instance_id])
@@ -159,7 +159,7 @@ def eventually(
     what: str = "it does not hold",
     pause_s: float = 0.02,
 ) -> None:
-    """Wait until it does; `pause_s` is between two looks."""
+    """Wait until `holds` is true, looking every `pause_s` seconds. Fails after `within_s` seconds."""
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"

@@ -1,7 +1,8 @@
-"""The lab with one behaviour turned off, for a check that its tests would notice.
+"""The lab with one behaviour turned off, to check that its tests notice.
 
-`pytest -p tests.cluster.mutants` runs with the mutant that EC2VIP_MUTANT names, in the tests' own process and in
-that of a hollow lab, of which this module is the program then: the lab itself has no switch for it.
+`pytest -p tests.cluster.mutants` applies the mutant that EC2VIP_MUTANT names, in the tests' own process and
+in that of a hollow lab. The hollow lab then runs this module as its program, because the lab itself has no
+switch for mutants.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ LAB = "mutant-tests"
 
 @dataclass(frozen=True)
 class Mutant:
-    """What is turned off, how, and the tests of which each must fail then."""
+    """What is turned off, how, and the tests that must then each fail."""
 
     without: str
     apply: Callable[[], None]
@@ -36,7 +37,7 @@ class Mutant:
 
 
 def instead(owner: Any, name: str) -> Callable[[Callable[..., Any]], None]:
-    """Replace a function or method by the decorated one, which gets the original first."""
+    """Replace the function or method by the decorated one, which gets the original as its first argument."""
 
     def replace(mutation: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -56,20 +57,23 @@ def _reassignment() -> None:
 def _metadata() -> None:
     @instead(AddressBook, "_show")
     def never(show: Any, book: AddressBook, *change: Any) -> None:
-        """The metadata go on with what they said at first."""
+        """Leave the metadata as they were at first."""
 
 
 def _user_data() -> None:
     @instead(world, "decoded_user_data")
     def padded(decoded: Any, found: Any) -> bytes:
-        """By a byte that gzip passes over: with less the engine tier's nodes would not boot, and be waited for."""
+        """Add one byte, which gzip ignores.
+
+        After a worse change, the engine tier's nodes would not boot, and its tests would wait for them.
+        """
         return bytes(decoded(found)) + b"\0"
 
 
 def _permissions() -> None:
     @instead(authorization, "check")
     def everything_is_allowed(check: Any, *request: Any) -> None:
-        """Nobody looks at a policy."""
+        """Check no policy."""
 
 
 def _throttling() -> None:

@@ -1,8 +1,8 @@
 """Record what Pacemaker hands the agent: `python -m tests.cluster.record_agent LAB` on a running lab.
 
-For each action: the words, the environment, the open files and the working directory of the agent's process,
-and the program that started it. The answer is tests/unit/agent/recorded/PLATFORM.json, in which every agent
-test runs.
+For each action, we record the arguments, the environment, the open files and the working directory of the
+agent's process, and the program that started it. The result is tests/unit/agent/recorded/PLATFORM.json. Every
+agent test runs in what it describes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ASIDE = "/root/ec2vip-recorded-agent"
 KEPT = "/run/ec2vip-recorded"
 RECORDED = PROJECT / "tests" / "unit" / "agent" / "recorded"
 
-# Reads /proc and not os.environ: Python adds LC_CTYPE to its own environment (PEP 538).
+# Reads /proc instead of os.environ, because Python adds LC_CTYPE to its own environment (PEP 538).
 RECORDER = f"""#!/usr/bin/python3 -I
 import json, os, sys, time
 here = "/proc/self/"
@@ -52,16 +52,16 @@ LIMIT_S = 60.0
 
 
 def kind(record: dict[str, Any]) -> str:
-    """The recorded action; a monitor that no interval was given to is a probe."""
+    """The recorded action; a monitor without an interval is a probe."""
     (action,) = record["words"]
     recurring = "OCF_RESKEY_CRM_meta_interval" in record["environment"]
     return "probe" if action == "monitor" and not recurring else str(action)
 
 
 def record(lab: Lab) -> dict[str, dict[str, Any]]:
-    """Have Pacemaker run every action on the lab's pair; what each was given, by `kind`.
+    """Have Pacemaker run every action on the lab's pair; return what each was given, by `kind`.
 
-    Raises LabError where an action does not come in LIMIT_S seconds.
+    Raises LabError if an action does not come within LIMIT_S seconds.
     """
     pair = lab_pair(lab)
     nodes = pair.node_ids
@@ -70,7 +70,7 @@ def record(lab: Lab) -> dict[str, dict[str, Any]]:
         lab.run_in(node, ["cp", "-a", AGENT, ASIDE])
         lab.run_in(node, ["sh", "-c", f'printf %s "$1" >{AGENT}', "sh", RECORDER])
     try:
-        # One after another, from the node that the cluster would not choose by itself.
+        # One after another, all from the first node.
         for words in (
             ["crm_resource", "--refresh", "--resource", "ec2vip"],
             ["pcs", "resource", "disable", "ec2vip", "--wait=60"],
@@ -94,7 +94,7 @@ def record(lab: Lab) -> dict[str, dict[str, Any]]:
 
 
 def _found(lab: Lab, nodes: list[str]) -> dict[str, dict[str, Any]]:
-    """The first of each kind; one by Pacemaker's executor counts more than one by a tool."""
+    """The first record of each kind; we prefer one by Pacemaker's executor to one by a tool."""
     found: dict[str, dict[str, Any]] = {}
     for node in nodes:
         said = lab.run_in(node, ["sh", "-c", f"cat {KEPT}/* | sed 's/}}{{/}}\\n{{/g'"]).stdout

@@ -1,4 +1,4 @@
-"""The pair's people: two nodes, the holder among them, and a client. For tests that read as what happens.
+"""Two nodes, one of them the holder, and a client, for tests that read as a sequence of events.
 
 holder = scenario.holder
 holder.power_off()
@@ -19,7 +19,7 @@ from tests.lab.lab import Lab
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the pair; two are equal where they are the same instance."""
+    """One node of the pair; two are equal if they are the same instance."""
 
     instance_id: str
     lab: Lab
@@ -29,19 +29,19 @@ class Node:
         return Faults(self.lab)
 
     def power_off(self) -> Fault:
-        """The machine is gone until the fault's end."""
+        """Cut the machine's power until the fault's end."""
         return self._faults.power_loss(self.instance_id)
 
     def hang(self) -> Fault:
-        """The machine stands still until the fault's end."""
+        """Freeze the machine until the fault's end."""
         return self._faults.hang(self.instance_id)
 
     def run(self, *argv: str) -> str:
-        """What a command in the node says; raises CommandError where it fails."""
+        """The output of a command in the node. Raises CommandError if it fails."""
         return self.lab.run_in(self.instance_id, argv).stdout
 
     def tries(self, *argv: str) -> str | None:
-        """The same, None where it fails."""
+        """The output of a command in the node; None if it fails."""
         return self.lab.try_in(self.instance_id, argv)
 
 
@@ -52,7 +52,7 @@ class Client:
     lab: Lab
 
     def sees(self, address: str, within_s: float) -> None:
-        """Wait until the address answers; fails where it does not within that time."""
+        """Wait until the address answers. Fails if it does not within that time."""
         deadline = time.monotonic() + within_s
         while not answers(self.lab.in_client(), address):
             assert time.monotonic() < deadline, f"{address} did not answer within {within_s:g} s"
@@ -60,7 +60,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Scenario:
-    """A whole pair, and who is who in it at the moment."""
+    """A whole pair, and the present role of each node."""
 
     lab: Lab
     pair: Pair
@@ -79,17 +79,17 @@ class Scenario:
 
     @property
     def holder(self) -> Node:
-        """Who has the VIP in EC2 now."""
+        """The node that has the VIP in EC2 now."""
         instance_id = self.pair.holder()
         assert instance_id, f"nobody has {self.vip}"
         return Node(instance_id, self.lab)
 
     @property
     def other(self) -> Node:
-        """Who has not."""
+        """The node that does not have the VIP."""
         (found,) = [node for node in self.nodes if node != self.holder]
         return found
 
     def becomes_whole(self, within_s: float = 180) -> None:
-        """Wait until nothing is wrong with the pair."""
+        """Wait until the pair is whole."""
         self.pair.wait_until_whole(within_s)

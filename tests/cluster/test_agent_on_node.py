@@ -1,4 +1,4 @@
-"""The agent where it lives: a node of the distribution, with the cluster's own tools and OCF's own tester."""
+"""The agent on a node of the distribution, with the cluster's own tools and OCF's own tester."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.lab.lab import Lab
 from tests.lab.process import CommandError
 
 MONITORS_PER_HOUR = 360
-"""At the interval of 10 s that the cluster is given."""
+"""At the cluster's monitor interval of 10 s."""
 MONITOR_GOAL_MS = 15.0
 MONITOR_PEAK_MIB = 13.0
 
@@ -35,7 +35,7 @@ def standby(pair: Pair) -> str:
 def node(lab: Lab, pair: Pair) -> str:
     """The standby, ready for ocf-tester."""
     node = standby(pair)
-    # It validates metadata with xmllint; resource-agents only recommends its package.
+    # ocf-tester validates metadata with xmllint; resource-agents only recommends its package.
     lab.run_in(node, ["apt-get", "-qq", "--yes", "install", "libxml2-utils"], timeout_s=120)
     return node
 
@@ -45,7 +45,7 @@ def test_ocf_tester_finds_no_fault_with_the_agent(lab: Lab, node: str) -> None:
 
 
 def test_ocf_tester_does_not_pass_the_agent_without_an_address(lab: Lab, node: str) -> None:
-    """The tester tests: an agent that is not told its address fails there, and says why."""
+    """The tester really tests: without an address, the agent fails there and says why."""
     with pytest.raises(CommandError) as failed:
         lab.run_in(node, ["ocf-tester", "-n", "spare", AGENT], timeout_s=60)
     assert "ec2_vip '' is not an IPv4 address" in failed.value.stdout + failed.value.stderr
@@ -63,13 +63,13 @@ def test_pacemaker_and_pcs_show_the_metadata_as_the_agent_gives_them(lab: Lab, p
 
 
 def test_an_hour_of_monitors_calls_no_ec2_api(lab: Lab, pair: Pair) -> None:
-    """As many monitors as the holder runs in an hour, one after another. Nothing of them reaches the API."""
+    """Run as many monitors as the holder runs in an hour, one after another. None of them calls the API."""
     holder, since = pair.holder(), time.monotonic()
     assert holder is not None
     cost = monitor_cost(lab, holder, AGENT, "ec2vip", {"ec2_vip": pair.vip}, MONITORS_PER_HOUR)
     assert cost.codes == [0] * MONITORS_PER_HOUR
     assert api_calls(lab, since) == []
-    # Times are reported and not asserted: this machine may be busy. `make bench` compares them.
+    # We report times but do not assert them: this machine may be busy. `make bench` compares them.
     print(
         f"monitor: median {statistics.median(cost.wall_ms):.1f} ms (goal {MONITOR_GOAL_MS:.0f}),"
         f" most {max(cost.wall_ms):.1f} ms, {cost.cpu_ms:.1f} ms of CPU, {cost.peak_mib:.1f} MiB"

@@ -1,8 +1,8 @@
-"""Amazon Linux's way to the cluster stack, under a real dnf: a pair from a baked image, and machines that stop
-once they have their packages, for whatever mirrors and disks can do.
+"""How Amazon Linux gets the cluster stack, with a real dnf.
 
-A machine here gets what the owner of a baked image gives it, `userdata.builder`: the step `packages` of the very
-bootstrap, and nothing of a cluster.
+A pair runs from a baked image. Other machines stop once they have their packages; they test what mirrors and
+disks can do. Such a machine gets what the owner of a baked image gives it, `userdata.builder`: the step
+`packages` of the very same bootstrap, and no cluster.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.oldest_python import too_new
 
 NAME = "al2023-tests"
 LIMIT_S = 900.0
-"""A build takes some two minutes on two processors of its own, and several times that beside other tests."""
+"""A build takes some two minutes with two processors to itself, and several times that beside other tests."""
 REPOSITORY = f"https://{OWNER}/9-stream"
 BUILD = "/var/tmp/ec2vip-build"
 KEY = f"https://{OWNER}/keys/stream"
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.timeout(3600)  # the first one waits for the baked imag
 
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
-    """A lab whose pair runs the baked image, by the user's own command."""
+    """A lab whose pair runs the baked image, made by the user's own command."""
     lab = Lab(NAME)
     lab.down()
     try:
@@ -68,7 +68,7 @@ def pair(lab: Lab) -> Pair:
 
 
 class Machine:
-    """One instance beside the pair, with this user data."""
+    """One more instance beside the pair, with this user data."""
 
     def __init__(self, lab: Lab, user_data: bytes) -> None:
         self.lab, self.ec2 = lab, lab.client()
@@ -102,7 +102,10 @@ class Machine:
         return next(line for line in self.lines if words in line)
 
     def reaches(self, stage: str) -> None:
-        """Wait until its build is at this stage. The console shows one each 10 s, and may miss a short one."""
+        """Wait until its build is at this stage.
+
+        We do not ask the console: it shows a stage only every 10 s, and may miss a short one.
+        """
         eventually(
             lambda: stage in (self.lab.try_in(self.id, ["cat", f"{BUILD}/at"]) or ""),
             what=f"{self.id} to reach {stage!r}",
@@ -114,11 +117,11 @@ class Machine:
         return self.lines[-1].removeprefix(console.FAILED)
 
     def notes(self, words: str) -> bool:
-        """Whether these words are among the last of its log."""
+        """Whether these words are in the last lines of its log."""
         return words in (self.lab.try_in(self.id, ["tail", "/var/log/ec2vip-bootstrap.log"]) or "")
 
     def bootstraps_again(self) -> None:
-        """Begin the step anew, as a node's unit does at its next boot."""
+        """Start the step again, as a node's unit does at its next boot."""
         self.run("systemd-run", "--no-block", places.BOOTSTRAP_PATH, "image")
 
     def run(self, *argv: str) -> str:
@@ -130,7 +133,7 @@ class Machine:
 
 @pytest.fixture
 def machines(lab: Lab) -> Iterator[Any]:
-    """To make machines with; they are gone afterwards, and the mirrors are as they were."""
+    """A function that makes machines. At the end they are gone, and the mirrors are as before."""
     made: list[Machine] = []
 
     def make(**repository: str) -> Machine:
@@ -146,18 +149,18 @@ def machines(lab: Lab) -> Iterator[Any]:
 
 
 def tell(lab: Lab, down: dict[str, int] | None = None, instead: dict[str, str] | None = None) -> None:
-    """What the mirrors do from now on (see mirror.Mirror)."""
+    """Set what the mirrors do from now on (see mirror.Mirror). Without arguments, they work normally."""
     lab.ask("set-mirror", down=down or {}, instead=instead or {})
 
 
 @pytest.fixture(scope="module")
 def owners(lab: Lab) -> dict[str, str]:
-    """A repository of the owner's, with the fingerprint of its key."""
+    """The owner's own repository, and its key with the fingerprint."""
     return {"repository": REPOSITORY, "key": f"{KEY}#{fingerprint('stream')}"}
 
 
 def fingerprint(key: str) -> str:
-    """That of a key in the mirror's folder."""
+    """The fingerprint of a key in the mirror's folder."""
     path = image.mirror("al2023") / "keys" / key
     shown = run(["gpg", "--with-colons", "--show-keys", str(path)]).stdout
     return next(line for line in shown.splitlines() if line.startswith("fpr:")).split(":")[9]
@@ -184,14 +187,14 @@ def test_what_was_built_is_listed_and_the_tools_are_gone(lab: Lab, pair: Pair) -
 def test_pcs_as_it_is_unpacked_needs_no_newer_python_than_amazon_linux_has(lab: Lab, tmp_path: Path) -> None:
     for name in ("pcs", "dacite"):
         run(["dpkg-deb", "--extract", str(image.mirror("al2023") / f"sources/{name}.deb"), str(tmp_path)])
-    # dacite asks for it in a try.
+    # dacite imports it in a `try`.
     assert too_new(tmp_path / "usr/lib/python3/dist-packages", except_for=["types.UnionType"]) == ""
 
 
 def test_the_tools_that_were_built_take_the_agent(lab: Lab, pair: Pair) -> None:
     holder = pair.holder()
     node = next(each for each in pair.node_ids if each != holder)
-    # Amazon's libxml2 has xmllint, the stand-in's has not.
+    # Amazon's libxml2 has xmllint; the stand-in's does not.
     name = next(image.mirror("debian12").glob("libxml2-utils_*.deb")).name
     fetch = f"curl -fsSo /tmp/xmllint.deb http://{DEBIAN}/debian/debian12/{name}"
     lab.run_in(node, ["sh", "-c", f"{fetch} && dpkg-deb --extract /tmp/xmllint.deb /"], timeout_s=60)
@@ -209,7 +212,7 @@ def test_a_pair_that_was_built_keeps_the_vip_when(name: str, pair: Pair) -> None
 
 
 def test_what_amazons_archives_have_is_taken_from_there(lab: Lab, machines: Any) -> None:
-    """As it will be on the day that Amazon has the cluster stack."""
+    """This will be the case once Amazon has the cluster stack."""
     tell(lab, instead={"core/": "full/"})
     machine = machines()
     machine.says("image done")
@@ -221,7 +224,7 @@ def test_what_amazons_archives_have_is_taken_from_there(lab: Lab, machines: Any)
 def test_what_the_archives_lack_comes_from_the_owners_repository_once_they_answer(
     lab: Lab, machines: Any, owners: dict[str, str]
 ) -> None:
-    """Amazon's mirror is away at first, then the owner's, and then the key."""
+    """Amazon's mirror is down at first, then the owner's, and then the key is missing."""
     tell(lab, {AMAZON: 503})
     machine = machines(**owners)
     machine.says("still waiting for the packages")
@@ -238,7 +241,7 @@ def test_what_the_archives_lack_comes_from_the_owners_repository_once_they_answe
 def test_packages_that_another_key_has_signed_are_refused_at_once(
     lab: Lab, machines: Any, owners: dict[str, str]
 ) -> None:
-    """The key that is served has the fingerprint that was asked for; the packages are somebody else's."""
+    """The key has the fingerprint that we asked for, but another key has signed the packages."""
     tell(lab, instead={"keys/stream": "keys/amazon"})
     machine = machines(repository=REPOSITORY, key=f"{KEY}#{fingerprint('amazon')}")
     assert "GPG" in machine.fails()
@@ -272,7 +275,7 @@ def test_another_file_than_the_pinned_one_is_refused_before_anything_is_built(
 
 
 def test_a_build_outlives_late_sources_its_own_end_and_a_power_cut(lab: Lab, machines: Any) -> None:
-    """The one build of this tier beside that of the baked image: it begins anew, and comes to its end."""
+    """The tier's only build besides that of the baked image: it starts again, and finishes."""
     tell(lab, {"github.com": 503, "snapshot.debian.org": 503})
     machine = machines()
     eventually(partial(machine.notes, "The requested URL returned error: 503"))
@@ -302,7 +305,7 @@ def test_a_disk_that_is_full_in_the_middle_of_the_build_is_what_it_says(lab: Lab
 
 
 def test_a_node_that_comes_late_joins_the_other(lab: Lab, pair: Pair) -> None:
-    """The last test of this file: the program's own pair is gone afterwards."""
+    """This must be the last test of the file: it terminates the program's own pair."""
     made = Launches(lab)
     made.clear()
     made.launch("b")

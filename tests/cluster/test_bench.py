@@ -1,4 +1,4 @@
-"""The bench's stage: other agents and settings on the same pair, and the pair as it was afterwards."""
+"""The bench's stage runs other agents and settings on the same pair, and then restores the pair."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_subject_moves_the_vip_and_the_pair_gets_its_own_cluster_back(lab:
             assert cost.codes == [0, 0], subject.name
             moved = measure("planned", lab, pair, subject.resources)
             assert sum(moved.failover.phases.values()) == pytest.approx(moved.outage_s, abs=0.01)
-            # The outage may begin after the call: then the agent's time is no part of it.
+            # The outage may begin after the call, and then does not include the agent's time.
             assert {"agent started", "request", "accepted"} <= moved.failover.marks.keys(), (
                 moved.failover.marks
             )
@@ -42,7 +42,7 @@ def test_every_subject_moves_the_vip_and_the_pair_gets_its_own_cluster_back(lab:
 
 
 def interrupted_with_a_node_off(stage: Stage) -> None:
-    """Ctrl-C just after the holder lost its power."""
+    """Press Ctrl-C just after the holder lost its power."""
     with stage.ready():
         stage.give(stage.subjects[-1])
         stage.pair.cloud.cut_power(stage.pair.holder() or "")

@@ -1,6 +1,6 @@
-"""Attempts to get out of the lab: as a guest's root, and as another user of the machine. All must fail.
+"""Attempts to get out of the lab, as a guest's root and as another user of the machine. All must fail.
 
-None of them would do harm if it came through: each writes what is there already, or reads.
+A successful attempt would do no harm: each only reads, or writes what is there already.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 def disk_of_the_machine() -> str:
-    """Major and minor number of a block device of the machine's."""
+    """Major and minor number of one of the machine's block devices."""
     for line in Path("/proc/partitions").read_text().splitlines()[2:]:
         major, minor, blocks, name = line.split()
         if int(blocks) and not name.startswith(("ram", "loop")):
@@ -44,7 +44,7 @@ ATTEMPTS = {
     + WRITE_BACK.format(files="/run/s/kernel/uevent_helper /sys/kernel/uevent_helper /sys/kernel/profiling"),
     "set the machine's clock": "python3 -c 'import time; "
     "time.clock_settime(time.CLOCK_REALTIME, time.clock_gettime(time.CLOCK_REALTIME))'",
-    # init_module with nothing in it: the kernel says EPERM before it looks, or ENOEXEC after.
+    # init_module with an empty module: the kernel says EPERM before it looks at it, or ENOEXEC after.
     "load a kernel module": "python3 -c 'import ctypes, platform, sys; libc = ctypes.CDLL(None, use_errno=True); "
     'libc.syscall(dict(x86_64=175, aarch64=105)[platform.machine()], b"", 0, b""); '
     "sys.exit(ctypes.get_errno() == 1)'",
@@ -57,7 +57,7 @@ ATTEMPTS = {
 
 @pytest.mark.parametrize("attempt", ATTEMPTS)
 def test_a_guests_root_does_not_get_out(lab: Lab, pair: Pair, attempt: str) -> None:
-    """By a service of the guest's own systemd: whatever root in a node may do, it may."""
+    """A service of the guest's own systemd makes the attempt, so it has all rights of root in a node."""
     script = ATTEMPTS[attempt].replace("{disk}", disk_of_the_machine())
     service = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=PrivateMounts=yes"]
     made = lab.run_in(pair.node_ids[0], [*service, "sh", "-c", script], check=False)
@@ -66,7 +66,7 @@ def test_a_guests_root_does_not_get_out(lab: Lab, pair: Pair, attempt: str) -> N
 
 
 def test_a_guests_root_is_nobody_on_the_machine(lab: Lab, pair: Pair) -> None:
-    """Two guests are also strangers to each other, and none of their processes is the machine's root."""
+    """Two guests have different users, and no process of theirs belongs to the machine's root."""
     roots = []
     for node in pair.node_ids:
         shown = run([*lab.enter(), "cat", f"/proc/{lab.leader(node)}/uid_map"]).stdout.split()
@@ -78,7 +78,7 @@ def test_a_guests_root_is_nobody_on_the_machine(lab: Lab, pair: Pair) -> None:
 
 
 def test_a_nodes_files_keep_their_owners(lab: Lab, pair: Pair) -> None:
-    """Root's are root's and a service's are its own, inside: the machine's numbers are not seen."""
+    """Inside, files belong to root or to the service's user; the machine's numbers do not show."""
     shown = lab.run_in(pair.node_ids[0], ["stat", "--format=%U", "/etc/passwd", "/", "/etc/ssl/certs"]).stdout
     assert shown.split() == ["root", "root", "root"]
     found = lab.run_in(pair.node_ids[0], ["find", "/etc", "/usr", "/var", "-xdev", "-nouser"]).stdout
@@ -86,7 +86,7 @@ def test_a_nodes_files_keep_their_owners(lab: Lab, pair: Pair) -> None:
 
 
 def test_corosync_has_the_priority_that_it_has_on_a_machine(lab: Lab, pair: Pair) -> None:
-    """SCHED_RR at its highest, of every thread: a loaded node must not look dead."""
+    """Every thread has SCHED_RR at its highest priority: a loaded node must not look dead."""
     for node in pair.node_ids:
         (pid,) = lab.run_in(node, ["pidof", "corosync"]).stdout.split()
         shown = lab.run_in(node, ["ps", "-L", "-o", "cls=,rtprio=", "-p", pid]).stdout.splitlines()

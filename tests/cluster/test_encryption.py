@@ -1,4 +1,4 @@
-"""A pair with an encryption key, in a lab of its own: it forms, and nobody else can read what its nodes say."""
+"""A pair with an encryption key, in its own lab: it forms, and nobody else can read its nodes' traffic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests.lab.lab import Lab
 NAME = "key-tests"
 WHOLE_LIMIT_S = 180.0
 LISTEN_S = 3.0
-# Reads what comes in for Corosync, as anyone on the way could: whole frames, in hexadecimal, one a line.
+# Reads what comes in for Corosync, as anyone on the way could. Prints the UDP payloads in hexadecimal, one a
+# line.
 LISTENER = f"""
 import socket, time
 end = time.monotonic() + {LISTEN_S}
@@ -77,7 +78,7 @@ def test_the_pair_forms_with_encryption_in_effect(lab: Lab, pair: Pair, key: str
 
 
 def test_what_the_nodes_say_is_unreadable_to_who_listens(lab: Lab, pair: Pair) -> None:
-    """What is written into the cluster's settings on one node goes to the other as it is, but for encryption."""
+    """Without encryption, a setting written on one node travels to the other in plain text."""
     here, there = pair.node_ids
     listening = subprocess.Popen(
         [*lab.in_node(here), "python3", "-c", LISTENER], stdout=subprocess.PIPE, text=True

@@ -25,7 +25,7 @@ def test_the_client_keeps_the_vip_when(trial: Trial, pair: Pair) -> None:
 
 
 def test_a_vip_that_moved_away_and_back_is_with_one_node(pair: Pair) -> None:
-    """Twice in a row: no failure that the first move left behind may keep the second from happening."""
+    """Move it twice in a row: failures left over from the first move must not prevent the second."""
     reboot = TRIALS[0]
     first = run_trial(reboot, pair, progress=print)
     second = run_trial(reboot, pair, progress=print)

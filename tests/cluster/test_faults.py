@@ -1,5 +1,7 @@
-"""The fault catalogue on the lab: some rows that no other test has, and two changes of the product that named
-rows do not forgive. `make faults` runs them all."""
+"""Rows of the fault catalogue on the lab that no other test runs, and two defects that rows must detect.
+
+`make faults` runs all rows.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ RULES = "/usr/lib/ocf/lib/ec2vip/agent/rules.py"
 DEFAULTS = ("pcs", "resource", "defaults", "update")
 FAILURE_TIMEOUT = "60s"
 SHORT = "20s"
-"""A failure-timeout for a test that can't wait a minute; and a bound (s) that it keeps with ease."""
+"""A failure-timeout for tests that cannot wait a minute. A pair with it easily keeps SHORT_BOUND_S."""
 SHORT_BOUND_S = 100.0
 
 
@@ -46,7 +48,7 @@ def test_a_minute_at_random_leaves_a_whole_pair(kind: str, pair: Pair) -> None:
 
 @pytest.fixture
 def short_memory(lab: Lab, pair: Pair) -> Iterator[None]:
-    """Failures expire after SHORT, and the cluster looks as often; afterwards as it was."""
+    """Failures expire after SHORT, and the cluster looks as often. At the end we restore both settings."""
     recheck = "cluster-recheck-interval"
     lab.run_in(pair.node_ids[0], [*DEFAULTS, f"failure-timeout={SHORT}"])
     lab.run_in(pair.node_ids[0], ["pcs", "property", "set", f"{recheck}={SHORT}"])
@@ -58,7 +60,7 @@ def short_memory(lab: Lab, pair: Pair) -> Iterator[None]:
 
 @pytest.mark.usefixtures("short_memory")
 def test_a_partition_that_outlasts_every_failure_costs_one_move(lab: Lab, pair: Pair) -> None:
-    """As `make faults ONLY=partition-corosync-long`, with everything but the agent's patience shorter."""
+    """Like `make faults ONLY=partition-corosync-long`, with all times shorter but the agent's patience."""
     row = replace(ROWS["partition-corosync-long"], lasts_s=4 * float(SHORT.rstrip("s")))
     outcome = run_row(row, lab, pair, progress=print)
     assert outcome.passed, outcome.detail
@@ -66,7 +68,7 @@ def test_a_partition_that_outlasts_every_failure_costs_one_move(lab: Lab, pair: 
 
 @pytest.fixture
 def mended(lab: Lab, pair: Pair) -> Iterator[None]:
-    """Agent and settings as they were, and no failure remembered: nobody waits a minute for it here."""
+    """At the end, restore agent and settings, and clear all failures: no test waits a minute for that."""
     for node in pair.node_ids:
         lab.run_in(node, ["cp", "-p", RULES, "/run/ec2vip.kept"])
     yield
@@ -82,19 +84,19 @@ def test_an_agent_that_takes_not_knowing_for_not_running_fails_its_row(lab: Lab,
     for node in pair.node_ids:
         lab.run_in(node, ["sed", "-i", "s/return self._unconfirmed(.*/return NOT_RUNNING/", RULES])
         assert "return self._unconfirmed(" not in lab.run_in(node, ["cat", RULES]).stdout
-    # Long enough for its monitor, its stop and its start to give up one after the other: what heals before costs
-    # no client anything, for a throttled stop leaves the VIP where it is.
+    # Long enough for the agent's monitor, stop and start to give up one after the other. A fault that ends
+    # before costs no client anything, because a throttled stop leaves the VIP where it is.
     row = replace(ROWS["imds-down-and-api-throttled"], lasts_s=100)
     outcome = run_row(row, lab, pair, progress=print)
     assert not outcome.passed
-    # Which of the row's laws is broken first, hangs on when the monitors fall.
+    # Which of these expectations fails first depends on when the monitors run.
     broken = ("it must stay", "the VIP moved", "did not answer the client")
     assert any(words in outcome.detail for words in broken), outcome.detail
 
 
 @pytest.mark.usefixtures("mended")
 def test_a_pair_without_a_failure_timeout_fails_its_row(lab: Lab, pair: Pair) -> None:
-    """With a short one first, so that the bound is one that a pair with any can keep."""
+    """First we set a short one, to show that a pair with a timeout can keep the bound."""
     row = replace(ROWS["failures-on-each"], within_s=SHORT_BOUND_S)
     lab.run_in(pair.node_ids[0], [*DEFAULTS, f"failure-timeout={SHORT}"])
     outcome = run_row(row, lab, pair, progress=print)

@@ -1,4 +1,4 @@
-"""What a node mends by itself: a daemon of Pacemaker's that nobody starts again, a VIP that it should not have."""
+"""What a node mends by itself: a Pacemaker daemon that nobody restarts, and a VIP that it should not have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COROSYNC_CONF = "/etc/corosync/corosync.conf"
 
 
 def daemons(node: Node) -> dict[str, str]:
-    """Pacemaker's processes in the node, number by name."""
+    """The node's Pacemaker processes: name → process id."""
     names = (daemon for daemon in DAEMONS if daemon.startswith("pacemaker"))
     return {name: number for name in names if (number := node.tries("pidof", name))}
 
@@ -28,7 +28,7 @@ def said(node: Node) -> str:
 
 
 def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, scenario: Scenario) -> None:
-    """pacemakerd that took Corosync for gone leaves it dead for good; here one that stands still does the same."""
+    """A pacemakerd that believes Corosync is gone leaves a daemon dead. Here, a stopped one does the same."""
     holder = scenario.holder
     before = daemons(holder)
     holder.run("kill", "-STOP", before["pacemakerd"].strip())
@@ -44,9 +44,9 @@ def test_a_daemon_that_nobody_starts_again_is_back_and_the_vip_stays(lab: Lab, s
 
 
 def test_a_vip_in_the_standbys_system_goes_and_the_holders_stays(lab: Lab, scenario: Scenario) -> None:
-    """Nobody touches the holder meanwhile: its cluster has the VIP where it is, and its guard looks as well."""
+    """The holder stays untouched: its guard looks too, but its cluster runs the VIP there."""
     holder, standby, before = scenario.holder, scenario.other, said(scenario.holder)
-    # The prefix of the subnet, as network tools give it; IPaddr2's is /32.
+    # Network tools add it with the subnet's prefix; IPaddr2 uses /32.
     standby.run("ip", "address", "add", f"{scenario.vip}/24", "dev", GUEST_LINK)
     eventually(lambda: not has_address(lab, standby.instance_id, scenario.vip), LIMIT_S, "a stray VIP stays")
     assert f"{scenario.vip} is in this system" in said(standby)
@@ -56,7 +56,7 @@ def test_a_vip_in_the_standbys_system_goes_and_the_holders_stays(lab: Lab, scena
 
 
 def test_a_vip_whose_resource_nobody_manages_is_a_persons_and_stays(lab: Lab, scenario: Scenario) -> None:
-    """Whoever moves the VIP by hand has told the cluster so; the guard does not undo it."""
+    """A person who moves the VIP by hand has told the cluster so; the guard does not undo it."""
     standby = scenario.other
     standby.run("crm_attribute", "--name", "maintenance-mode", "--update", "true")
     try:
@@ -72,7 +72,7 @@ def state(node: Node, unit: str) -> str:
 
 
 def test_pacemaker_comes_back_after_a_corosync_that_could_not_start(scenario: Scenario) -> None:
-    """systemd gives up the start of Pacemaker's that waits for it, and would not try again."""
+    """systemd gives up the start of Pacemaker that waits for Corosync, and would not try again."""
     standby = scenario.other
     standby.run("mv", COROSYNC_CONF, f"{COROSYNC_CONF}.kept")
     try:
@@ -86,7 +86,7 @@ def test_pacemaker_comes_back_after_a_corosync_that_could_not_start(scenario: Sc
 
 
 def test_a_corosync_that_is_killed_at_each_start_leaves_a_whole_pair(scenario: Scenario) -> None:
-    """More often than systemd's own limit of starts."""
+    """We kill it more often than systemd's own limit of starts."""
     standby = scenario.other
     for _ in range(7):
         eventually(

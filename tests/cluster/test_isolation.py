@@ -24,7 +24,7 @@ OTHER = "wall-tests"
 
 
 def traces(name: str) -> list[str]:
-    """What of a lab can be found on the machine; one of the same name in another folder of labs is another."""
+    """All traces of a lab on the machine; a lab of the same name in another folder of labs does not count."""
     folder = lab_dir(name)
     found = [str(folder)] if folder.exists() else []
     found += [str(path) for path in Path("/sys/fs/cgroup").rglob(cgroup.name_of(name))]
@@ -52,7 +52,7 @@ def test_the_lab_makes_no_namespace_mount_or_interface_on_the_machine(lab: Lab, 
 
 
 def test_no_route_leads_out_of_the_fabric(lab: Lab, pair: Pair) -> None:
-    """Every way is a veth between namespaces of the lab; what has no route vanishes."""
+    """Every route uses a veth between namespaces of the lab; packets without a route vanish."""
     within = [*lab.enter(), "ip", "-n", FABRIC]
     routes = run([*within, "route"]).stdout.splitlines()
     assert [line for line in routes if line.startswith(("blackhole default", "default"))] == [
@@ -66,7 +66,7 @@ def test_no_route_leads_out_of_the_fabric(lab: Lab, pair: Pair) -> None:
 
 
 def test_a_node_reaches_neither_the_machine_nor_the_world(lab: Lab, pair: Pair) -> None:
-    """Not an address of the machine's own, nor a public one: nobody answers within a second."""
+    """Neither an address of the machine nor a public one answers within a second."""
     own = run(["hostname", "-I"]).stdout.split()
     for address in [*(a for a in own if ":" not in a), "192.0.2.1"]:
         assert lab.try_in(pair.node_ids[0], ["ping", "-c1", "-W1", address]) is None, address
@@ -126,7 +126,7 @@ def wait_for(what: str, condition: object) -> None:
 
 @pytest.mark.parametrize("moment", ["starting", "booting"])
 def test_an_interrupted_up_can_be_taken_down_beside_another_lab(lab: Lab, other: str, moment: str) -> None:
-    """Ctrl-C while the lab starts, and while its nodes boot; the other lab does not notice."""
+    """Press Ctrl-C while the lab starts, and while its nodes boot. The other lab does not notice."""
     second = Lab(other)
     process = begin_up(other)
     wait_for("the lab's process", (second.folder / "process.json").exists)

@@ -1,4 +1,4 @@
-"""The user's commands where they can't do what they are for: one clear line, and nothing installed or left."""
+"""User's commands that cannot do their work: they print one clear line, and install or leave nothing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.lab.paths import PROJECT, cache_dir, labs_dir
 from tests.lab.process import run
 
 LIMIT_S = 60
-"""Set-up would take minutes. Without it a command says its line in a second, on a machine that is not busy."""
+"""Set-up would take minutes. Without it, a command prints its line within a second on an idle machine."""
 NAME = "command-tests"
 
 
 @pytest.fixture
 def everybodys() -> Iterator[Path]:
-    """A folder that every user may read, with the project in it, and a home that anybody may write."""
+    """A folder with the project, which every user may read, and with a home that every user may write."""
     folder = Path(tempfile.mkdtemp(prefix="ec2vip-"))
     for name in run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=PROJECT
@@ -40,7 +40,10 @@ def everybodys() -> Iterator[Path]:
 
 
 def said_by(words: Sequence[str], lab: str, cwd: Path = PROJECT, **env: str) -> tuple[int, list[str]]:
-    """Status and lines of a command, but for what make says of the status. A person does not call it from make."""
+    """Status and lines of a command, without make's own lines about the status.
+
+    We remove make's variables, because a person does not call the command from make.
+    """
     person = {
         key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
     }
@@ -75,7 +78,7 @@ def test_another_user_is_told_in_a_line_and_nothing_is_installed(
 
 
 def read_only(folder: Path) -> list[str]:
-    """The words before a command that sees the folder as one that nobody can write."""
+    """The prefix that runs a command for which nobody can write to the folder."""
     script = 'mount --bind "$0" "$0"; mount -o remount,bind,ro "$0"; exec "$@"'
     return ["unshare", "--mount", "--propagation=private", "sh", "-euc", script, str(folder)]
 
@@ -90,7 +93,7 @@ def test_a_running_lab_is_looked_at_with_a_cache_that_cannot_be_written(hollow: 
 def test_set_up_into_a_cache_that_cannot_be_written_is_refused_in_a_line(
     machine: None, tmp_path: Path
 ) -> None:
-    """Its bytecode can't be kept there either: Python does not mind."""
+    """Python cannot keep bytecode there either, and does not mind."""
     words = [*read_only(tmp_path), "make", "-s", "up"]
     status, lines = said_by(words, NAME, EC2VIP_CACHE=str(tmp_path))
     assert status != 0
@@ -101,7 +104,7 @@ def test_set_up_into_a_cache_that_cannot_be_written_is_refused_in_a_line(
 
 
 def test_a_lab_on_a_full_disk_is_refused_in_a_line(machine: None, tmp_path: Path) -> None:
-    """And nothing of it is left there."""
+    """It leaves nothing there."""
     script = 'mount -t tmpfs -o size=1m full "$0"; "$@"; status=$?; ls -A "$0"; exit $status'
     words = ["unshare", "--mount", "--propagation=private", "sh", "-uc", script, str(tmp_path)]
     words += ["make", "-s", "up", "AMI=baked"]
@@ -123,7 +126,7 @@ def test_no_lab_is_said_in_a_line(machine: None) -> None:
 
 
 def test_a_machine_that_cannot_give_nodes_users_of_their_own_is_told_what_it_lacks(machine: None) -> None:
-    """/proc can't be mounted with other owners, as no file system of an older kernel; no mount stays."""
+    """/proc cannot be mounted with other owners, like any file system of an older kernel. No mount stays."""
     code = "import sys; from pathlib import Path; from tests.lab import disk\n"
     code += "disk.require(Path(sys.argv[1]), Path('/run/probe'))"
     script = 'mount -t tmpfs -o mode=755 lab /run; "$@"; cat /proc/mounts'

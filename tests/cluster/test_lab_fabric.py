@@ -1,6 +1,6 @@
-"""The VPC's data plane by packets: who is reached, from where, and what a rule lets through.
+"""The VPC's data plane, tested by packets: who is reached, from where, and what a rule lets through.
 
-No guest boots; see tests/lab/README.md for the behaviours of EC2 that each test holds the lab to.
+No guest boots. tests/lab/README.md lists the behaviours of EC2 to which each test holds the lab.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ for kind in (1, 2):
 
 
 def test_a_guest_cannot_send_from_an_address_that_is_not_its_own(hollow: Hollow) -> None:
-    """The source check: the system's belief does not count."""
+    """This is EC2's source check: the addresses in the guest's own system do not count."""
     hollow.assign(hollow.a)
     for node in (hollow.a, hollow.b):
         hollow.bring_up(node)
@@ -79,7 +79,7 @@ def test_a_guest_cannot_send_from_an_address_that_is_not_its_own(hollow: Hollow)
 
 
 def heard_by_the_client(hollow: Hollow, sender: str) -> str:
-    """Whose datagram the client gets when the node sends one from the VIP."""
+    """The sender of the datagram that the client gets when the node sends one from the VIP; or `nothing`."""
     listener = hollow.begin(hollow.lab.in_client(), LISTEN, CLIENT_ADDRESS)
     hollow.python(sender, SEND, VIP)
     return listener.communicate(timeout=20)[0].strip()
@@ -136,7 +136,7 @@ def test_only_the_port_of_a_rule_is_open(hollow: Hollow) -> None:
 
 
 def sent_between(hollow: Hollow, port: int) -> str:
-    """Whose datagram node a gets on a port to which b sends one."""
+    """The sender of the datagram that node a gets on this port when b sends one; or `nothing`."""
     listener = hollow.begin(hollow.lab.in_node(hollow.a), LISTEN.replace("7000", str(port)), A)
     send = SEND.replace(repr(CLIENT_ADDRESS), repr(A)).replace("7000", str(port))
     hollow.python(hollow.b, send, B)
@@ -166,7 +166,7 @@ def test_what_has_no_route_vanishes_without_a_word(hollow: Hollow) -> None:
 
 @contextmanager
 def a_container(hollow: Hollow) -> Iterator[list[str]]:
-    """A network one hop behind node a; gives the words that run a command in it."""
+    """A network one hop behind node a; yields the prefix that runs a command in it."""
 
     def on_node(*words: str) -> None:
         hollow.lab.run_in(hollow.a, words)
@@ -195,7 +195,7 @@ def a_container(hollow: Hollow) -> Iterator[list[str]]:
 
 
 def test_a_token_dies_on_its_way_to_whoever_is_a_hop_too_far(hollow: Hollow) -> None:
-    """The hop limit is the IP time to live of the answer: one, or two for a container."""
+    """The hop limit is the answer's IP time to live: one, or two for a container."""
     with a_container(hollow) as inside:
         ask = [*inside, sys.executable, "-c", METADATA, "2"]
         hollow.ec2.modify_instance_metadata_options(InstanceId=hollow.a, HttpPutResponseHopLimit=1)
@@ -206,7 +206,7 @@ def test_a_token_dies_on_its_way_to_whoever_is_a_hop_too_far(hollow: Hollow) -> 
 
 
 def test_the_interface_comes_up_with_its_primary_address_and_the_way_out(hollow: Hollow) -> None:
-    """What DHCP does on EC2; the hypervisor does it here."""
+    """On EC2, DHCP does this; here, the hypervisor does."""
     shown = hollow.lab.run_in(hollow.a, ["ip", "-4", "-brief", "address", "show", "dev", "ens5"]).stdout
     assert shown.split()[1:] == ["UP", f"{A}/24"]
     route = hollow.lab.run_in(hollow.a, ["ip", "route", "show", "default"]).stdout
@@ -214,7 +214,7 @@ def test_the_interface_comes_up_with_its_primary_address_and_the_way_out(hollow:
 
 
 def test_a_boot_begins_without_the_network_of_the_one_before(hollow: Hollow) -> None:
-    """Addresses, links and packet filters are a kernel's, and it is another one."""
+    """Addresses, links and packet filters belong to a kernel, and each boot has a new one."""
     hollow.lab.run_in(hollow.a, ["ip", "link", "add", "behind0", "type", "veth", "peer", "name", "behind1"])
     hollow.lab.run_in(hollow.a, ["nft", "add table inet litter"])
     for address, link in ((VIP, "ens5"), ("192.0.2.1", "lo")):

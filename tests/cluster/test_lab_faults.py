@@ -24,7 +24,7 @@ def faults(hollow: Hollow) -> Iterator[Faults]:
 
 
 def ruleset(hollow: Hollow) -> str:
-    """All nft rules of the fabric, counters left out."""
+    """All nft rules of the fabric, without counters."""
     listed = run([*hollow.lab.in_fabric(), "nft", "--stateless", "list", "ruleset"]).stdout
     return re.sub(r"counter packets \d+ bytes \d+", "counter", listed)
 
@@ -106,7 +106,7 @@ def test_a_partition_is_between_two_and_leaves_the_vpcs_rules_alone(hollow: Holl
 def test_a_partition_one_way_stops_the_answers_too_but_not_what_goes_the_other_way(
     hollow: Hollow, faults: Faults
 ) -> None:
-    """A ping needs both ways, so what arrives is counted at the other node."""
+    """A ping needs both ways, so we count what arrives at the other node."""
     with faults.partition(hollow.a, hollow.b, one_way=True):
         assert arrived(hollow, hollow.a, hollow.b, B) == 0
         assert arrived(hollow, hollow.b, hollow.a, A) > 0
@@ -114,7 +114,7 @@ def test_a_partition_one_way_stops_the_answers_too_but_not_what_goes_the_other_w
 
 
 def arrived(hollow: Hollow, sender: str, receiver: str, address: str) -> int:
-    """How many pings of three arrive, as the receiver counts them."""
+    """How many of three pings arrive, as the receiver counts them."""
     count = "table inet count { chain in { type filter hook input priority 0; icmp type echo-request counter; }; }"
     hollow.lab.run_in(receiver, ["nft", count])
     try:
@@ -157,7 +157,7 @@ def test_packets_get_lost_at_about_the_rate_asked_for(hollow: Hollow, faults: Fa
             check=False,
         )
     lost = float(re.findall(r"([\d.]+)% packet loss", shown.stdout)[0])
-    # Lost on one of two ways: 75 % of 200, give or take six standard deviations.
+    # A ping may get lost on either of two ways: 75 % of 200, give or take six standard deviations.
     assert 55 < lost < 95
     assert hollow.client_reaches(A)
     with pytest.raises(LabError, match="a loss of 0 % is none"):
@@ -230,7 +230,7 @@ def test_an_unknown_kind_is_refused_with_those_there_are(hollow: Hollow, faults:
 
 
 def test_a_full_disk_has_no_room_until_the_end(hollow: Hollow, faults: Faults) -> None:
-    """Written through the node's root, as a guest writes."""
+    """We write through the node's root, as a guest does."""
     root = hollow.lab.folder / "nodes" / hollow.a / "disk/root"
 
     def write(name: str, size: int) -> bool:
@@ -256,7 +256,7 @@ def test_a_starved_node_has_the_processor_time_it_is_left(hollow: Hollow, faults
 
 
 def busy_share(group: Cgroup) -> float:
-    """How much of a processor a busy loop in the group gets, over half a second."""
+    """The share of a processor that a busy loop in the group gets, over half a second."""
     enter = 'for file in "$@"; do echo $$ > "$file"; done; exec '
     loop = "python3 -c 'import time; e = time.monotonic() + .5\nwhile time.monotonic() < e: pass\n"
     loop += "print(time.process_time())'"
@@ -342,7 +342,7 @@ def test_a_fault_of_an_unknown_node_is_refused(faults: Faults) -> None:
 
 
 def test_a_node_that_can_start_no_process_goes_on_with_those_it_has(hollow: Hollow, faults: Faults) -> None:
-    """Its kernel answers, and what forks in it is refused, until the end."""
+    """Its kernel goes on answering; until the end, every fork in it is refused."""
     group = Cgroup(hollow.lab.name, hollow.a)
     before = group._read("pids.max")
     with faults.no_processes(hollow.a):

@@ -1,4 +1,4 @@
-"""Other images than the usual one: a pair on Debian 13 from its public image, then rolled to a baked one."""
+"""Images other than the usual one: a pair on Debian 13 from its public image, then rolled to a baked one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAME = "image-tests"
 
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
-    """A lab whose pair runs Debian 13, by the user's own command."""
+    """A lab whose pair runs Debian 13, made by the user's own command."""
     lab = Lab(NAME)
     lab.down()
     try:
@@ -36,7 +36,7 @@ def lab(machine: None) -> Iterator[Lab]:
 
 
 def up(**words: str) -> str:
-    """`make up` with these words; what it said where it failed."""
+    """Run `up` with these variables; return its output if it failed, else an empty string."""
     with pytest.MonkeyPatch.context() as environment:
         for key, value in words.items():
             environment.setitem(os.environ, key, value)
@@ -84,7 +84,7 @@ def test_a_pair_on_debian_13_keeps_the_vip_when(name: str, pair: Pair) -> None:
 
 
 def test_a_baked_pair_forms_with_nothing_to_install(lab: Lab, pair: Pair) -> None:
-    """In place of the one before: a change of the image, as `pulumi up` does it."""
+    """It replaces the pair before: `pulumi up` changes the image."""
     said = up(AMI="baked")
     assert said == "", said
     baked = lab_pair(lab)
@@ -96,7 +96,7 @@ def test_a_baked_pair_forms_with_nothing_to_install(lab: Lab, pair: Pair) -> Non
 
 
 def test_a_lab_has_machines_of_several_images_at_once(lab: Lab, pair: Pair) -> None:
-    """Beside the pair on Debian 13 a machine with Debian 12, made after the lab was started."""
+    """A machine with Debian 12, made after the lab's start, runs beside the pair on Debian 13."""
     image.ensure([Image("debian12")])
     other = launch(lab, pair, ami_id("debian12", "public"))
     eventually(lambda: lab.try_in(other, ["true"]) is not None)
@@ -115,7 +115,7 @@ def test_an_image_that_the_lab_has_not_is_named_on_the_console(lab: Lab, pair: P
 
 
 def launch(lab: Lab, pair: Pair, ami: str) -> str:
-    """A machine of this image in the pair's subnet, beside it."""
+    """Launch a machine of this image beside the pair, in its subnet."""
     ec2 = lab.client()
     (node,) = ec2.describe_instances(InstanceIds=pair.node_ids[:1])["Reservations"][0]["Instances"]
     made = ec2.run_instances(

@@ -25,7 +25,7 @@ from tests.lab.paths import PROJECT
 from tests.lab.process import run
 
 CYCLES = int(os.environ.get("EC2VIP_CYCLES", "2"))
-"""Twenty (`EC2VIP_CYCLES=20`) also compare free disk and memory: on a machine that has nothing else to do."""
+"""With twenty (`EC2VIP_CYCLES=20`), we also compare free disk and memory. This needs an idle machine."""
 MANY = CYCLES >= 20
 CYCLE_LIMIT_S = 300
 SLACK_BYTES = 64 << 20
@@ -34,7 +34,7 @@ NAME = "life-tests"
 
 @pytest.fixture
 def spare(machine: None) -> Iterator[Lab]:
-    """A lab that does not run yet; ended at the end, and without a trace."""
+    """A lab that does not run yet. At the end we take it down, and it must leave no trace."""
     lab = Lab(NAME)
     lab.down()
     yield lab
@@ -63,7 +63,7 @@ def test_down_in_the_middle_of_another_lab_takes_only_its_own(hollow: Hollow, sp
 
 
 def processes(lab: Lab) -> dict[str, int]:
-    """The lab's processes on the machine: who makes the walls, process 1 behind them, and who serves."""
+    """The lab's processes on the machine: the maker of the walls, process 1 behind them, and the server."""
     outer = lab._process()
     inner = lab._process_1()
     assert outer
@@ -89,7 +89,7 @@ def test_a_lab_one_of_whose_processes_was_killed_comes_up_again(spare: Lab, vict
 @pytest.mark.parametrize("after_s", [0.05, 0.3, 0.8, 1.5, 2.5])
 def test_a_lab_that_is_killed_while_it_starts_can_be_ended_and_started(spare: Lab, after_s: float) -> None:
     def start() -> None:
-        # It is killed under its hands.
+        # The test kills the lab meanwhile.
         with contextlib.suppress(LabError, OSError, ValueError):
             spare.up(hollow=True)
 
@@ -108,7 +108,7 @@ def test_a_lab_that_is_killed_while_it_starts_can_be_ended_and_started(spare: La
 
 
 def free() -> tuple[int, int]:
-    """Bytes free on the labs' disk and in memory."""
+    """Free bytes on the labs' disk and in memory."""
     memory = next(line for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvailable" in line)
     return shutil.disk_usage("/var/lib").free, int(memory.split()[1]) << 10
 
@@ -134,9 +134,10 @@ def test_up_and_down_again_and_again_leave_nothing(spare: Lab) -> None:
 def test_a_second_pair_comes_and_goes_beside_the_first(
     lab: Lab, pair: Pair, spare: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the user's commands, with guests: both serve the same VIP, each its own client; nothing stays.
+    """With the user's commands and with guests, both pairs serve the same VIP, each to its own client.
 
-    Who brings it up twice at once has it once: the second waits for the first, and finds it up.
+    Nothing stays afterwards. If two `up` of a lab run at once, the second waits for the first, and finds the
+    lab up.
     """
     monkeypatch.setenv("AMI", "baked")
     before: list[tuple[int, int]] = []
@@ -163,7 +164,7 @@ def test_a_second_pair_comes_and_goes_beside_the_first(
 
 
 def test_a_command_leaves_nothing_in_the_checkout(tmp_path: Path) -> None:
-    """Neither bytecode nor reports of root's: in a copy, so that it starts without any."""
+    """It leaves neither bytecode nor reports of root's. A copy of the checkout starts without any."""
     copy = tmp_path / "checkout"
     tracked = run(["git", "ls-files"], cwd=PROJECT).stdout.split()
     for name in tracked:

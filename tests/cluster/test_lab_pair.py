@@ -1,4 +1,4 @@
-"""What the lab does to a pair with guests in it, and what can be seen of it."""
+"""What the lab's faults do to a pair with guests in it, and how the lab shows that."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_holder_without_power_is_followed_by_the_other_and_all_of_it_is_on_the
     seen = lab.timeline.read(since=since)
     kinds = [event.kind for event in seen]
     begins, ends = (event.t for event in seen if event.kind == "fault")
-    # In the order in which it must have been: the fault, the membership of one, the call, the route, the answer.
+    # The necessary order: the fault, the membership of one, the call, the route, the answer.
     alone = next(e.t for e in seen if e.kind == "membership" and len(e["members"]) == 1)
     call = next(e for e in seen if e.kind == "api" and e["action"] == "AssignPrivateIpAddresses")
     route = next(e.t for e in seen if e.kind == "route" and e["address"] == scenario.vip)
@@ -56,12 +56,12 @@ def test_a_hanging_holder_is_followed_by_the_other_and_one_of_them_has_it_when_i
     with holder.hang():
         scenario.client.sees(scenario.vip, within_s=30)
         assert scenario.holder == other
-    # Both held it when they met again; Pacemaker stops both and starts one, which may be either.
+    # Both nodes held the VIP when they met again. Pacemaker stops both and starts one, which may be either.
     scenario.becomes_whole()
 
 
 def test_a_node_reboots_though_somebody_has_a_shell_in_it(scenario: Scenario) -> None:
-    """A command that stands in the node must not keep the machine from going down."""
+    """A command that runs in the node must not keep the machine from going down."""
     other = scenario.other
     shell = subprocess.Popen([*scenario.lab.in_node(other.instance_id), "sleep", "600"])
     with Faults(scenario.lab).reboot(other.instance_id):
@@ -83,7 +83,7 @@ def test_every_daemon_that_pacemaker_starts_is_another_process_after_its_kill(sc
 
 
 def killed_and_back(scenario: Scenario, daemon: str) -> None:
-    """Kill it on the standby, and wait until another has taken its place."""
+    """Kill the daemon on the standby, and wait until another process has taken its place."""
     node = scenario.other
     before = node.run("pidof", daemon)
     with Faults(scenario.lab).kill(node.instance_id, daemon):
@@ -201,7 +201,7 @@ def names(formed: Formed, node: str, what: str) -> bool:
 
 
 def test_a_test_that_leaves_nothing_costs_the_next_no_boot(scenario: Scenario, formed: Formed) -> None:
-    """Though the VIP moved, and a file was written and put back."""
+    """A file that was written and put back does not count."""
     scenario.other.run(
         "sh", "-c", "cp -p /etc/hosts /run/kept; echo >>/etc/hosts; cp -p /run/kept /etc/hosts"
     )

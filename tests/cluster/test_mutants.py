@@ -1,4 +1,4 @@
-"""A test of the tests: with a behaviour of the lab turned off, those that the product depends on must fail."""
+"""A test of the tests: if the lab lacks a behaviour that the product depends on, its tests must fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.cluster.mutants import LAB, MUTANTS, VARIABLE, Mutant
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
 
-# Plain: under CI pytest writes out how two user data differ, which takes minutes.
+# Plain, because under CI pytest prints how two user data differ, which takes minutes.
 QUIET = (
     "-q",
     "--assert=plain",
@@ -27,7 +27,7 @@ QUIET = (
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_lab_is_found_out_in_which_it_is_not_so_that(name: str, machine: None) -> None:
-    """Each of the named tests fails (as opposed to: cannot run); in the ordinary run each of them passes."""
+    """Each named test must fail, as opposed to not run. In the ordinary run, each of them passes."""
     mutant: Mutant = MUTANTS[name]
     try:
         done = subprocess.run(

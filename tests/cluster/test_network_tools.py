@@ -1,7 +1,7 @@
-"""Debian's own tools that put EC2's addresses on interfaces, installed on both nodes: the VIP is not theirs.
+"""Debian's own tools put EC2's addresses on interfaces. On both nodes, they must leave the VIP alone.
 
-Real are the package, its units and systemd-networkd, which the lab's image otherwise has masked. A stand-in is
-what DHCP would give: a .network file with the node's address, where the tools look for their own.
+The package, its units and systemd-networkd, which the lab's image otherwise masks, are real. A stand-in
+replaces DHCP: a .network file with the node's address, where the tools look for their own.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.drill.probe import Probe
 
 PACKAGE = "amazon-ec2-net-utils"
 LINK = "ens5"
-# The package's timer fires every minute: an hour's worth.
+# An hour's worth: the package's timer fires every minute.
 FIRINGS = 60
 UNITS = (
     f"refresh-policy-routes@{LINK}.timer refresh-policy-routes@{LINK}.service policy-routes@{LINK}.service"
 )
 NETWORK = f"/run/systemd/network/70-{LINK}.network"
-# The program waits for the interface in /sys, which in a node of the lab shows another network's.
+# The program waits for the interface in /sys, but a node's /sys shows another network. So we mount a new one.
 BY_HAND = f"unshare --mount sh -ec 'mount -t sysfs sysfs /sys; timeout 60 setup-policy-routes {LINK} start'"
 LEASE = f"""\
 [Match]
@@ -46,7 +46,7 @@ def addresses(node: Node) -> list[str]:
 
 @contextmanager
 def tools_on(node: Node) -> Iterator[None]:
-    """networkd and the tools at work on a node that does not hold the VIP; then the bootstrap's part."""
+    """Run networkd and the tools on a node that does not hold the VIP, and then the bootstrap."""
     (own,) = addresses(node)
     lease = LEASE.format(address=own.split("/")[0])
     shell(
@@ -79,7 +79,7 @@ def move(scenario: Scenario) -> None:
 
 
 def fire(node: Node) -> None:
-    """An hour of the timer, the rules that udev has for a new interface, and what an upgrade does to networkd."""
+    """Run an hour of the timer, udev's rules for a new interface, and what an upgrade does to networkd."""
     shell(
         node,
         f"for i in $(seq {FIRINGS}); do systemctl start {UNITS} || true; done 2>/dev/null;"
@@ -102,8 +102,9 @@ def test_an_hour_of_the_tools_leaves_the_vip_with_the_holder_alone(scenario: Sce
             print(f"an hour's worth of the tools' timers: outage {probe.outage().seconds:.3f} s")
             assert {node.instance_id: addresses(node) for node in scenario.nodes} == before
             assert scenario.holder == holder
-            # Unmasked they would have: by hand the same program gives the VIP to networkd too, which takes it away
-            # with its settings, and would bring it back on a standby.
+            # Unmasked tools would have changed the addresses. Run by hand, the same program gives the VIP to
+            # networkd too. networkd takes the VIP away with its settings, and would bring it back on a
+            # standby.
             shell(holder, BY_HAND)
             eventually(lambda: holder.tries("grep", "-rq", scenario.vip, f"{NETWORK}.d") is not None)
             shell(holder, f"rm -r {NETWORK}.d; networkctl reload")

@@ -1,4 +1,4 @@
-"""A move that somebody wants: one call to EC2, and one holder also where it stops half-way."""
+"""Planned moves: each is one call to EC2, and leaves one holder even if it stops half-way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SETTLED = ("crm_resource", "--wait", "--timeout=60s")
 
 
 def changes(lab: Lab, since: float) -> list[tuple[str, str]]:
-    """The calls that change something, and EC2's answers, of the nodes after `since`."""
+    """The calls of the nodes after `since` that change something, with EC2's answers."""
     events = lab.timeline.read("api", since=since)
     return [(event["action"], event["code"]) for event in events if event["action"] in MUTATING]
 
@@ -36,12 +36,12 @@ def forget_the_move(node: Node) -> None:
 
 
 def nothing(node: Node) -> None:
-    """It comes back by itself."""
+    """Do nothing: the node comes back by itself."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A move that somebody wants, and what makes the old holder a member again."""
+    """A planned move, and what makes the old holder a member again."""
 
     name: str
     begin: Callable[[Node], object]
@@ -83,7 +83,7 @@ def test_a_wanted_move_is_one_call(scenario: Scenario, lab: Lab, move: Wanted) -
 def test_a_move_that_the_peer_cannot_make_leaves_the_vip_with_the_old_holder(
     scenario: Scenario, lab: Lab
 ) -> None:
-    """migrate_from fails there; the cluster stops both and starts where no failure counts."""
+    """migrate_from fails there. The cluster then stops both and starts where no failure counts."""
     holder, other, since = scenario.holder, scenario.other, time.monotonic()
     with Faults(lab).api(other.instance_id, "denied"):
         tell_to_move(holder)
@@ -98,7 +98,7 @@ def test_a_move_that_the_peer_cannot_make_leaves_the_vip_with_the_old_holder(
 
 
 def refused_by(lab: Lab, node: Node, since: float) -> None:
-    """Wait until EC2 has refused the node a change."""
+    """Wait until the node has asked EC2 for a change; the fault has EC2 refuse it."""
     eventually(
         lambda: any(
             event["action"] in MUTATING and event.get("instance_id") == node.instance_id
@@ -114,14 +114,14 @@ def refused_by(lab: Lab, node: Node, since: float) -> None:
 def test_a_node_that_dies_in_the_middle_of_a_move_leaves_one_holder(
     scenario: Scenario, lab: Lab, who: str
 ) -> None:
-    """After migrate_to, while the peer's call hangs: EC2 has not moved the VIP yet."""
+    """It dies after migrate_to, while the peer's call hangs: EC2 has not moved the VIP yet."""
     holder, other, since = scenario.holder, scenario.other, time.monotonic()
     victim, survivor = (other, holder) if who == "the new holder" else (holder, other)
     with Faults(lab).api(other.instance_id, "slow", seconds=3.0):
         tell_to_move(holder)
         handed_over(lab, holder, since)
         loss = victim.power_off()
-    # Until then the old holder is forbidden.
+    # Until we forget the move, the cluster bars the old holder.
     forget_the_move(survivor)
     scenario.client.sees(scenario.vip, within_s=MOVE_LIMIT_S)
     assert scenario.holder == survivor
@@ -145,7 +145,7 @@ def handed_over(lab: Lab, node: Node, since: float) -> None:
 def test_the_address_that_goes_in_the_holders_system_comes_back_there_without_a_call(
     scenario: Scenario, lab: Lab
 ) -> None:
-    """The system's half fails where it is; it is started again there, and EC2's half stays."""
+    """Only the system's part fails. The cluster starts it again in place, and EC2's part stays."""
     holder, since = scenario.holder, time.monotonic()
     with Faults(lab).os_address_deleted(holder.instance_id, scenario.vip):
         scenario.client.sees(scenario.vip, within_s=MOVE_LIMIT_S)
@@ -156,7 +156,10 @@ def test_the_address_that_goes_in_the_holders_system_comes_back_there_without_a_
 
 
 def test_a_system_that_keeps_the_address_does_not_keep_the_vip(scenario: Scenario, lab: Lab) -> None:
-    """IPaddr2's stop fails on the old holder: what stays there gets no packet, and goes with the failure's end."""
+    """IPaddr2's stop fails on the old holder.
+
+    The address that stays there gets no packet, and goes when the failure ends.
+    """
     holder = scenario.holder
     holder.run("cp", "--preserve", IPADDR2, f"{IPADDR2}.whole")
     try:

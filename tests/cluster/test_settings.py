@@ -1,4 +1,4 @@
-"""The cluster's settings are pushed once for each change of them, by the first node, and never again."""
+"""The first node pushes the cluster's settings exactly once for each change of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DONE = "/var/lib/cloud/instance/ec2vip/done"
 
 
 def tell(node: Node, spec: NodeSpec) -> None:
-    """Put what new user data would put on the node."""
+    """Put the settings on the node that new user data would bring."""
     for path, _, content in files(spec):
         if path in TOLD:
             text = base64.b64encode(content.encode()).decode()
@@ -45,7 +45,10 @@ def version(node: Node) -> tuple[int, int]:
 
 @pytest.fixture
 def first(scenario: Scenario) -> Iterator[Node]:
-    """The node that pushes, given back what it was told; no agent is about to note who took the VIP last."""
+    """The node that pushes; at the end we give it back its settings.
+
+    Before the test, we wait until no agent is about to note who took the VIP last.
+    """
     node = scenario.nodes[0]
     noting = ("pgrep", "--full", "ec2vip-taker")
     eventually(lambda: all(each.tries(*noting) is None for each in scenario.nodes))
@@ -71,6 +74,6 @@ def test_a_setting_that_changes_is_pushed_exactly_once(scenario: Scenario, first
 
 
 def pushes(node: Node) -> int:
-    """How often the last run but none before it pushed: what pcs said of it in the bootstrap's log."""
+    """How often the last run pushed, by what pcs said in the bootstrap's log."""
     log = node.run("cat", "/var/log/ec2vip-bootstrap.log")
     return log.rpartition("== interface\n")[2].count("CIB updated")

@@ -1,6 +1,6 @@
-"""A pair with two VIPs and a service, in a lab of its own: what moves with what, and what the client gets.
+"""A pair with two VIPs and a service, in its own lab: what moves together, and what the client gets.
 
-It runs Debian 13, and so Pacemaker 3 and pcs 0.12; the rest of the tier runs Debian 12.
+It runs Debian 13, and so Pacemaker 3 and pcs 0.12; most of the tier runs Debian 12.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.lab.network_plan import GUEST_LINK
 
 NAME = "vips-tests"
 FIRST, SECOND = "10.0.250.185", "10.0.250.190"
-# A failure counts for a minute, and is forgotten when the cluster next looks, a minute later at most.
+# A failure counts for a minute. The cluster forgets it when it next looks, at most a minute later.
 FORGOTTEN_LIMIT_S = 180.0
 STRAY_LIMIT_S = 90.0
 eventually = partial(hollow.eventually, pause_s=0.2)
@@ -71,7 +71,7 @@ def owners(pair: Pair) -> set[str | None]:
 
 
 def page(lab: Lab, address: str = FIRST) -> str:
-    """What a client's HTTP request to the address gets; empty where it gets nothing."""
+    """The answer to a client's HTTP request to the address; empty if there is none."""
     words = [*lab.in_client(), "curl", "--silent", "--max-time", "1", "--noproxy", "*", f"http://{address}/"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
@@ -113,7 +113,7 @@ def test_the_holders_loss_of_power_takes_neither_vip_nor_the_service_from_the_cl
 
 
 def test_a_planned_move_takes_all_along(scenario: Scenario) -> None:
-    """The service's turn is in the middle: stopped before EC2 is asked to move its VIP, started after that."""
+    """The service stops before the call that moves its VIP in EC2, and starts after it."""
     old, new, since = scenario.holder, scenario.other, time.monotonic()
     old.run("crm_standby", "--update", "on")
     try:
@@ -134,7 +134,7 @@ def test_a_planned_move_takes_all_along(scenario: Scenario) -> None:
 
 
 def done(scenario: Scenario, node: Node, operation: str, since: float) -> float:
-    """When the node had carried out the operation on nginx (time.monotonic); Pacemaker asks systemd every 2 s."""
+    """When the node had done the operation on nginx (time.monotonic). Pacemaker asks systemd every 2 s."""
 
     def moments() -> list[float]:
         return [
@@ -150,8 +150,9 @@ def done(scenario: Scenario, node: Node, operation: str, since: float) -> float:
 
 
 def test_one_vips_failure_leaves_the_other_where_it_is(scenario: Scenario) -> None:
-    """The second VIP's system address fails as often as it may: it moves alone, and comes back when that is
-    forgotten.
+    """The second VIP's system address fails as often as it may.
+
+    That VIP moves alone, and comes back when the failures are forgotten.
     """
     holder = scenario.holder
     name = name_of(scenario, holder)
@@ -177,7 +178,7 @@ def test_a_service_that_dies_is_started_again_where_it_is(scenario: Scenario) ->
 
 
 def test_a_service_that_cannot_start_moves_the_vip(scenario: Scenario) -> None:
-    """Its configuration is broken on the holder alone: the other node serves."""
+    """Its configuration is broken on the holder alone, so the other node serves."""
     broken = scenario.holder
     broken.run("sh", "-c", "echo nonsense >/etc/nginx/conf.d/broken.conf")
     try:
@@ -206,7 +207,7 @@ def test_a_service_that_starts_nowhere_leaves_the_vip_answering_and_is_tried_aga
 
 
 def test_a_vip_that_is_not_wanted_any_more_goes_with_one_push(scenario: Scenario) -> None:
-    """Though the cluster still has what the agent has noted of it."""
+    """It goes although the cluster still has the agent's notes of it."""
     first, holder = scenario.nodes[0], scenario.holder
     first.run("cp", "--archive", "/etc/ec2vip", "/root/told")
     services = (Service(name="nginx", agent="systemd:nginx", packages=("nginx-light",)),)
@@ -228,7 +229,7 @@ def name_of(scenario: Scenario, node: Node) -> str:
 
 
 def fail(node: Node, resource: str, name: str, times: int) -> None:
-    """Have the resource fail on the node of that name, for the `times`th time in a row."""
+    """Make the resource fail on the node of that name, for the `times`th time in a row."""
     node.run("crm_resource", "--fail", "--resource", resource, "--node", name)
     eventually(lambda: failed(node, resource, name) == str(times), 30, "the failure is counted")
 
@@ -245,7 +246,7 @@ def failures(scenario: Scenario) -> list[str]:
 
 
 def test_pacemaker_3_and_pcs_0_12_know_the_agent(scenario: Scenario) -> None:
-    """What test_agent_on_node.py asks Debian 12's."""
+    """The same checks that test_agent_on_node.py makes on Debian 12."""
     node, agent = scenario.other, "ocf:heartbeat:ec2vip"
     node.run("crm_resource", "--validate", "--resource", "ec2vip")
     node.run("crm_resource", "--validate", "--resource", "ec2vip-2")

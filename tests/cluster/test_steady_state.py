@@ -1,4 +1,4 @@
-"""Nothing happens: nothing is asked of EC2, nothing drifts."""
+"""While nothing happens, the nodes ask nothing of EC2, and nothing drifts."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def imds_reads_of_nodes(lab: Lab, since: float) -> int:
 
 
 def test_the_nodes_call_no_ec2_api_while_nothing_happens(lab: Lab, pair: Pair) -> None:
-    """Over three monitors; that those ran is seen in what they asked of the metadata service."""
+    """We wait for three monitors. Their requests to the metadata service show that they ran."""
     since = time.time()
     time.sleep(3 * MONITOR_INTERVAL_S + 1)
     assert api_calls_of_nodes(lab, since) == []
     assert imds_reads_of_nodes(lab, since) >= 2
-    # The counter itself counts: a planned move is at least one call.
+    # The counter works: a planned move is at least one call.
     assert run_trial(TRIALS[1], pair, progress=print).passed
     assert "AssignPrivateIpAddresses" in api_calls_of_nodes(lab, since)
 
@@ -69,14 +69,14 @@ def test_a_move_writes_to_no_log_but_the_journal_which_is_bounded(lab: Lab, pair
 
 
 def test_a_node_finds_the_apis_authority_by_its_hash(lab: Lab, pair: Pair) -> None:
-    """As on Debian: else the agent would read 140 others first, which takes longer than the rest of its call."""
+    """As on Debian. Otherwise the agent first reads 140 others, longer than the rest of its call takes."""
     words = ["openssl", "verify", "-no-CAfile", "-no-CAstore", "-CApath", "/etc/ssl/certs", LOCAL]
     for node in pair.node_ids:
         assert lab.run_in(node, words).stdout.strip().endswith("OK")
 
 
 def test_over_a_year_the_nodes_install_updates_half_a_day_apart(lab: Lab, pair: Pair) -> None:
-    """By the calendar of the node's own systemd. The lab's image has the timer masked."""
+    """The node's own systemd tells us the calendar. The lab's image masks the timer."""
     first, second = (updates(lab, node) for node in pair.node_ids)
     assert len(first) == len(second) == DAYS
     apart = min(abs(one - other) for one in first for other in second)
@@ -84,7 +84,7 @@ def test_over_a_year_the_nodes_install_updates_half_a_day_apart(lab: Lab, pair: 
 
 
 def updates(lab: Lab, node: str) -> list[datetime]:
-    """When the node's timer of updates elapses, over a year."""
+    """The times at which the node's timer of updates elapses, over a year."""
     lab.run_in(node, ["systemctl", "unmask", UPDATES])
     try:
         shown = lab.run_in(node, ["systemctl", "show", "--property=TimersCalendar", UPDATES]).stdout

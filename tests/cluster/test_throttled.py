@@ -1,4 +1,4 @@
-"""EC2 throttles the holder while the VIP is well: what ours and awsvip make of that, side by side."""
+"""EC2 throttles the holder while the VIP is well: what our agent and awsvip make of it, side by side."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.drill.scene import Scene, moves, places
 from tests.lab.lab import Lab
 
 THROTTLED_S = AWSVIP_MONITOR_S + 15.0
-"""A monitor of either agent falls into it, and all the retries of the AWS CLI."""
+"""Long enough for a monitor of either agent, and for all retries of the AWS CLI."""
 
 PATIENCE_S = 2.0
-"""A client of a VIP that nobody touches misses nothing; the rest is for a busy machine."""
+"""A client of an untouched VIP misses nothing; the rest is for a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,6 @@ def test_throttling_takes_the_vip_from_awsvips_clients_and_not_from_ours(lab: La
         stage.give(awsvip)
         seen = throttle(lab, pair)
         print(awsvip.name, seen)
-        # It takes an error of EC2's for "not running", so that Pacemaker recovers a VIP that is well.
+        # awsvip takes an EC2 error for "not running", so Pacemaker recovers a VIP that is well.
         assert any(words.startswith(awsvip.resources[0]) for words in seen.failures), seen
     assert pair.flaws() == []

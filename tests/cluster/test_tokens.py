@@ -1,4 +1,4 @@
-"""The tokens' command on the smallest part: it measures, and the pair has its own token again."""
+"""`make tokens` on its smallest part: it measures, and the pair gets its own token back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_short_stall_is_measured_at_another_token(lab: Lab, pair: Pair) -> Non
         kept.extend(results["2000"]["cases"])
         seen.append([token for token, _ in running(lab, pair)])
 
-    # A third of this token is far from what a busy machine makes of it.
+    # On a busy machine, a stall of a third of this token still stays far below the token.
     run_tokens(lab, pair, [2000], 1, results, lambda _: None, look, [Case("stall", 0.3)])
     assert seen == [["2000", "2000"]]
     assert kept == ["stall 0.3"]
@@ -43,7 +43,7 @@ def test_a_short_stall_is_measured_at_another_token(lab: Lab, pair: Pair) -> Non
 
 
 def interrupted_while_another_token_runs(tokens: Tokens) -> None:
-    """Ctrl-C in the middle; a second run is refused until then."""
+    """Press Ctrl-C in the middle. Until then, a second run is refused."""
     with tokens.ready():
         with (
             pytest.raises(LabError, match="another `make tokens` is at work"),
@@ -63,8 +63,10 @@ def test_an_interruption_gives_the_pair_its_own_token_back(lab: Lab, pair: Pair)
 
 
 def test_a_woken_holder_leaves_the_vip_with_its_peer(lab: Lab, pair: Pair) -> None:
-    """Once for each node, for Pacemaker's own choice would suit one of them. On a busy machine the peer may take
-    the VIP within half a second of the waking: then both stop it, and the peer starts it again.
+    """We try it once for each node, because Pacemaker's own choice would suit one of them.
+
+    On a busy machine, the peer may take the VIP within half a second of the waking. Then both stop it, and
+    the peer starts it again.
     """
     tokens = Tokens(lab, pair, lambda _: None)
     for _ in pair.node_ids:

@@ -1,6 +1,6 @@
-"""What breaks a pair on purpose: `python -m tests.drill verify|faults|soak|roll`.
+"""Break a pair on purpose: `python -m tests.drill verify|faults|soak|roll`.
 
-Run them through `make`, which installs what they need first.
+Run these commands through `make`, which first installs what they need.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ app = cli.app(__doc__, of_any_stack=("verify",))
 
 @app.command(epilog="Example: make roll")
 def roll(name: LabOption = DEFAULT_LAB) -> None:
-    """Replace both nodes by one `pulumi up` while a client pings the VIP, twice; write build/roll.json."""
+    """Twice replace both nodes with one `pulumi up` while a client pings the VIP; write build/roll.json."""
     lab = Lab(name)
     started = cli.now()
     rolls: list[day_two.Rolled] = []

@@ -1,4 +1,4 @@
-"""What rows do to a pair, put together from the lab's faults."""
+"""What the catalogue's rows do to a pair, built from the lab's faults."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Begin = Callable[[Scene, str], Fault]
 
 
 def holder(begin: Begin, seconds: float | None = None) -> Act:
-    """Begin it on the holder; end it again after so many seconds, where that is said."""
+    """An act that begins the fault on the holder, and ends it after `seconds` if given."""
     return _on("holder", begin, seconds)
 
 
 def standby(begin: Begin, seconds: float | None = None) -> Act:
-    """The same on the other node."""
+    """An act that begins the fault on the other node, and ends it after `seconds` if given."""
     return _on("other", begin, seconds)
 
 
 def both(begin: Begin) -> Act:
-    """Begin it on both nodes, the holder first."""
+    """An act that begins the fault on both nodes, the holder first."""
 
     def act(scene: Scene) -> None:
         begin(scene, scene.holder)
@@ -35,8 +35,10 @@ def both(begin: Begin) -> Act:
 
 
 def crash_during(begin: Begin, *, fatal: bool = True) -> Act:
-    """The holder loses power while the other node, the survivor, has this fault; where `fatal`, it is what the
-    VIP can't survive."""
+    """An act that cuts the holder's power while the other node, the survivor, has this fault.
+
+    If `fatal`, this fault is the one that the VIP cannot survive (`Scene.cause`).
+    """
 
     def act(scene: Scene) -> None:
         fault = begin(scene, scene.other)
@@ -58,7 +60,7 @@ def _on(which: str, begin: Begin, seconds: float | None) -> Act:
 
 
 def wait_for(what: str, holds: Callable[[], bool], within_s: float) -> None:
-    """Return as soon as it does. Raises LabError where that takes more than `within_s` seconds."""
+    """Return as soon as `holds` is true. Raises LabError if that takes more than `within_s` seconds."""
     deadline = time.monotonic() + within_s
     while not holds():
         if time.monotonic() > deadline:

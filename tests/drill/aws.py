@@ -1,4 +1,4 @@
-"""The drill in a user's AWS account: their stack, their credentials, and no more rights than `policy` prints.
+"""The drill in a user's AWS account: their stack, their credentials, and only the rights of `drill_policy`.
 
 `python -m tests.drill.aws ACCOUNT REGION STACK` prints the IAM policy that verify and status need.
 """
@@ -32,20 +32,21 @@ from tests.lab.paths import PROJECT
 from tests.lab.process import CommandError, run
 
 POLL_S = 0.5
-"""Between two looks at EC2, and so the resolution where nobody pings. Describe calls that name what they want may
-go on at 20 a second for an account (Amazon EC2 API reference, "Request throttling"): this is a tenth of it."""
+"""Time between two polls of EC2 (s), and so the resolution if no client pings. Describe calls that name their
+resources may go on at 20 a second per account (Amazon EC2 API reference, "Request throttling"). We use a
+tenth of that."""
 WHOLE_LIMIT_S = 600.0
-"""Status checks of an instance that was started are made once a minute, and take some minutes to be in order."""
+"""EC2 checks the status of a started instance once a minute. The checks take some minutes to pass."""
 SETTLE_S = 120.0
-"""A node that reboots fails no status check at first; where nobody can look inside, it is given this long."""
+"""A rebooting node passes its status checks at first. Without a shell, we wait this long before we judge."""
 DELIVERY_S = 30
-"""How long SSM may hold a command for a node that boots; the least that it takes."""
+"""How long SSM may hold a command for a booting node (s). SSM accepts no shorter time."""
 COMMAND_S = 90
 """How long a command may run on a node."""
 STARTABLE_S = 5
-"""Between two looks at an instance that stops, which takes from seconds to minutes."""
+"""Time between two polls of a stopping instance (s). Stopping takes from seconds to minutes."""
 
-# As `infra` has them, which takes seconds to import.
+# The same values as in `infra`, which takes seconds to import.
 VIP, VIPS, NODE_IDS, PAIR = "vip", "vips", "nodeIds", "ec2vip:pair"
 
 SSM_DOCUMENT = "AWS-RunShellScript"
@@ -59,8 +60,8 @@ DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException")
 class AwsCloud:
     """AWS, seen with the caller's own credentials: one account, one Region, one stack's two nodes.
 
-    Commands go to the nodes by SSM Run Command where both nodes' agents are online; `probe` is the command
-    prefix of a host that may reach the VIP, None where the user gave none.
+    Commands go to the nodes by SSM Run Command, if the SSM agents of both nodes are online. `probe` is the
+    command prefix of a host that can reach the VIP, or None if the user gave none.
     """
 
     name = "aws"
@@ -100,7 +101,7 @@ class AwsCloud:
             )
         except self._ssm.exceptions.InvalidInstanceId:
             return None
-        # SSM itself gives up by then, so nothing is carried out after this has returned.
+        # SSM itself gives up by then, so the command cannot run after we have returned.
         deadline = time.monotonic() + DELIVERY_S + COMMAND_S + 10
         while time.monotonic() < deadline:
             time.sleep(POLL_S)
@@ -115,11 +116,11 @@ class AwsCloud:
         return None
 
     def cut_power(self, instance_id: str) -> None:
-        """Stop the instance by force and without its system's shutdown.
+        """Stop the instance by force, without shutting its system down.
 
-        Nobody but AWS can take the power from a host. SkipOsShutdown is the nearest: the hypervisor ends the
-        machine, and the guest hears nothing; Force alone would let the system shut down first, and the
-        cluster would hand the VIP over in peace. Source: Amazon EC2 API reference, StopInstances.
+        Only AWS can cut the power of a host. SkipOsShutdown comes closest: the hypervisor ends the machine,
+        and the guest hears nothing. With Force alone, the system would shut down first, and the cluster would
+        hand the VIP over in order. Source: Amazon EC2 API reference, StopInstances.
         """
         self._ec2.stop_instances(InstanceIds=[instance_id], Force=True, SkipOsShutdown=True)
 
@@ -147,15 +148,15 @@ class AwsCloud:
             return "SSM is not allowed to the caller"
         online = {item["InstanceId"] for item in known if item["PingStatus"] == "Online"}
         silent = [key for key in node_ids if key not in online]
-        # Both or none: a trial may find either as the holder.
+        # Both or neither: a trial may find either node as the holder.
         return f"SSM does not reach {' and '.join(silent)} (setting ec2vip:ssm)" if silent else ""
 
 
 def aws_pair(stack: str, probe: str = "") -> Pair:
     """The pair of a stack in the user's own Pulumi backend and AWS account.
 
-    `probe` is a command prefix as a shell reads it (`ssh bastion`), or empty. Raises LabError, in one line, where
-    there is no such stack, no pair in it, no credentials, no Region or no nodes.
+    `probe` is a command prefix in shell syntax (`ssh bastion`), or empty. Raises LabError, in one line, if
+    the stack, its pair, its nodes, the credentials or the Region are missing.
     """
     outputs = json.loads(_pulumi(stack, "stack", "output", "--json"))
     if VIP not in outputs or NODE_IDS not in outputs:
@@ -191,7 +192,7 @@ def _check_nodes(pair: Pair, stack: str) -> None:
 
 
 def _pulumi(stack: str, *words: str) -> str:
-    """`pulumi` in the checkout and the user's environment: their login, their passphrase."""
+    """The output of `pulumi` in the checkout and the user's environment: their login, their passphrase."""
     try:
         argv = ["pulumi", "--non-interactive", "--color=never", *words, "--stack", stack]
         return run(argv, cwd=PROJECT).stdout
@@ -218,7 +219,7 @@ def _region(stack: str) -> str:
 
 @contextlib.contextmanager
 def aws_errors() -> Iterator[None]:
-    """What AWS or the way there refuses, as a LabError with its remedy."""
+    """Turn what AWS refuses, and errors on the way there, into a LabError with a remedy."""
     try:
         yield
     except NO_CREDENTIALS as error:
@@ -246,10 +247,11 @@ def drill_policy(
     pair: str = "ec2vip",
     partition: str = "aws",
 ) -> dict[str, Any]:
-    """What the caller of verify and status must be allowed; beside it, reading the stack in Pulumi's backend.
+    """The IAM policy that the caller of verify and status needs.
 
-    It reaches the nodes of that stack's pair alone. Status needs the first two statements. Without the last three,
-    the trials that need a shell are skipped.
+    The caller must also be able to read the stack in Pulumi's backend. Beyond read-only calls and the SSM
+    document, the policy covers only the nodes of that stack's pair. Status needs only the first two
+    statements. Without the last three, we skip the trials that need a shell.
     """
     own = f"{project}/{stack}/{pair}"
     nodes = f"arn:{partition}:ec2:{region}:{account}:instance/*"

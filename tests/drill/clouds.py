@@ -17,7 +17,7 @@ from tests.lab.process import run
 from tests.lab.pulumi_stack import PulumiStack
 
 STACK = "local"
-"""The stack whose settings are for the lab."""
+"""The stack with the settings for the lab."""
 CHOICE = "choice.json"
 
 
@@ -49,7 +49,7 @@ class LabCloud:
         run([*self.lab.enter(), "kill", "-KILL", str(leader)])
 
     def restore_power(self, instance_id: str) -> None:
-        """As an operator does with a host that died: stop by force, then start."""
+        """Stop the instance by force, then start it, as an operator does after a host died."""
         ec2 = self.ec2()
         ec2.stop_instances(InstanceIds=[instance_id], Force=True)
         ec2.get_waiter("instance_stopped").wait(
@@ -67,11 +67,11 @@ class Choice:
 
     @classmethod
     def of(cls, lab: Lab) -> Choice:
-        """What the lab's last `up` was told."""
+        """The choice of the lab's last `up`."""
         return cls(**read_json(lab.folder / CHOICE))
 
     def but(self, platform: str, ami: str) -> Choice:
-        """The same with the words that are not empty. Raises LabError for one that the lab does not know."""
+        """A copy with those values that are not empty. Raises LabError for one that the lab does not know."""
         choice = Choice(platform or self.platform, ami or self.ami)
         ami_id(choice.platform, choice.ami)
         return choice
@@ -81,12 +81,15 @@ class Choice:
         return ami_id(self.platform, self.ami)
 
     def keep(self, lab: Lab) -> None:
-        """Have every command on this lab's stack go by it."""
+        """Save it in the lab's folder, for every later command on this lab's stack."""
         write_whole(lab.folder / CHOICE, json.dumps(vars(self)))
 
 
 def lab_stack(lab: Lab) -> PulumiStack:
-    """The project's own program and settings, with its state in the lab's folder, on the images chosen for it."""
+    """The stack of the project's own program and settings, on the images chosen for the lab.
+
+    Its state is in the lab's folder.
+    """
     stack = PulumiStack(PROJECT, STACK, lab.folder / "pulumi", lab.environment())
     choice = Choice.of(lab)
     own = None if choice.ami == "public" else choice.ami_id
@@ -95,7 +98,7 @@ def lab_stack(lab: Lab) -> PulumiStack:
 
 
 def lab_pair(lab: Lab) -> Pair:
-    """The pair that `up` made. Raises LabError where there is none."""
+    """The pair that `up` made. Raises LabError if there is none."""
     lab.require_running()
     outputs = lab_stack(lab).outputs()
     if "vip" not in outputs:

@@ -1,4 +1,4 @@
-"""What a node's bootstrap said on its console log, where its owner looks when nothing else answers."""
+"""What a node's bootstrap wrote to its console log, which its owner reads when nothing else answers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from botocore.exceptions import ClientError
 
 LINE = re.compile(r"ec2vip: [^\r\n]*")
 FAILED = "ec2vip: bootstrap failed: "
-# To be told nothing is not to know, and no flaw: not allowed, gone, or of a kind whose console EC2 does not show.
+# These errors mean that the console is unavailable, not that the node failed: the caller lacks the right, the
+# instance is gone, or EC2 does not show the console of its type.
 SILENT = ("UnauthorizedOperation", "AccessDenied", "InvalidInstanceID.NotFound", "UnsupportedOperation")
 
 
 def text(ec2: Any, instance_id: str) -> str:
-    """The instance's console log as EC2 shows it; empty where it does not show it to the caller."""
-    # The latest is known of the kinds on Nitro alone; of others, what the console had soon after the last start.
+    """The instance's console log from EC2; empty if EC2 does not show it to the caller."""
+    # EC2 gives the latest output only for types on Nitro. For others it has the console from soon after the
+    # last start.
     output = _output(ec2, instance_id, Latest=True)
     if output is None:
         output = _output(ec2, instance_id) or ""
@@ -36,11 +38,11 @@ def _output(ec2: Any, instance_id: str, **more: bool) -> str | None:
 
 
 def lines(ec2: Any, instance_id: str) -> list[str]:
-    """What the bootstrap said, line by line."""
+    """The lines that the bootstrap wrote."""
     return LINE.findall(text(ec2, instance_id))
 
 
 def failure(ec2: Any, instance_id: str) -> str:
-    """The line with which the bootstrap gave up; empty where it did not, or was begun again since."""
+    """The line with which the bootstrap gave up; empty if it did not, or has begun again since."""
     said = lines(ec2, instance_id)
     return said[-1] if said and said[-1].startswith(FAILED) else ""

@@ -1,4 +1,4 @@
-"""What a person needs to understand a failure in the lab, before the next thing happens to it."""
+"""Collect what a person needs to understand a failure in the lab, before anything else happens to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COROSYNCS = (*JOURNAL, "--identifier=corosync")
 
 
 def evidence(lab: Lab, lines: int = TIMELINE_EVENTS) -> dict[str, str]:
-    """Name → text: the lab's timeline, each node's journal and Corosync's part, the last `lines` lines of each."""
+    """Title → the last `lines` lines of it: the lab's timeline, each node's journal and its Corosync part."""
     found = {"the lab's timeline": "\n".join(lab.timeline.tail(lines))}
     for instance_id in lab.state().get("nodes", {}):
         for title, words in (("journal", JOURNAL), ("Corosync's journal", COROSYNCS)):
@@ -23,7 +23,10 @@ def evidence(lab: Lab, lines: int = TIMELINE_EVENTS) -> dict[str, str]:
 
 
 def keep(lab: Lab, folder: Path, **more: str) -> None:
-    """Write all of it, with long tails, into `folder`, in place of what was there; `more` are further files."""
+    """Write the evidence, with long tails, and the timeline's files into `folder`, replacing what was there.
+
+    `more` are further texts, by the name of their file.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for title, text in evidence(lab, lines=4000).items():

@@ -1,4 +1,4 @@
-"""The whole fault catalogue, in the order of its run."""
+"""The whole fault catalogue, in the order in which it runs."""
 
 from __future__ import annotations
 

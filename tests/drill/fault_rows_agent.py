@@ -1,5 +1,4 @@
-"""Rows of the catalogue: what the agent alone must get right, on a standby that knows nothing and on a busy
-holder."""
+"""Catalogue rows for what the agent alone must get right, on an uninformed standby and on a busy holder."""
 
 from __future__ import annotations
 
@@ -10,24 +9,24 @@ from tests.lab.errors import LabError
 from tests.lab.faults.addresses import has_address, steal_again
 
 NOTHING_S = 0.9
-"""What a client may miss of a holder that nobody touches: less than any stop and start of the VIP, and a few
-pings."""
+"""How long a client may miss an untouched holder (s): a few pings, and less than any stop and start of the
+VIP."""
 MONITOR_AND_CALL_S = 20.0
-"""A monitor's interval (10 s), a stop, a start, and two calls of EC2 on a busy machine."""
+"""A monitor's interval (10 s), a stop, a start, and two calls to EC2 on a busy machine."""
 PROBED_S = 60.0
-"""A node's boot, its cluster's start, and a probe of 12 s and the time it takes to load."""
+"""A node's boot, its cluster's start, and a probe: 12 s and the time it takes to load."""
 THEFTS = 5
 STRAY_S = 90.0
-"""The guard looks every 20 s, takes it off at the third look, and may be late on a busy machine."""
+"""The guard looks every 20 s and removes a stray VIP at the third look. It may be late on a busy machine."""
 
 _API = {"down": "is down", "hang": "does not answer", "throttled": "throttles", "denied": "denies its calls"}
 
 
 def _boots_without_the_api(kind: str, how: str) -> Row:
-    """No packet of the API's for the standby, from before it boots."""
+    """A row in which the EC2 API fails for the standby from before its boot on."""
 
     def act(scene: Scene) -> None:
-        # Power, and not a reboot: a standby that leaves in order is no part of this.
+        # Not a reboot: the standby would leave in order, which is not the case to test.
         power = scene.faults.power_loss(scene.other)
         scene.faults.api(scene.other, kind)
         power.undo()
@@ -37,7 +36,7 @@ def _boots_without_the_api(kind: str, how: str) -> Row:
 
 
 def _without_metadata(scene: Scene) -> None:
-    """From the start of its cluster on: cloud-init waits for the metadata at a boot, for minutes."""
+    """Take the metadata away once the cluster has started: at boot, cloud-init waits minutes for them."""
     power = scene.faults.power_loss(scene.other)
     scene.faults.api(scene.other, "down")
     power.undo()
@@ -66,7 +65,7 @@ def _standby_boots(name: str, words: str, act: Act) -> Row:
 
 
 def _stolen_again_and_again(scene: Scene) -> None:
-    """By the same interface each time, from whoever has it."""
+    """Have the same interface steal the VIP each time, from whichever node has it."""
     vip = scene.pair.vip
     scene.faults.vip_stolen(vip)
     for count in range(1, THEFTS + 1):
@@ -78,7 +77,7 @@ def _stolen_again_and_again(scene: Scene) -> None:
 
 
 def _leave_without_processes(scene: Scene) -> None:
-    """The holder is to hand the VIP over just when it can start no process."""
+    """Make the holder hand the VIP over just when it cannot start a process."""
     fault = scene.faults.no_processes(scene.holder)
     nodes = {n.instance_id: n.name for n in scene.pair.nodes()}
     scene.later(lambda: scene.command(scene.other, "crm_standby", "--delete", "--node", nodes[scene.holder]))
@@ -87,7 +86,7 @@ def _leave_without_processes(scene: Scene) -> None:
 
 
 def _own_address_renewed(scene: Scene) -> None:
-    """As `netplan apply` and a lapsed lease do it: the node's own address goes and comes back."""
+    """Remove the node's own address and add it again, as `netplan apply` and a lapsed lease do."""
     own = next(n.address for n in scene.pair.nodes() if n.instance_id == scene.holder)
     scene.lab.run_in(scene.holder, ["sh", "-euc", _RENEW, "sh", own])
 
@@ -104,14 +103,17 @@ ip route restore </run/ec2vip-routes 2>/dev/null || true
 
 
 def _stray(scene: Scene) -> None:
-    """As a network tool or a stop that could not run leaves it."""
+    """Add the VIP to the standby's system, as a network tool or a stop that could not run leaves it there."""
     vip, node = scene.pair.vip, scene.other
     scene.faults.os_address_added(node, vip)
     wait_for(f"{vip} gone from the standby's system", lambda: not has_address(scene.lab, node, vip), STRAY_S)
 
 
 def _kill_its_start(scene: Scene) -> None:
-    """While the other node takes the VIP from a dead holder: EC2's answer takes 3 s, which is time enough."""
+    """Kill the other node's start of the VIP while it takes over from a dead holder.
+
+    EC2's answer takes 3 s, which leaves enough time for the kill.
+    """
     slow = scene.faults.api(scene.other, "slow")
     scene.faults.power_loss(scene.holder)
     wait_for("a start of ec2vip, to be killed", lambda: _killed_start(scene), AT_ONCE)
@@ -122,7 +124,7 @@ def _killed_start(scene: Scene) -> bool:
     return scene.lab.try_in(scene.other, ["sh", "-c", _KILL_START]) is not None
 
 
-# The agent and the process of its own in which it talks to EC2: once the call is on its way.
+# Kills the agent and its child process that talks to EC2, once the call is under way.
 _KILL_START = """
 found=$(pgrep -f '^[^ ]*python3 .*/heartbeat/ec2vip start$')
 [ "$(echo "$found" | wc -w)" -gt 1 ] || exit 1
@@ -190,4 +192,3 @@ AGENT_ROWS = (
         lasts_s=ROUND,
     ),
 )
-"""The agent's own."""

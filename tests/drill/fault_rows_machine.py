@@ -1,4 +1,4 @@
-"""Rows of the catalogue: what happens to the machines and their processes."""
+"""Catalogue rows for faults of the machines and their processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.drill.trials import TRIALS, Trial
 from tests.lab.faults.machine import DAEMONS
 
 TOKEN_S = 1.0
-"""Corosync's token as the stack sets it by default."""
+"""Corosync's token in the stack's default settings."""
 
 MONITOR_STAND_INS = {
     "pacemaker-controld": "the controller comes back and finds the resources where they are, or the peer, which"
@@ -69,13 +69,13 @@ def _kill(daemon: str) -> Row:
 
 
 def _one_comes_back(scene: Scene) -> None:
-    """Both go; only the one that did not hold the VIP gets power again."""
+    """Cut the power of both nodes; `cure()` gives it back only to the one that did not hold the VIP."""
     scene.faults.power_loss(scene.holder)
     scene.cause(scene.faults.power_loss(scene.other))
 
 
 def _failover_in_failover(scene: Scene) -> None:
-    """The survivor dies while its call of EC2 is under way, just when the first node boots."""
+    """Cut the survivor's power during its call to EC2, just as the first node boots."""
     slow = scene.faults.api(scene.other, "slow")
     first = scene.faults.power_loss(scene.holder)
     since = time.monotonic()
@@ -94,7 +94,7 @@ REPEATS = 10
 
 
 def _ten_in_a_row(scene: Scene) -> None:
-    """Whoever holds it reboots, as soon as the pair is whole again."""
+    """Reboot the current holder ten times, each time as soon as the pair is whole again."""
     for count in range(1, REPEATS + 1):
         old = scene.pair.holder() or scene.holder
         reboot = scene.faults.reboot(old)
@@ -105,7 +105,7 @@ def _ten_in_a_row(scene: Scene) -> None:
 
 
 def _first_holds(scene: Scene) -> None:
-    """Bring the VIP to node 1, by a reboot of the other where it is not there."""
+    """Move the VIP to node 1 by rebooting the other node, unless node 1 has it already."""
     scene.look()
     first = scene.pair.node_ids[0]
     if scene.holder != first:
@@ -115,12 +115,15 @@ def _first_holds(scene: Scene) -> None:
 
 
 def _first_is_gone(scene: Scene) -> None:
-    """Terminated, disk and all. Mended as a person does it: by `pulumi up`, which finds the node gone."""
+    """Terminate the holder, disk and all.
+
+    We mend it as a person does: `pulumi refresh` finds the node gone, and `pulumi up` makes a new one.
+    """
 
     ec2, gone = scene.pair.cloud.ec2(), scene.holder
 
     def up() -> None:
-        # Until then its address is in use.
+        # Its address is in use until it is terminated.
         ec2.get_waiter("instance_terminated").wait(
             InstanceIds=[gone], WaiterConfig={"Delay": 1, "MaxAttempts": 300}
         )
@@ -289,4 +292,4 @@ LAST_ROWS = (
         prepare=_first_holds,
     ),
 )
-"""Rows after which the pair is another one."""
+"""Rows that leave another pair behind, so they run last."""

@@ -1,4 +1,4 @@
-"""Rows of the catalogue: what happens to packets."""
+"""Catalogue rows for faults of the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ ONE_MOVE = (
 
 
 def _partition(*, protocol: str | None = None, one_way: bool = False, back: bool = False) -> Act:
-    """Between the nodes; one way is from the holder to the other node, or `back`."""
+    """An act that stops packets between the nodes.
+
+    `one_way` stops only those from the holder to the other node; with `back`, only those to the holder.
+    """
 
     def act(scene: Scene) -> None:
         one, other = (scene.other, scene.holder) if back else (scene.holder, scene.other)

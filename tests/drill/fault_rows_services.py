@@ -1,4 +1,4 @@
-"""Rows of the catalogue: what EC2's services, its permissions and other hands on the VIP do."""
+"""Catalogue rows for faults of EC2's services and permissions, and for others who touch the VIP."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.lab.faults.addresses import delete_address, has_address
 KNOWING = "not knowing is not 'not running'"
 AGAIN = "given back, the start that failed is tried again when its failure has expired"
 SIX_MONITORS = 300.0
-"""Six monitors in a row without an answer: every 10 s, and each waits up to 12 s for one."""
+"""Six monitors in a row without an answer: one every 10 s, and each waits up to 12 s."""
 
-_API = {  # what EC2 does, why nobody gets the VIP, and the bound from the end of it on
+_API = {  # what EC2 does, why nobody gets the VIP, and the bound from the fault's end on
     "down": ("is down", f"nobody can move the VIP without it; {PATIENT}", AT_ONCE),
     "hang": ("does not answer", f"nobody can move the VIP without it; {PATIENT}", AT_ONCE),
     "throttled": (
@@ -62,7 +62,7 @@ def _delete(scene: Scene) -> None:
 
 
 def _refreshed(scene: Scene) -> None:
-    """As tools do that put onto the interface, by timer, what metadata list that may lag behind."""
+    """Do as tools that copy addresses to the interface by timer, from metadata that may lag behind."""
     for _ in range(5):
         fault = scene.faults.os_address_added(scene.other, scene.pair.vip)
         time.sleep(2)
@@ -71,14 +71,14 @@ def _refreshed(scene: Scene) -> None:
 
 
 def _unfit_each(scene: Scene) -> None:
-    """The holder fails; the other takes over, and fails too while the first one's failures still count."""
+    """Make the holder fail, then its successor, while the first one's failures still count."""
     _unfit(scene, scene.holder)
     scene.pair.wait_for_holder_other_than(scene.holder, NEXT_MONITOR)
     _unfit(scene, scene.other)
 
 
 def _unfit(scene: Scene, node: str) -> None:
-    """Delete the VIP from its system as often as it takes for the cluster to give the node up for a while."""
+    """Delete the VIP from the node's system until the cluster gives the node up for a while."""
     lab, vip = scene.lab, scene.pair.vip
     for _ in range(int(IN_OS_META["migration-threshold"])):
         wait_for(f"{vip} in the system of {node}", lambda: has_address(lab, node, vip), NEXT_MONITOR)

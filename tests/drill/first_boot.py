@@ -35,15 +35,16 @@ STAGES: tuple[tuple[str, Mark], ...] = (
         lambda e: (e.kind, e.get("operation")) == ("action", "start") and e["resource"] == "vip",
     ),
 )
-"""What ends each stage on a node, in order; a stage that a node does not go through has no time."""
+"""The stages in order, each with the event that ends it on a node. A stage that a node skips has no time."""
 
 ANSWER = "the VIP answers the client"
 
 
 def stages(events: Iterable[Event], nodes: Sequence[str]) -> list[tuple[str, list[float | None]]]:
-    """For each stage its end on each of the nodes (instance ids), in seconds since the first of them was launched.
+    """When each stage ended on each of the nodes (instance ids), in seconds since the first node's launch.
 
-    The last row is the client's first answer, the same for all, where a prober ran. Empty where no launch is seen.
+    If a prober ran, the last row is the client's first answer, the same for all nodes. Stages that no node
+    reached are left out. The list is empty if the events show no launch.
     """
     seen = sorted(events, key=lambda event: event.t)
     launches = [

@@ -1,6 +1,6 @@
-"""The pair under test, seen from outside: who the nodes are, who holds the VIP in EC2 and in the nodes' systems.
+"""The pair under test, seen from outside: its nodes, and who holds the VIP in EC2 and in their systems.
 
-Works on any EC2. What differs between them goes through `Cloud`, of which the lab is one and AWS another.
+It works on any EC2. Differences between EC2s go through `Cloud`, which the lab and AWS implement.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from tests.drill.probe import answers
 from tests.lab.errors import LabError
 
 STATES = ("shutdown", "pending", "unclean", "standby", "maintenance")
-"""What crm_mon says of a node that is not simply online. One that shuts down is `online` until it has left, and
-may have handed the VIP over long before."""
+"""What crm_mon says of a node that is not simply online. A node that shuts down stays `online` until it has
+left, and may have handed the VIP over long before."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """How far the drill gets into an EC2 and its instances, and at which pace; times in seconds."""
+    """What the drill can do in an EC2 and its instances, and how fast; times in seconds."""
 
     poll_s: float = 0.1
-    """Between two looks at EC2."""
+    """Time between two polls of EC2."""
     whole_limit_s: float = 180.0
     """How long a pair may take to be whole again. A node of the lab reboots in some 15 s."""
     settle_s: float = 0.0
-    """How long a broken node is left alone before the pair is judged: for where nobody can look into it."""
+    """How long we leave a broken node alone before we judge the pair, if we cannot look into the node."""
     no_shell: str = ""
-    """Why no commands can be run on the nodes; empty where they can."""
+    """Why we cannot run commands on the nodes; empty if we can."""
     remedy: str = "see the nodes' journals: `make shell NODE=a`"
-    """Where the nodes' own words are."""
+    """Where to find the nodes' own logs."""
 
 
 class Cloud(Protocol):
@@ -49,22 +49,24 @@ class Cloud(Protocol):
         """A boto3 EC2 client."""
 
     def client_prefix(self) -> Sequence[str] | None:
-        """The words before a command that run it on a host that may reach the VIP; None where there is none."""
+        """The prefix that runs a command on a host that can reach the VIP; None if there is no such host."""
 
     def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
-        """The output of a command on a node, as root; None where it failed or the node can't be reached."""
+        """The output of a command on a node, as root; None if it failed or the node cannot be reached."""
 
     def cut_power(self, instance_id: str) -> None:
         """Stop the machine between two instructions."""
 
     def restore_power(self, instance_id: str) -> None:
-        """Start the machine again, in whichever state the cut has left it; returns when it may boot."""
+        """Start the machine again, whatever state the cut left it in; return when it may boot."""
 
 
 @dataclass(frozen=True)
 class NodeView:
-    """One node at one moment. `cluster` is `online`, `offline`, `pending`, …; where nobody tells, it is `unknown`
-    and `holds_in_os` is None. `in_ec2` and `in_os` are those of the pair's VIPs that it has.
+    """One node at one moment.
+
+    `cluster` is `online`, `offline`, `pending`, …, or `unknown` if no node tells. `holds_in_os` is None if
+    the node itself does not tell. `in_ec2` and `in_os` are those of the pair's VIPs that it has.
     """
 
     name: str
@@ -79,14 +81,14 @@ class NodeView:
 
 
 class Pair:
-    """Two nodes and their VIP; `vips` are all of several, `vip` the first of them."""
+    """Two nodes and their VIP. If there are several, `vips` are all of them, and `vip` is the first."""
 
     def __init__(self, cloud: Cloud, vip: str, node_ids: Sequence[str], vips: Sequence[str] = ()) -> None:
         self.cloud, self.vip, self.node_ids = cloud, vip, list(node_ids)
         self.vips = list(vips) or [vip]
 
     def holder(self, vip: str = "") -> str | None:
-        """The instance whose network interface has the VIP (the first one) in EC2, None where neither has it."""
+        """The instance whose interface has the VIP (by default the first) in EC2; None if neither has."""
         found = self.cloud.ec2().describe_network_interfaces(
             Filters=[{"Name": "attachment.instance-id", "Values": self.node_ids}]
         )
@@ -107,7 +109,7 @@ class Pair:
         return {key: found[key] for key in self.node_ids if key in found}
 
     def nodes(self) -> list[NodeView]:
-        """Both nodes, from EC2, from their systems and from the cluster."""
+        """Both nodes as EC2, their systems and the cluster show them."""
         return self._nodes(self._crm_mon())
 
     def _nodes(self, crm_mon: str) -> list[NodeView]:
@@ -136,24 +138,24 @@ class Pair:
         return views
 
     def _crm_mon(self) -> str:
-        """The cluster as the first node that answers sees it, in crm_mon's XML; empty if none answers."""
+        """crm_mon's XML from the first node that answers; empty if none does."""
         words = ["crm_mon", "--one-shot", "--output-as=xml"]
         return next((said for key in self.node_ids if (said := self.cloud.run_on(key, words))), "")
 
     def answers(self) -> bool:
-        """Whether the client gets an answer from every VIP. Raises LabError where there is no client."""
+        """Whether the client gets an answer from every VIP. Raises LabError if there is no client."""
         prefix = self.cloud.client_prefix()
         if prefix is None:
             raise LabError("there is no client to ask", "say PROBE='ssh bastion'")
         return all(answers(prefix, vip) for vip in self.vips)
 
     def flaws(self) -> list[str]:
-        """What is wrong with the pair now; empty where it is whole.
+        """What is wrong with the pair now; empty if the pair is whole.
 
-        Whole is: both nodes running and online, exactly one has each VIP in EC2, the same one and no other has
-        it in its system, a client reaches it, and the cluster has given up on no resource. Where there is no shell
-        or no client, that part is left out: not knowing is no flaw; EC2's own status checks of the nodes take the
-        shell's place.
+        In a whole pair, both nodes run and are online. Exactly one node has each VIP in EC2, and the same
+        node alone has it in its system. A client reaches each VIP, and the cluster has given up on no
+        resource. Without a shell or a client, we leave that part out: what we do not know is not a flaw.
+        EC2's own status checks of the nodes stand in for the shell.
         """
         reach = self.cloud.reach
         crm_mon = self._crm_mon()
@@ -168,7 +170,7 @@ class Pair:
         misplaced = [flaw for vip in self.vips for flaw in self._flaws_of(vip, nodes)]
         if crm_mon:
             flaws += given_up(crm_mon)
-            # A failure that the pair has got over is none of its flaws.
+            # A failure that the pair has recovered from is not a flaw.
             misplaced += reasons(crm_mon) if misplaced else []
         return flaws + misplaced
 
@@ -192,7 +194,7 @@ class Pair:
         return []
 
     def failures(self) -> list[str]:
-        """What the nodes that are not in the cluster said on their consoles as their bootstrap gave up."""
+        """The console lines with which bootstraps gave up, of the nodes that are not in the cluster."""
         ec2 = self.cloud.ec2()
         said = {
             node.name: failure(ec2, node.instance_id) for node in self.nodes() if node.cluster != "online"
@@ -200,7 +202,7 @@ class Pair:
         return [f"{name}: {words}" for name, words in said.items() if words]
 
     def _failed_checks(self) -> list[str]:
-        """EC2's own checks of the running nodes that are not in order (`initializing` while one boots)."""
+        """EC2's own checks of the running nodes that do not say `ok` (`initializing` while a node boots)."""
         found = self.cloud.ec2().describe_instance_status(InstanceIds=self.node_ids)["InstanceStatuses"]
         return [
             f"EC2's {check} of {item['InstanceId']} says {item[key]['Status']}"
@@ -210,7 +212,7 @@ class Pair:
         ]
 
     def wait_until_whole(self, within_s: float, progress: Callable[[str], None] = lambda _: None) -> None:
-        """Return as soon as nothing is wrong. Raises LabError with what still is after `within_s` seconds."""
+        """Return once the pair is whole. Raises LabError with the flaws left after `within_s` seconds."""
         deadline = time.monotonic() + within_s
         said = ""
         while flaws := self.flaws():
@@ -224,8 +226,10 @@ class Pair:
     def wait_for_holder_other_than(
         self, old: str, within_s: float, check: Callable[[], None] = lambda: None
     ) -> str:
-        """The new holder in EC2, as soon as there is one. Raises LabError where there is none in time, and
-        whatever `check` raises, which is called between two looks.
+        """The new holder in EC2, as soon as there is one.
+
+        Raises LabError if there is none in time. Between two polls we call `check`, and pass on whatever it
+        raises.
         """
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
@@ -237,13 +241,13 @@ class Pair:
 
 
 def given_up(crm_mon: str) -> list[str]:
-    """The resources that the cluster leaves as they are until a person comes, from the XML of crm_mon."""
+    """The resources that the cluster leaves alone until a person acts (blocked), from crm_mon's XML."""
     found = ElementTree.fromstring(crm_mon).iterfind("resources//resource[@blocked='true']")
     return [f"{resource.get('id')} is blocked; `crm_resource --cleanup` lifts that" for resource in found]
 
 
 def reasons(crm_mon: str) -> list[str]:
-    """What agents gave as the reason of the failures that the cluster remembers, from the XML of crm_mon."""
+    """The agents' reasons for the failures that the cluster remembers, from crm_mon's XML."""
     return [
         f"{failure.get('op_key', '').rpartition('_')[0]} failed on {failure.get('node')}: {reason}"
         for failure in ElementTree.fromstring(crm_mon).iterfind("failures/failure")
@@ -252,7 +256,7 @@ def reasons(crm_mon: str) -> list[str]:
 
 
 def cluster_states(crm_mon: str) -> dict[str, str]:
-    """Node name → state, from the XML of crm_mon (Pacemaker 2.1 and 3)."""
+    """Node name → state, from crm_mon's XML (Pacemaker 2.1 and 3)."""
     states = {}
     for node in ElementTree.fromstring(crm_mon).iterfind("nodes/node"):
         flags = [flag for flag in STATES if node.get(flag) == "true"]

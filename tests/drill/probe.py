@@ -1,6 +1,6 @@
-"""What a client sees: pings at a steady pace, and the longest time that none was answered.
+"""What a client sees: pings at a steady pace, and the longest time without an answer.
 
-The tool is ping(8) of iputils, so that the same probe runs in the lab's client, on a bastion, or over a session.
+The tool is ping(8) of iputils, so the same probe runs in the lab's client, on a bastion, or over a session.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import TracebackType
 from tests.lab.errors import LabError
 
 INTERVAL_S = 0.01
-"""The pace, and the resolution of every outage that is reported."""
+"""Time between two pings, and the resolution of every reported outage."""
 
 REPLY = re.compile(r"^\[(?P<time>\d+\.\d+)\] \d+ bytes from .*icmp_seq=(?P<sequence>\d+) ")
 
@@ -28,8 +28,9 @@ REPLY = re.compile(r"^\[(?P<time>\d+\.\d+)\] \d+ bytes from .*icmp_seq=(?P<seque
 class Outage:
     """The longest gap between two answered pings.
 
-    `seconds` leaves out the one interval that lies between any two pings; `lost` counts the pings of the whole
-    probe that were never answered; `start` is the time (s since 1970, client's clock) of the last answer before.
+    `seconds` excludes the one interval that lies between any two pings. `lost` counts the unanswered pings
+    between the probe's first and last answer. `start` is the time of the last answer before the gap (s since
+    1970, client's clock).
     """
 
     seconds: float
@@ -38,9 +39,10 @@ class Outage:
 
 
 def longest_outage(replies: Sequence[tuple[float, int]]) -> Outage:
-    """The outage in `replies`, each the time of an answer and its sequence number, in order of arrival.
+    """The longest outage in `replies`.
 
-    Raises LabError with fewer than two of them: nothing was measured.
+    Each reply is the time of an answer and its sequence number, in order of arrival. Raises LabError for
+    fewer than two replies: they measure nothing.
     """
     if len(replies) < 2:
         raise LabError(f"the client got {len(replies)} answers", "the VIP must answer before a trial starts")
@@ -52,7 +54,7 @@ def longest_outage(replies: Sequence[tuple[float, int]]) -> Outage:
 
 @dataclass
 class Probe:
-    """A ping that runs while the block does: `with Probe(prefix, vip) as probe: …`, then `probe.outage()`."""
+    """A ping that runs as long as its block: `with Probe(prefix, vip) as probe: …`, then `probe.outage()`."""
 
     prefix: Sequence[str]
     address: str
@@ -91,7 +93,7 @@ class Probe:
         assert self._process is not None
         assert self._reader is not None
         if self._process.poll() is None:
-            # The whole group: the words of the prefix stand between this process and ping.
+            # We signal the whole group: the prefix's programs run between this process and ping.
             os.killpg(self._process.pid, signal.SIGINT)
             try:
                 self._process.wait(5)
@@ -101,12 +103,14 @@ class Probe:
         self._reader.join(5)
 
     def answered_since(self, moment: float) -> bool:
-        """Whether an answer was heard of after `moment` (s since 1970, by this machine's clock: the client's,
-        by which gaps are measured, may be another's)."""
+        """Whether an answer arrived after `moment` (s since 1970, by this machine's clock).
+
+        We measure gaps by the client's clock, which may be a different one.
+        """
         return self._heard > moment
 
     def wait_for_answers(self, within_s: float) -> None:
-        """Return as soon as answers come. Raises LabError where none came `within_s` seconds."""
+        """Return once an answer arrives. Raises LabError if none does within `within_s` seconds."""
         started = time.time()
         while not self.answered_since(started):
             if time.time() - started > within_s:
@@ -123,7 +127,7 @@ class Probe:
 
 
 def answers(prefix: Sequence[str], address: str) -> bool:
-    """Whether one of three quick pings is answered. Raises LabError where the prefix's program is missing."""
+    """Whether one of three quick pings is answered. Raises LabError if the prefix's program is missing."""
     ping = [*prefix, "ping", "-n", "-q", "-c", "3", "-i", "0.2", "-W", "1", address]
     try:
         result = subprocess.run(ping, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False)

@@ -26,7 +26,7 @@ from tests.lab.paths import BUILD, DEFAULT_LAB
 
 
 def chosen(only: Sequence[str]) -> list[Row]:
-    """The rows of these names, all where none is named. Raises LabError for an unknown one."""
+    """The rows with these names, or all rows if none is named. Raises LabError for an unknown name."""
     if unknown := [name for name in only if name not in ROWS]:
         raise LabError(f"there is no row {unknown[0]!r}", f"the rows are {', '.join(ROWS)}")
     return [row for name, row in ROWS.items() if not only or name in only]
@@ -37,7 +37,7 @@ def faults(
     only: Annotated[list[str] | None, typer.Option("--only", help="Run only the rows named.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="Show the rows and what is expected.")] = False,
 ) -> None:
-    """Break the pair in every way of the catalogue, judge what came of it; write build/faults.json and .md."""
+    """Break the pair in every way of the catalogue and judge the outcome; write build/faults.json and .md."""
     rows = chosen(only or [])
     if listing:
         for row in rows:
@@ -57,7 +57,7 @@ def faults(
             )
             raise
         outcomes.append(outcome)
-        # Written after each, so that an interruption loses nothing.
+        # We save after each row, so an interruption loses nothing.
         save("faults.json", report(STACK, pair.cloud.name, started, outcomes))
         (BUILD / "faults.md").write_text("".join(f"{line(each)}\n" for each in outcomes))
         say(f"    {verdict(outcome)}: {told(outcome)}")
@@ -96,7 +96,7 @@ def soak(
         typer.Option(envvar="KIND", help="All faults of the catalogue, or SIGKILLs in a row."),
     ] = random_faults.Kind.FAULTS,
 ) -> None:
-    """Break the pair at random until the time is over or it does not become whole; write build/soak.json."""
+    """Break the pair at random until the time is up or it stays broken; write build/soak.json."""
     lab = Lab(name)
     pair = lab_pair(lab)
     seed = secrets.randbelow(1_000_000) if seed is None else seed
@@ -132,7 +132,7 @@ def soak(
 
 
 def told(outcome: Outcome) -> str:
-    """An outcome in a line."""
+    """An outcome in one line."""
     moved = "moves not counted" if outcome.moves is None else f"moved {outcome.moves} times"
     return f"{moved}, out for {seconds(outcome.outage_s)} s" + (
         f"; {outcome.detail}" if outcome.detail else ""
@@ -150,13 +150,15 @@ def _moves(outcome: Outcome) -> str:
 
 
 def promise(row: Row | Outcome) -> str:
-    """What the README's table says of a row before it ran."""
+    """The part of a row in the README's table that is known before the run."""
     return f"| `{row.name}`: {row.does} | {row.expected} | {row.reason} |"
 
 
 def make_whole(lab: Lab, pair: Pair) -> None:
-    """After a row that failed: cut both nodes' power and boot them, where they do not come to themselves, so that
-    the next row has a pair to break. Raises LabError where not even that helps."""
+    """Power-cycle both nodes if a failed row left the pair broken.
+
+    So the next row has a pair to break. Raises LabError if even that does not help.
+    """
     if not pair.flaws():
         return
     say("    the pair is not whole: both nodes are switched off and on for the next row")
@@ -167,7 +169,7 @@ def make_whole(lab: Lab, pair: Pair) -> None:
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """All of them for a person, in 80 columns."""
+    """The outcomes as a table for a person, in 80 columns."""
     made = Table(title="What came of each fault", title_justify="left")
     for heading in ("row", "result", "moves", "out [s]", "other node after [s]"):
         made.add_column(heading)

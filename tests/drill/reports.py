@@ -6,10 +6,10 @@ from tests.drill.trials import Result
 
 
 def verdict(result: Result) -> str:
-    """In a word."""
+    """The verdict in one word."""
     return {True: "passed", False: "FAILED", None: "skipped"}[result.passed]
 
 
 def seconds(time_s: float | None) -> str:
-    """A time for a table."""
+    """A time in seconds, as a table shows it."""
     return "-" if time_s is None else f"{time_s:.2f}"

@@ -18,17 +18,21 @@ from tests.lab.timeline import Event
 
 MOVES_MOST = 2
 GAP_S = 0.05
-"""Shorter gaps between two answers are a busy machine's, not an outage; so are those in which no ping was lost."""
+"""Shorter gaps between two answers come from a busy machine, and so do gaps without a lost ping. Neither is
+an outage."""
 GOALS_S = {"none": 0.5, "0.5": 1.5}
-"""The client's total outage to aim at, by EC2's latency; it is reported, and decides nothing."""
+"""EC2's latency → the goal for the client's total outage (s). We report it, but do not judge by it."""
 TOKENS_MS = (1500, 1000)
-"""Settings that replace both nodes, one after the other; the last is what the stack's file says."""
+"""The token of each roll (ms). Each change of it replaces both nodes. The last is the one in the stack's
+file."""
 
 
 @dataclass(frozen=True)
 class Rolled:
-    """One roll; times in seconds. `gaps` are the client's outages, each with when it began (wall clock); `broken`
-    are the laws that the roll broke.
+    """One roll; times in seconds.
+
+    `gaps` are the client's outages, each with the time at which it began (wall clock). `broken` are the
+    expectations that the roll did not meet.
     """
 
     latency: str
@@ -44,8 +48,10 @@ class Rolled:
 
 
 def gaps(replies: Sequence[tuple[float, int]], longer_than_s: float = GAP_S) -> list[tuple[float, float]]:
-    """When pings were lost and none was answered for longer than that: since when, and for how long (s), the
-    interval between two pings left out.
+    """The gaps of more than `longer_than_s` seconds in which pings were lost.
+
+    Each is the time at which it began, and its length (s). The length excludes the one interval that lies
+    between any two pings.
     """
     found = [
         (before[0], after[0] - before[0] - INTERVAL_S)
@@ -56,12 +62,12 @@ def gaps(replies: Sequence[tuple[float, int]], longer_than_s: float = GAP_S) -> 
 
 
 def holders(events: Sequence[Event], vip: str, before: str) -> tuple[str, ...]:
-    """The interfaces that EC2 delivered the VIP to, in order, from `before` on."""
+    """The interfaces to which EC2 delivered the VIP, in order, starting with `before`."""
     return tuple(places([event for event in events if event.kind == "route"], vip, {}, before))
 
 
 def both_out(events: Sequence[Event], nodes: Sequence[str]) -> bool:
-    """Whether there was a moment without a running instance; `nodes` run at first."""
+    """Whether no instance ran at some moment; `nodes` run at first."""
     running = set(nodes)
     for event in events:
         if event.kind != "instance":
@@ -75,7 +81,7 @@ def both_out(events: Sequence[Event], nodes: Sequence[str]) -> bool:
 
 
 def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> Rolled:
-    """Replace both nodes by one `up`, with EC2 as slow as `latency` says. Raises LabError where the `up` fails."""
+    """Replace both nodes with one `up`, while EC2 has this latency. Raises LabError if the `up` fails."""
     pair = lab_pair(lab)
     pair.wait_until_whole(pair.cloud.reach.whole_limit_s, say)
     old, before = pair.node_ids, _interface(pair)
@@ -122,7 +128,7 @@ def _interface(pair: Pair) -> str:
 
 
 def _at_the_end(pair: Pair, old: Sequence[str], say: Callable[[str], None]) -> list[str]:
-    """What is wrong when the `up` has ended, which it does when the pair works."""
+    """What is wrong after the `up`, which should end only when the pair works."""
     broken = [f"{kept} was not replaced" for kept in sorted(set(old) & set(pair.node_ids))]
     if not pair.answers():
         broken.append("the VIP does not answer when the up has ended")

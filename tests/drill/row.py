@@ -1,4 +1,4 @@
-"""One row of the fault catalogue: what is broken, what must come of it and why; and how it is run and judged."""
+"""One row of the fault catalogue: what breaks, what must follow and why; and how we run and judge it."""
 
 from __future__ import annotations
 
@@ -16,44 +16,48 @@ from tests.lab.lab import Lab
 
 MUST, STAYS, MAY = "must move", "must stay", "may move"
 
-# Bounds, in seconds. None is a stopwatch: each is what the settings add up to, and as much again or more for a
+# Bounds, in seconds. They do not measure speed: each is what the settings add up to, at least doubled for a
 # machine that has other work.
 AT_ONCE = 30.0
-"""Corosync's token and consensus, a transition and one call of EC2: some 1.5 s."""
+"""Corosync's token and consensus, a transition and one call to EC2: some 1.5 s."""
 NEXT_MONITOR = 60.0
-"""Found by a monitor (every 10 s), and all of the above."""
+"""A monitor (every 10 s) finds it; then all of the above."""
 FORGOTTEN = 180.0
-"""A node that failed is tried again when the failure has expired: 60 s, looked at once a minute."""
+"""The cluster tries a failed node again when the failure has expired: after 60 s, checked once a minute."""
 BOOTED = 150.0
 """A boot, the cluster's start, and all of the above."""
 ROUND = 25.0
-"""Long enough in force for two monitors to see it."""
+"""Long enough for two monitors to see the fault."""
 
 PATIENT = "the only node that is left goes on asking for the better part of a minute"
-"""Why a fault of EC2 or the metadata at a crash is made up for at its end (the agent's ALONE_TIME)."""
+"""Why a pair recovers when a fault of EC2 or the metadata at a crash ends (the agent's ALONE_TIME)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """`act` breaks what `does` says. Until `lasts_s` have passed and the expectation is met it stays broken."""
+    """One row: `act` breaks what `does` says.
+
+    It stays broken until `lasts_s` have passed and the expectation is met.
+    """
 
     name: str
     does: str
     reason: str
     act: Callable[[Scene], None]
     move: str = MUST
-    """Whether the VIP is to go to the other node while it is in force: MUST, STAYS or MAY."""
+    """Whether the VIP must go to the other node while the fault is in force: MUST, STAYS or MAY."""
     moves: int = 1
-    """How often it may change nodes at most, until the pair is whole again."""
+    """How often the VIP may change nodes at most, until the pair is whole again."""
     within_s: float = AT_ONCE
-    """The longest that a client may be without it, once the fault can be survived."""
+    """The longest that a client may be without the VIP, once the fault can be survived."""
     lasts_s: float = 0.0
     moved_within_s: float = 0.0
-    """How soon it must have moved, where that is not `within_s`: the client may be served all the while."""
+    """How soon the VIP must have moved, if not `within_s`: the old holder may serve the client all the
+    while."""
     survived: bool = True
-    """False: by design nobody has the VIP while it is in force; `within_s` counts from its end."""
+    """False: by design nobody has the VIP while the fault is in force; `within_s` counts from its end."""
     by_itself: bool = False
-    """Whether the pair must be whole again before anything is put back, for nothing was taken away."""
+    """Whether the pair must be whole again before we mend anything: the fault took nothing away."""
     prepare: Callable[[Scene], None] = lambda scene: None
 
     @property
@@ -67,8 +71,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Outcome(Result):
-    """A row's result. `outage_s` is the longest that the client was without the VIP, `recovered_s` the time until
-    EC2 delivered to the other node (None where it did not), `moves` how often it changed nodes.
+    """A row's result.
+
+    `outage_s` is the longest that the client was without the VIP. `recovered_s` is the time until EC2
+    delivered to the other node (None if it did not). `moves` is how often the VIP changed nodes (None if not
+    counted).
     """
 
     does: str
@@ -78,8 +85,9 @@ class Outcome(Result):
 
 
 def run_row(row: Row, lab: Lab, pair: Pair, progress: Callable[[str], None]) -> Outcome:
-    """Break, watch, mend, judge. A failure is an outcome and not an exception; whatever happens, also on Ctrl-C,
-    what was broken is mended.
+    """Break, watch, mend and judge; return the outcome.
+
+    A failure is an outcome, not an exception. We mend what we broke in any case, also on Ctrl-C.
     """
     scene = Scene(lab, pair, progress)
     watch = Watch(scene)
@@ -156,7 +164,7 @@ class Watch:
             self.notes.append(f"failures forgotten {took:.0f} s later")
 
     def _expect(self, row: Row, probe: Probe, begun: float) -> None:
-        """Wait for what must come while the fault is in force; raise LabError when it can't come any more."""
+        """Wait for what must happen during the fault. Raises LabError once it cannot happen any more."""
         scene, pair = self.scene, self.scene.pair
         if row.move == MUST and row.survived:
             limit = row.moved_within_s or row.within_s
@@ -171,7 +179,10 @@ class Watch:
             probe.wait_for_answers(row.within_s)
 
     def _count(self, interfaces: dict[str, str], begun: float) -> None:
-        """How often it moved and how soon; both sets of interfaces count where a node was replaced."""
+        """Note how often the VIP moved, and how soon.
+
+        If a node was replaced, the interfaces from before and after both count.
+        """
         scene = self.scene
         try:
             known = interfaces | scene.interfaces()
@@ -188,12 +199,12 @@ class Watch:
         self.recovered_s = None if first is None else round(first - begun, 3)
 
     def silence(self, since: float) -> float | None:
-        """The longest time (s) without an answer, of what lies after `since` (s since 1970)."""
+        """The longest time (s) without an answer after `since` (s since 1970)."""
         return longest_silence(self.replies, since)
 
 
 def longest_silence(replies: Sequence[tuple[float, int]], since: float) -> float | None:
-    """As of `Watch.silence`: None with fewer than two answers, for then nothing was measured."""
+    """As `Watch.silence`; None with fewer than two answers or none after `since`: nothing was measured."""
     times = [time for time, _ in replies]
     gaps = [two - max(one, since) for one, two in pairwise(times) if two > since]
     return max(0.0, round(max(gaps) - INTERVAL_S, 3)) if gaps else None

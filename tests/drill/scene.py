@@ -1,4 +1,4 @@
-"""A pair of the lab while something is done to it: who is who, what is broken, and how it is mended."""
+"""A pair of the lab during a fault: who is who, what is broken, and how to mend it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from tests.lab.lab import Lab
 from tests.lab.timeline import Event
 
 FAILURES = (LabError, BotoCoreError, ClientError)
-"""What may go wrong while the drill works, as against in it."""
+"""What may go wrong in the lab or the pair while the drill runs, as opposed to bugs in the drill."""
 
 STEADY_S = 3.0
-"""So long a pair that is whole again must stay so, with the same holder."""
+"""How long a pair that is whole again must stay so, with the same holder (s)."""
 
 FORGET_LIMIT_S = 180.0
-"""Failures expire after `failure-timeout` (60 s), and the cluster looks once a minute; the rest is reserve."""
+"""Failures expire after `failure-timeout` (60 s), and the cluster looks once a minute; the rest is margin."""
 
 
 class Scene:
-    """One pair, its `holder` and the `other` node as they were when it was last looked at, and what is broken now.
+    """One pair, its `holder` and its `other` node as of the last `look()`, and what is broken now.
 
-    Methods that break something have their end kept; `cure()` and `heal()` bring it about.
+    Every fault is recorded. `cure()` undoes those that the VIP cannot survive, `heal()` all.
     """
 
     def __init__(self, lab: Lab, pair: Pair, progress: Callable[[str], None] = lambda _: None) -> None:
@@ -44,7 +44,7 @@ class Scene:
         self._pool = ThreadPoolExecutor()
 
     def look(self) -> None:
-        """Note who holds the VIP in EC2 now. Raises LabError where neither does."""
+        """Note who holds the VIP in EC2 now. Raises LabError if neither node does."""
         holder = self.pair.holder()
         if holder is None:
             raise LabError(f"nobody has {self.pair.vip} in EC2", "see `make status`")
@@ -54,23 +54,23 @@ class Scene:
     # --- breaking ------------------------------------------------------------------------------------------
 
     def cause(self, *faults: Fault) -> None:
-        """These are the fault that the VIP can't survive: `cure()` ends them, before anything else is mended."""
+        """Name the faults that the VIP cannot survive: `cure()` ends them before anything else is mended."""
         self._cures += [fault.undo for fault in faults]
 
     def later(self, heal: Callable[[], None]) -> None:
-        """Do this when all is mended, before what was registered earlier."""
+        """Have `heal()` call this, before what was registered earlier."""
         self._heals.append(heal)
 
     def aside(self, work: Callable[[], None]) -> None:
-        """Do this in the background: some commands go on long after the VIP has moved."""
+        """Run `work` in the background: some commands go on long after the VIP has moved."""
         self._aside.append(self._pool.submit(work))
 
     def command(self, node: str, *argv: str) -> None:
-        """Run a command in the node. Raises LabError where it fails."""
+        """Run a command in the node. Raises LabError if it fails."""
         self.lab.run_in(node, argv)
 
     def check_aside(self) -> None:
-        """Raise what went wrong in the background so far."""
+        """Raise the error of the background work that has failed so far, if any."""
         for future in self._aside:
             if future.done():
                 future.result()
@@ -78,15 +78,17 @@ class Scene:
     # --- mending -------------------------------------------------------------------------------------------
 
     def cure(self) -> None:
-        """End what `cause` named; all that is broken where it named nothing."""
+        """End the faults that `cause` named, or all faults if it named none."""
         if not self._cures:
             self.heal()
         while self._cures:
             self._cures.pop()()
 
     def heal(self) -> None:
-        """End everything that is broken, the last first. One that can't be ended keeps no other from it;
-        raises LabError with all that went wrong."""
+        """End everything that is broken, the latest first.
+
+        If one cannot be ended, we still end the others. Raises LabError with all that went wrong.
+        """
         wrong = []
         with ENDING.held():
             for step in [*reversed(self._cures), *reversed(self._heals), self.faults.undo_all]:
@@ -106,8 +108,11 @@ class Scene:
     # --- what became of it ---------------------------------------------------------------------------------
 
     def wait_until_steady(self, within_s: float) -> None:
-        """Law 4: both nodes are members, one has the VIP in EC2 and in its system, a client reaches it; and it
-        stays so. Raises LabError with what is wrong still after `within_s` seconds."""
+        """Return once the pair is whole and stays so for STEADY_S with the same holder.
+
+        Both nodes are members, exactly one has the VIP in EC2 and in its system, and a client reaches it: law
+        4 in tests/drill/README.md. Raises LabError with what is still wrong after `within_s` seconds.
+        """
         deadline = time.monotonic() + within_s
         pair = self.pair
         while True:
@@ -124,9 +129,9 @@ class Scene:
                 )
 
     def wait_until_forgotten(self, within_s: float = FORGET_LIMIT_S) -> float:
-        """Return when the cluster holds no failure against a node any more; how long that took, in seconds.
+        """Return once the cluster holds no failure against a node; the result is how long that took (s).
 
-        Raises LabError where it does after `within_s` seconds: somebody would have to clean up.
+        Raises LabError if it still holds one after `within_s` seconds: a person would have to clean up.
         """
         begun = time.monotonic()
         said = ""
@@ -147,7 +152,10 @@ class Scene:
         return ["nobody can tell"]
 
     def wait_until_active(self, units: Sequence[str], within_s: float) -> None:
-        """Raises LabError with those of the units that are not active on a node after `within_s` seconds."""
+        """Return once the units are active on both nodes.
+
+        Raises LabError with those that are not after `within_s` seconds.
+        """
         deadline = time.monotonic() + within_s
         while wrong := self._inactive(units):
             if time.monotonic() > deadline:
@@ -167,14 +175,14 @@ class Scene:
         return self.lab.run_in(node, words).stdout.split()
 
     def interfaces(self) -> dict[str, str]:
-        """Interface → instance, of the pair's nodes that EC2 knows."""
+        """Interface → instance, for the pair's nodes that EC2 knows."""
         match = [{"Name": "attachment.instance-id", "Values": self.pair.node_ids}]
         found = self.pair.cloud.ec2().describe_network_interfaces(Filters=match)["NetworkInterfaces"]
         return {card["NetworkInterfaceId"]: card["Attachment"]["InstanceId"] for card in found}
 
 
 def failures(crm_mon: str) -> list[str]:
-    """The failures that count, from the XML of crm_mon with fail counts (Pacemaker 2.1 and 3)."""
+    """The failures that count, from crm_mon's XML with fail counts (Pacemaker 2.1 and 3)."""
     return [
         f"{resource.get('id')} on {node.get('name')}"
         for node in ElementTree.fromstring(crm_mon).iterfind("node_history/node")
@@ -184,7 +192,7 @@ def failures(crm_mon: str) -> list[str]:
 
 
 def places(events: Iterable[Event], vip: str, interfaces: dict[str, str], before: str) -> list[str]:
-    """Where the VIP was, one after another: `before`, then what the route events say. Nowhere is no place."""
+    """Where the VIP was, in order: `before`, then by the route events. Times without a place are left out."""
     found = [before]
     for event in events:
         place = interfaces.get(event["eni_id"], event["eni_id"]) if event.get("eni_id") else None
@@ -194,7 +202,7 @@ def places(events: Iterable[Event], vip: str, interfaces: dict[str, str], before
 
 
 def moves(visited: list[str], nodes: Iterable[str]) -> int:
-    """How often the VIP changed between the nodes; what it was elsewhere in between does not count."""
+    """How often the VIP changed between the nodes; other places in between do not count."""
     known = set(nodes)
     at_nodes = [place for place in visited if place in known]
     return sum(one != two for one, two in pairwise(at_nodes))

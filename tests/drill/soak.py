@@ -1,9 +1,9 @@
-"""Random faults, alone and in pairs, on random nodes and for random times; after each law 4 must hold again.
+"""Random faults, alone and in pairs, on random nodes for random times; each must leave a whole pair.
 
-Of the kind `kills` they are SIGKILLs alone, up to MOST_KILLS in a row: of what systemd is just starting again, of
-both nodes' at once, of all that a node has of the cluster.
+The kind `kills` sends SIGKILLs alone, up to MOST_KILLS in a row. They hit what systemd is just restarting,
+both nodes at once, or all cluster programs of a node.
 
-The sequence follows from its kind and seed alone, whatever happens in the lab.
+The sequence depends only on its kind and seed, whatever happens in the lab.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ KILLED: Mapping[str, Sequence[str]] = {
 }
 """Kill → the programs that it ends."""
 UNITS = (*CLUSTER_UNITS, f"{GUARD}.service")
-"""What runs on a node of a whole pair."""
+"""The units that run on every node of a whole pair."""
 PAIRS = 0.5
-"""How often two faults come together."""
+"""The share of steps that combine two faults."""
 SHORT_S, LONG_S = 0.2, 15.0
-"""How long a fault is in force; half of them less than 3 s."""
+"""The shortest and the longest time that a fault is in force. The median is 1.7 s."""
 MOST_KILLS = 8
 SOON_S, LATE_S = 0.01, 4.0
-"""From one kill to the next: systemd waits 3 s before it starts a unit again, which takes less than one."""
+"""The shortest and the longest time from one kill to the next. systemd waits 3 s before it starts a unit
+again, and the start takes less than 1 s."""
 RESTART_S = 10.0
-"""For a unit that nothing waits for, as that of the guard."""
+"""How long a unit may take to restart if nothing else waits for it, such as the guard's."""
 WHOLE_S = FORGOTTEN + 60.0
 """How soon the pair must be whole: failures on both nodes have to expire, and a node may have to boot first."""
 
@@ -58,7 +59,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Hit:
-    """A fault of the lab's catalogue on node `a` or `b`; those that only one of the two can have find theirs."""
+    """A fault of the lab's catalogue on node `a` or `b`.
+
+    A fault that only one of the two can have goes to that node instead.
+    """
 
     fault: str
     node: str
@@ -66,7 +70,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Step:
-    """Faults, each `apart_s` seconds after the one before; all is undone `lasts_s` after the last."""
+    """Faults `apart_s` seconds apart; all are undone `lasts_s` seconds after the last."""
 
     number: int
     hits: tuple[Hit, ...]
@@ -80,7 +84,7 @@ class Step:
 
 
 def steps(seed: int, kind: Kind = Kind.FAULTS) -> Iterator[Step]:
-    """The faults of a seed and a kind, without end: the same ones each time."""
+    """The endless steps of a seed and a kind: the same ones each time."""
     yield from (_kills if kind == Kind.KILLS else _faults)(seed)
 
 
@@ -99,18 +103,21 @@ def _faults(seed: int) -> Iterator[Step]:
         together = 2 if dice.random() < PAIRS else 1
         hits = tuple(Hit(dice.choice(FAULTS), dice.choice("ab")) for _ in range(together))
         apart = round(dice.uniform(0, 3), 1)
-        # Evenly over the orders of magnitude: a stall of half a second says as much as one of ten.
+        # Even over the orders of magnitude: a stall of half a second tells us as much as one of ten.
         lasts = round(SHORT_S * (LONG_S / SHORT_S) ** dice.random(), 1)
         yield Step(number, hits, apart, lasts)
 
 
 def _dice(seed: int) -> random.Random:
-    return random.Random(seed)  # noqa: S311 (a sequence that can be had again, no secret)
+    return random.Random(seed)  # noqa: S311 (a repeatable sequence, no secret)
 
 
 @dataclass
 class Record:
-    """What became of a step: `whole_after_s` seconds after its end law 4 held again, None where it did not."""
+    """What became of a step.
+
+    The pair was whole again `whole_after_s` seconds after the step's end; None if it was not.
+    """
 
     number: int
     faults: str
@@ -120,7 +127,7 @@ class Record:
 
 
 class BreachError(LabError):
-    """Law 4 did not hold again."""
+    """The pair did not become whole again."""
 
 
 def run_step(
@@ -131,10 +138,10 @@ def run_step(
     progress: Callable[[str], None],
     begin: Callable[[Scene, Hit], None],
 ) -> None:
-    """Break, mend, and wait for law 4 and UNITS; also on Ctrl-C all is mended. Raises BreachError if law 4 stays
-    broken, or a unit is not active.
+    """Break, mend, and wait until the pair is whole and UNITS are active.
 
-    A fault that can't be had, because the one before took its victim, is noted and no breach.
+    We mend all in any case, also on Ctrl-C. Raises BreachError if the pair stays broken or a unit is not
+    active. A fault may be impossible because the one before took its victim. We note that; it is no breach.
     """
     scene = Scene(lab, pair, progress)
     try:
@@ -163,12 +170,12 @@ def run_step(
 
 
 def kill(scene: Scene, hit: Hit) -> None:
-    """Whatever runs of it at this moment."""
+    """SIGKILL those of the hit's programs that run at this moment."""
     scene.faults.storm(scene.pair.node_ids["ab".index(hit.node)], KILLED[hit.fault])
 
 
 def begin(scene: Scene, hit: Hit) -> None:
-    """As `make fault` does; but what comes back by itself, or is put back by the cluster, is not put back here."""
+    """Begin it as `make fault` does, but do not put back what the node or the cluster restores by itself."""
     pair = scene.pair
     a, b = pair.node_ids
     node = {"a": a, "b": b}[hit.node]
@@ -192,9 +199,10 @@ def soak(
     keep: Callable[[list[Record]], None] = lambda records: None,
     kind: Kind = Kind.FAULTS,
 ) -> list[Record]:
-    """Go on with the steps of the seed and the kind until the time is over; `keep` is called after each.
+    """Run the steps of the seed and the kind until the time is up; call `keep` after each.
 
-    Raises BreachError at the first that is one."""
+    Raises BreachError at the first breach.
+    """
     deadline = time.monotonic() + minutes * 60
     records: list[Record] = []
     pair.wait_until_whole(WHOLE_S, progress)

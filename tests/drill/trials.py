@@ -1,6 +1,6 @@
-"""The trials: break the pair in one way, and see what its client sees.
+"""The trials: each breaks the pair in one way and measures what its client sees.
 
-Each starts from a whole pair, ends with a whole pair, and says how long the client was without the VIP.
+Each starts and ends with a whole pair, and says how long the client was without the VIP.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from tests.lab.errors import LabError
 
 MOVE_LIMIT_S = 60.0
 SETTLE_S = 5.0
-"""How long a trial that must not move the VIP goes on looking."""
+"""How long we watch a trial that must not move the VIP."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """`fault` breaks the holder, `heal` brings back what does not come back by itself; `by_hand` says how a
+    """One way to break the pair.
+
+    `fault` breaks the holder, and `heal` brings back what does not come back by itself. `by_hand` says how a
     person does that, with `{node}` for the instance.
     """
 
@@ -42,10 +44,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Result:
-    """One trial's outcome. Times in seconds: `outage_s` as the client saw it, `recovered_s` from the fault until
-    EC2 showed the new holder (0 where it must not move); None where nobody measured.
+    """One trial's outcome; times in seconds, None if nobody measured them.
 
-    `passed` is None for a trial that was skipped, and `detail` says why.
+    `outage_s` is what the client saw. `recovered_s` is the time from the fault until EC2 showed the new
+    holder (0 if the VIP must not move). `passed` is None for a skipped trial, and `detail` says why.
     """
 
     name: str
@@ -66,7 +68,7 @@ def _command(*argv: str) -> Callable[[Pair, str], None]:
 
 
 def _nothing(pair: Pair, holder: str) -> None:
-    """What was broken mends itself."""
+    """Do nothing: what was broken mends itself."""
 
 
 def _reboot(pair: Pair, holder: str) -> None:
@@ -121,10 +123,10 @@ TRIALS = (
 
 
 def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Result:
-    """Break, watch, heal, check. A failure is a result, not an exception.
+    """Break, watch, heal, check; return the result. A failure is a result, not an exception.
 
-    What was broken is healed in any case, also where a signal ends the trial. Where nobody can ping the VIP, the
-    outage of a trial that moves it is the time until EC2 shows the move, and the detail says so.
+    We heal what we broke in any case, also if a signal ends the trial. If nobody can ping the VIP, the outage
+    of a trial that moves it is the time until EC2 shows the move. The detail then says so.
     """
     reach = pair.cloud.reach
     if trial.needs_shell and reach.no_shell:
@@ -140,7 +142,7 @@ def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Resu
                 probe.wait_for_answers(10)
             started = time.monotonic()
             broken = True
-            # Aside, for a command such as `systemctl stop` may go on long after the VIP has moved.
+            # In the background: a command such as `systemctl stop` may go on long after the VIP has moved.
             fault = pool.submit(trial.fault, pair, before)
             if trial.moves:
                 after = pair.wait_for_holder_other_than(before, MOVE_LIMIT_S, lambda: _raise_failure(fault))
@@ -184,13 +186,13 @@ def _probe(pair: Pair) -> AbstractContextManager[Probe | None]:
 
 
 def _raise_failure(fault: Future[None]) -> None:
-    """Where the fault itself failed, there is no move to wait for."""
+    """Raise the fault's own error, if any: then there is no move to wait for."""
     if fault.done():
         fault.result()
 
 
 def _heal(trial: Trial, pair: Pair, holder: str, progress: Callable[[str], None]) -> None:
-    """Bring back what a trial broke that did not come to its end; or say what is left to do by hand."""
+    """Bring back what an unfinished trial broke, or say what is left to do by hand."""
     if trial.heal is _nothing:
         return
     by_hand = trial.by_hand.format(node=holder)
@@ -203,7 +205,7 @@ def _heal(trial: Trial, pair: Pair, holder: str, progress: Callable[[str], None]
 
 
 def report(stack: str, cloud: str, started: datetime, results: Sequence[Result]) -> dict[str, Any]:
-    """The report as JSON; the trials' times in seconds. It passed where some trial did, and none failed."""
+    """The report as JSON; times in seconds. The run passed if some trial passed and none failed."""
     return {
         "stack": stack,
         "cloud": cloud,

@@ -25,7 +25,7 @@ from tests.lab.paths import DEFAULT_LAB
 from tests.lab.plots import plotting, save_figure
 
 OUTAGE = {True: "outage [s]", False: "API-visible move time [s]"}
-"""What the time of a trial is called, by whether a client was asked."""
+"""Whether a client was asked → what we call the time of a trial."""
 
 
 def verify(
@@ -37,7 +37,7 @@ def verify(
         bool, typer.Option("--yes", envvar="YES", help="On AWS: break the pair without asking.")
     ] = False,
 ) -> None:
-    """Break the pair in every way of the trials, measure the client's outage, and write build/verify.json."""
+    """Run the trials: break the pair, measure the client's outage, and write build/verify.json."""
     unknown = set(only or []) - {trial.name for trial in TRIALS}
     if unknown:
         known = ", ".join(trial.name for trial in TRIALS)
@@ -51,7 +51,7 @@ def verify(
     results: list[Result] = []
 
     def keep(result: Result) -> None:
-        # Written after each, so that an interruption loses nothing.
+        # We save after each trial, so an interruption loses nothing.
         results.append(result)
         cli.save("verify.json", report(stack, pair.cloud.name, started, results))
 
@@ -72,7 +72,7 @@ def verify(
 
 
 def ask(pair: Pair, place: str, trials: list[Trial]) -> None:
-    """Have the user agree to what is about to break. Raises LabError where they do not."""
+    """Ask the user to agree to what is about to break. Raises LabError if they do not."""
     say(f"This breaks the pair with the VIP {pair.vip} on purpose ({place}):")
     for node in pair.nodes():
         say(f"    {node.name}  {node.instance_id}  {node.address}  {node.state}  {holding(node, pair.vips)}")
@@ -90,7 +90,7 @@ def ask(pair: Pair, place: str, trials: list[Trial]) -> None:
 
 
 def show_results(results: list[Result], pinged: bool) -> None:
-    """A table of 80 columns, what went wrong beneath it, a sentence, and a picture in build/verify.svg."""
+    """Print a table of 80 columns, what went wrong, and a sentence; draw a picture in build/verify.svg."""
     console = plain_console()
     table = Table(
         title="What the client saw" if pinged else "What EC2 showed; no client was asked",
@@ -110,7 +110,7 @@ def show_results(results: list[Result], pinged: bool) -> None:
 
 
 def in_a_sentence(results: Sequence[Result], pinged: bool) -> str:
-    """All of it for somebody who does not know the trials."""
+    """The results in a sentence, for somebody who does not know the trials."""
     ran = [result for result in results if result.passed is not None]
     if failed := [result.name for result in ran if not result.passed]:
         names = ", ".join(failed)

@@ -1,4 +1,4 @@
-"""A pair as a person sees it, and which pair is meant."""
+"""Find the pair that a command means, and show it to a person."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ProbeOption = Annotated[
 
 
 def find_pair(stack: str, lab: str, probe: str) -> tuple[Pair, str]:
-    """The pair of a stack, and where it is in a few words."""
+    """The pair of a stack, and a few words that say where it is."""
     if stack == STACK:
         return lab_pair(Lab(lab)), f"lab {lab!r}"
     pair = aws_pair(stack, probe)
@@ -34,7 +34,7 @@ def find_pair(stack: str, lab: str, probe: str) -> tuple[Pair, str]:
 
 
 def show(pair: Pair, place: str) -> None:
-    """The table of the pair."""
+    """Print the pair as a table, and whether its client gets an answer."""
     table = Table(title=f"{', '.join(pair.vips)} in {place}", title_justify="left")
     for heading in ("node", "instance", "address", "EC2", "cluster", "VIP"):
         table.add_column(heading)
@@ -56,7 +56,7 @@ def show(pair: Pair, place: str) -> None:
 
 
 def holding(node: NodeView, vips: list[str]) -> str:
-    """What the node has of the VIP; of several, what it has of each."""
+    """How the node has the VIP: as holder, in EC2 only, …; of several VIPs, how it has each."""
     of = {
         vip: _holding_of(vip in node.in_ec2, None if node.in_os is None else vip in node.in_os)
         for vip in vips

@@ -1,4 +1,4 @@
-"""An emulated AWS account, and the stacks that are deployed to it."""
+"""An emulated AWS account and the stacks deployed to it."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ GONE = ("shutting-down", "terminated")
 
 
 class Cloud:
-    """One account in one Region: its emulator, clients of its administrator, and a folder for stacks' state.
+    """One account in one Region: its emulator, its administrator's clients, and a folder for stacks' state.
 
-    `calls` are the API calls so far, as `service:Action`, in order; `guests` are the nodes' side.
+    `calls` lists the API calls so far, in order, as `service:Action`. `guests` emulates the nodes.
     """
 
     def __init__(self, state_dir: Path, region: str = REGION) -> None:
         self.state_dir, self.region = state_dir, region
-        # A fast machine would meet EC2's limits of calls here, and an SDK that tries again makes one call more.
-        # The lab has them, and so have the tests of the emulator's throttle.
+        # A fast machine would hit EC2's API limits here, and each retry of the SDK adds a call. The lab and the
+        # tests of the emulator's throttle cover the limits.
         self.settings = Settings(throttle=False)
         self.calls: list[str] = []
         self._waiting: list[tuple[str, int, threading.Event]] = []
@@ -65,8 +65,9 @@ class Cloud:
         key: tuple[str, str] | None = None,
         env: Mapping[str, str] | None = None,
     ) -> PulumiStack:
-        """A stack of a project, with changes to its settings, run with an access key (the administrator's by
-        default) and more environment.
+        """A stack of a project, with changed settings and more environment variables.
+
+        It runs with an access key, by default the administrator's.
         """
         key = key or self.emulator.administrator
         account = {
@@ -81,7 +82,7 @@ class Cloud:
         return stack
 
     def instances(self) -> dict[str, dict[str, Any]]:
-        """The instances that are not gone, by their names."""
+        """The instances that are not gone, by name."""
         found: dict[str, dict[str, Any]] = {}
         for reservation in self.ec2.describe_instances()["Reservations"]:
             for instance in reservation["Instances"]:
@@ -91,7 +92,7 @@ class Cloud:
         return found
 
     def holder(self, vip: str) -> str | None:
-        """The name of the instance whose interface has the VIP."""
+        """The name of the instance whose interface has the VIP, or None."""
         for name, instance in self.instances().items():
             for interface in instance["NetworkInterfaces"]:
                 if vip in [address["PrivateIpAddress"] for address in interface["PrivateIpAddresses"]]:
@@ -99,7 +100,7 @@ class Cloud:
         return None
 
     def move(self, vip: str, to: str) -> None:
-        """Give the VIP to the instance of that name, as a node's agent would."""
+        """Give the VIP to the named instance, as a node's agent would."""
         self._give(vip, self.instances()[to]["InstanceId"])
 
     def _give(self, vip: str, instance_id: str) -> None:
@@ -110,13 +111,13 @@ class Cloud:
         )
 
     def leftovers(self) -> dict[str, set[str]]:
-        """What the account has beyond what it was born with, by kind; empty where a stack left nothing."""
+        """What the account has now and did not have at first, by kind; empty if a stack left nothing."""
         now = self.inventory()
         extra = {kind: ids - self._born_with[kind] for kind, ids in now.items()}
         return {kind: ids for kind, ids in extra.items() if ids}
 
     def inventory(self) -> dict[str, set[str]]:
-        """The ids of everything that a stack may make."""
+        """The ids of everything that a stack may create, by kind."""
         ec2 = self.ec2
         subnets = [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]]
         return {
@@ -146,13 +147,13 @@ class Cloud:
         }
 
     def reached(self, action: str, nth: int = 1) -> threading.Event:
-        """An event that is set at the nth API call of that kind from now on, `ec2:CreateSubnet`."""
+        """An event that is set at the nth API call of that kind, such as `ec2:CreateSubnet`, from now on."""
         event = threading.Event()
         self._waiting.append((action, self.calls.count(action) + nth, event))
         return event
 
     def user(self, name: str, policy: str) -> tuple[str, str]:
-        """A new user with that managed policy; the access key."""
+        """Create a user with that policy attached; returns its access key."""
         self.iam.create_user(UserName=name)
         made = self.iam.create_policy(PolicyName=name, PolicyDocument=policy)
         self.iam.attach_user_policy(UserName=name, PolicyArn=made["Policy"]["Arn"])
@@ -161,9 +162,9 @@ class Cloud:
 
     @contextlib.contextmanager
     def newer_image(self, parameter: str) -> Iterator[str]:
-        """Let the public parameter name another image, as AWS does every few weeks; the image's id.
+        """Let the public parameter name another image, as AWS does every few weeks; yields the image's id.
 
-        Nobody but AWS can write there, so this goes past the API.
+        Only AWS can write this parameter, so we bypass the API.
         """
         (entry,) = ssm_backends[self.emulator.account_id][REGION]._parameters[parameter]
         before, images = entry.value, self.ec2.describe_images()["Images"]
@@ -175,7 +176,7 @@ class Cloud:
 
     @contextlib.contextmanager
     def withdrawn_image(self, image_id: str) -> Iterator[None]:
-        """Have the image's owner, who is not this account, take it back."""
+        """Withdraw the image, as its owner, another account, might."""
         images = ec2_backends[self.emulator.account_id][self.region].amis
         withdrawn = images.pop(image_id)
         try:
@@ -184,7 +185,7 @@ class Cloud:
             images[image_id] = withdrawn
 
     def client(self, service: str, key: tuple[str, str], token: str | None = None) -> Any:
-        """A client with an access key, and its token if it is a role's."""
+        """A client for an access key, with its session token if it is a role's."""
         return boto3.client(
             service,  # type: ignore[call-overload]
             region_name=self.region,
@@ -209,7 +210,7 @@ def _ids(found: list[dict[str, Any]], key: str) -> set[str]:
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """End a `pulumi` that still runs, and close its output."""
+    """Kill `pulumi` if it still runs, and close its output."""
     if process.poll() is None:
         process.kill()
         process.wait(10)

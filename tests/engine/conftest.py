@@ -1,4 +1,4 @@
-"""What the engine tier runs on: the real `pulumi`, an emulated EC2 for each set of stacks, and no account."""
+"""What the engine tier runs on: the real `pulumi` and an emulated EC2 for each set of stacks; no account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEEDED = ("pulumi", "pulumi-language-python")
 
 @pytest.fixture(scope="session", autouse=True)
 def _engine() -> None:
-    """Skip where there is no engine; under CI that is a failure."""
+    """Skip the tests if the engine is not installed; under CI, fail instead."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if not missing:
         return
@@ -36,7 +36,7 @@ def _engine() -> None:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """An AWS account for the tests of a module, with a place for their stacks' state."""
+    """An AWS account shared by a module's tests, with a folder for the state of their stacks."""
     with Cloud(tmp_path_factory.mktemp("pulumi")) as cloud:
         yield cloud
 
@@ -50,19 +50,19 @@ def fresh_cloud(tmp_path: Path) -> Iterator[Cloud]:
 
 @pytest.fixture
 def managed_policies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the emulated accounts have AWS's own managed policies, which moto otherwise leaves out."""
+    """Give the emulated accounts AWS's managed policies, which moto leaves out by default."""
     monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
 
 @pytest.fixture(scope="module")
 def world(cloud: Cloud) -> World:
-    """What the resources of a provider's life are made in."""
+    """The resources around the objects of a provider's life."""
     return make_world(cloud)
 
 
 @pytest.fixture(scope="module")
 def provider(cloud: Cloud) -> Iterator[Provider]:
-    """The stand-in for the AWS provider, on that account."""
+    """The AWS provider's stand-in, configured for that account."""
     with environment(cloud):
         yield provider_of(cloud)
 
@@ -77,7 +77,7 @@ def account(cloud: Cloud) -> Cloud:
 
 @pytest.fixture
 def pair(account: Cloud, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Cloud]:
-    """The stack's pair, both nodes running and the VIP on the first, with the caller's shell set to it."""
+    """The stack's pair: both nodes run, the VIP is on the first, and this process's environment names it."""
     use(account, monkeypatch, account.emulator.administrator)
     monkeypatch.setattr(cli, "BUILD", build := tmp_path / "build")
     monkeypatch.setattr(drill, "REPORT", build / "verify.json")

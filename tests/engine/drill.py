@@ -1,4 +1,4 @@
-"""A drill of the stack `dev` in an emulated account, and what stands in for its cluster and its user."""
+"""A drill of the stack `dev` in an emulated account, and stand-ins for its cluster and its user."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ CRM_MON = "<pacemaker-result><nodes>{}</nodes></pacemaker-result>".format(
     "".join(f'<node name="{name}" online="true" pending="false"/>' for name in NODES)
 )
 REPORT = Path()
-"""Where the test's report is; each test has its own."""
+"""Where the drill writes its report; each test has its own path."""
 
 
 def use(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, key: tuple[str, str]) -> None:
-    """Let this process's environment be the shell of a user with that access key."""
+    """Make this process's environment that of a user with that access key."""
     for name, value in cloud.stack("dev", key=key).environment.items():
         monkeypatch.setenv(name, value)
     for name in ("STACK", "PROBE", "YES", "JSON", "LAB", "AWS_REGION", "AWS_DEFAULT_REGION"):
@@ -38,7 +38,7 @@ def use(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, key: tuple[str, str]) -> 
 
 @contextlib.contextmanager
 def failing_over(cloud: Cloud, action: str) -> Iterator[None]:
-    """Move the VIP to the second node once the API is asked for `action`."""
+    """Move the VIP to the second node as soon as the API gets the call `action`."""
     asked, over = cloud.reached(f"ec2:{action}"), threading.Event()
 
     def follow() -> None:
@@ -62,7 +62,7 @@ def verify(*words: str) -> int:
 
 @contextlib.contextmanager
 def verifying() -> Iterator[subprocess.Popen[str]]:
-    """A process of its own that breaks the holder's power, with its report where the test looks for it."""
+    """Run the `power-loss` trial in a process of its own; its report goes where the test looks for it."""
     program = (
         "import sys; from pathlib import Path; "
         "from tests.lab import cli; from tests.drill.__main__ import app; "
@@ -90,12 +90,12 @@ def written() -> dict[str, Any]:
 
 
 def changes(cloud: Cloud) -> list[str]:
-    """The calls since the test began that did more than look."""
+    """The API calls since the test began, without those that only read."""
     return [c for c in cloud.calls if not c.split(":")[1].startswith(("Describe", "Get"))]
 
 
 def answering_agents(cloud: Cloud, ran: list[str]) -> None:
-    """Let every node's SSM agent carry out what the drill says; Corosync's stop moves the VIP."""
+    """Let every node's SSM agent answer the drill's commands; stopping Corosync moves the VIP."""
 
     def agent(name: str) -> Callable[[list[str]], tuple[int, str]]:
         def carry_out(lines: list[str]) -> tuple[int, str]:

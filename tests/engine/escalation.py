@@ -1,4 +1,4 @@
-"""Two pairs' and a stranger's things in one account, and a caller's ways to become an administrator."""
+"""The things of two pairs and a stranger in one account, and ways for a caller to become an administrator."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Things:
-    """What an owner has: a network, an instance that runs and one that is stopped, a role and its profile."""
+    """What an owner has: a network, a running and a stopped instance, a role and its profiles."""
 
     tags: list[dict[str, str]]
     vpc: str
@@ -61,7 +61,7 @@ class Things:
 
 @dataclass(frozen=True)
 class Scene:
-    """The caller's own pair, somebody else's things, and a fresh number for names."""
+    """The caller's own pair, somebody else's things, and an unused number for names."""
 
     place: Place
     own: Things
@@ -69,13 +69,13 @@ class Scene:
     number: int
 
     def tagged(self, kind: str, owner: str = "") -> dict[str, Any]:
-        """The argument that makes a thing with the pair's tag, or another's."""
+        """The argument that tags a new thing with the caller's pair, or with another owner."""
         tag = {"Key": PAIR, "Value": owner or self.place.full_name}
         return {"TagSpecifications": [{"ResourceType": kind, "Tags": [tag]}]}
 
 
 def things(cloud: Cloud, owner: str | None, path: str, boundary: str | None = None) -> Things:
-    """Make an owner's things as the administrator; with the tag of a pair, or with none."""
+    """Create an owner's things as the administrator, with the tag of a pair or with none."""
     ec2, iam, number = cloud.ec2, cloud.iam, next(_numbers)
     tags = [{"Key": PAIR, "Value": owner}] if owner else []
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
@@ -140,12 +140,12 @@ def things(cloud: Cloud, owner: str | None, path: str, boundary: str | None = No
 
 
 def permission(port: int) -> dict[str, Any]:
-    """A rule that lets everybody in."""
+    """A rule that opens the port to everybody."""
     return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 
 
 def launch(caller: Caller, scene: Scene, **changes: Any) -> object:
-    """A launch as the deploying user's program makes it, but for the changes; None takes an argument away."""
+    """A launch as the deployer's program makes it, with changes; a change to None removes an argument."""
     both = scene.tagged("instance")["TagSpecifications"] + scene.tagged("volume")["TagSpecifications"]
     request = {
         "ImageId": caller.ec2.describe_images()["Images"][0]["ImageId"],
@@ -256,5 +256,5 @@ def access_key(caller: Caller, scene: Scene) -> None:
 
 
 def place_in(cloud: Cloud, **changes: Any) -> Place:
-    """The pair that the deploying user is for."""
+    """The pair for which the deployer's policies are printed."""
     return Place(account=cloud.emulator.account_id, region=REGION, stack="dev", **changes)

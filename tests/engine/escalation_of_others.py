@@ -1,4 +1,4 @@
-"""What a caller may try on things, parameters and interfaces that are not its pair's."""
+"""What a caller may try on things, parameters and interfaces that do not belong to its pair."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .escalation import Act, Scene, launch, permission, untagged
 
 
 def others_things() -> Iterator[tuple[str, Act]]:
-    """Ways to harm what is not the pair's."""
+    """Ways to harm things that do not belong to the pair."""
     yield (
         "open a group",
         lambda c, s: c.ec2.authorize_security_group_ingress(
@@ -144,7 +144,7 @@ def _untag(kind: str) -> Act:
 
 
 def parameters() -> Iterator[tuple[str, Act]]:
-    """Others' parameters."""
+    """Ways to read or change the parameters of others."""
     yield "read a parameter", lambda c, s: c.ssm.get_parameter(Name="/others/secret")
     yield (
         "change a parameter",
@@ -160,7 +160,7 @@ def parameters() -> Iterator[tuple[str, Act]]:
 
 
 def interfaces() -> Iterator[tuple[str, Act]]:
-    """Tags on interfaces, which a launch leaves without any."""
+    """Ways to tag interfaces, which a launch leaves untagged."""
 
     def tag(interface: str, scene: Scene, **more: str) -> dict[str, Any]:
         tags = {PAIR: scene.place.full_name, **more}

@@ -1,8 +1,8 @@
-"""The nodes' side of an emulated account: no guest boots, but each says and does what a pair's nodes would.
+"""The nodes of an emulated account. No guest boots, but each says and does what a pair's node would.
 
-A member of the pair says so on its console and takes a VIP that no member has which it hears: those with another
-key it does not. One that shuts down gives the VIP to the other. `Guests.fate` lets a test have a node fail, or say
-nothing; without `takes` the test moves the VIP.
+A node that joins its cluster says so on its console. It takes the VIP unless a member that it hears has it. It
+does not hear members with another key. A node that shuts down passes the VIP to the other one. With
+`Guests.fate`, a test makes a node fail or stay silent. If `takes` is False, only the test moves the VIP.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.aws.emulator import Emulator
 from tests.aws.emulator.model import RUNNING, STOPPED, TERMINATED, Instance
 
 WORKS, SILENT = "works", "silent"
-"""What may become of a node; any other word is why its bootstrap fails."""
+"""The fates of a node. Any other text is the reason why its bootstrap fails."""
 
 VIP = re.compile(r"ec2_vip=(\d+\.\d+\.\d+\.\d+)")
 KEY = re.compile(r"KEY_DIGEST=(\w*)")
@@ -25,7 +25,7 @@ KEY = re.compile(r"KEY_DIGEST=(\w*)")
 
 @dataclass
 class Guest:
-    """One node: its VIP and key, whether it is a member now, if its bootstrap came to its end, its console."""
+    """One node: its VIP and key, whether it is a member, whether its bootstrap is done, and its console."""
 
     instance_id: str
     name: str
@@ -39,9 +39,9 @@ class Guest:
 class Guests:
     """The emulator's machines. `give(vip, instance_id)` assigns the address as an agent would.
 
-    `fate` says what becomes of a node at its bootstrap, by its instance; `takes` whether any takes the VIP.
-    `events` are what happened, in order: ("launch", name), ("holder", name), …; `lost` are the nodes that went
-    with a VIP that nobody could take.
+    `fate` returns what becomes of an instance's bootstrap. `takes` says whether nodes take the VIP. `events` lists
+    what happened, in order: ("launch", name), ("holder", name), …. `lost` names the holders that shut down while
+    no other member could take the VIP.
     """
 
     def __init__(self, give: Callable[[str, str], None]) -> None:
@@ -90,14 +90,14 @@ class Guests:
         return "\r\n".join(["[    0.000000] Linux", *(guest.console if guest else [])])
 
     def boot_again(self) -> None:
-        """Let every node whose bootstrap did not come to its end go on with it."""
+        """Continue the bootstrap of every node that has not finished it."""
         with self._lock:
             for guest in list(self.guests.values()):
                 if not guest.done:
                     self._boot(guest)
 
     def holder(self, vip: str) -> Guest | None:
-        """The guest whose interface has the VIP."""
+        """The guest whose interface has the VIP, or None."""
         for interface in self.emulator.interfaces():
             if vip in interface.secondaries:
                 return self.guests.get(interface.instance_id or "")
@@ -152,7 +152,7 @@ class Guests:
 
 
 def _told(user_data: bytes) -> tuple[str, str] | None:
-    """The VIP and the digest of the key that a node is told of; None where this is no node's user data."""
+    """The VIP and the key digest in a node's user data, or None if the user data are not a node's."""
     if user_data[:2] != b"\x1f\x8b":
         return None
     text = gzip.decompress(user_data).decode()

@@ -1,4 +1,4 @@
-"""The stand-in of the AWS provider in this process: its objects' lives, and the calls that each step makes."""
+"""Drives the AWS provider's stand-in in this process: its objects' lives, and the calls of each step."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ OPERATIONS = ("create", "read", "update", "delete")
 
 
 class RefusedError(Exception):
-    """What a call is aborted with."""
+    """Raised by `Context.abort`, with the status and the text."""
 
 
 @dataclass
 class Context:
-    """A gRPC call's context."""
+    """A stand-in for the context of a gRPC call."""
 
     trailing: list[Any] = field(default_factory=list)
 
@@ -48,7 +48,7 @@ def context() -> Any:
 
 @contextlib.contextmanager
 def environment(cloud: Cloud, key: tuple[str, str] | None = None) -> Iterator[None]:
-    """The environment that leads boto3 to the cloud, with an access key or the administrator's."""
+    """Point boto3 at the cloud, with an access key or the administrator's."""
     stack = cloud.stack("in-process", key=key) if key else cloud.stack("in-process")
     with pytest.MonkeyPatch.context() as env:
         for name, value in stack.environment.items():
@@ -58,11 +58,11 @@ def environment(cloud: Cloud, key: tuple[str, str] | None = None) -> Iterator[No
 
 
 def provider_of(cloud: Cloud, key: tuple[str, str] | None = None) -> Provider:
-    """A provider that is configured for the cloud, with an access key or the administrator's."""
+    """A provider configured for the cloud, with an access key or the administrator's."""
     with environment(cloud, key):
         provider = Provider()
         provider.Configure(pb.ConfigureRequest(args=to_struct({"region": REGION})), context())
-        # The clients are made once, while the environment says where to.
+        # The provider creates its clients once, so we create them while the environment points at the cloud.
         clients = (provider.cloud.ec2, provider.cloud.iam, provider.cloud.ssm, provider.cloud.sts)
         assert {client.meta.endpoint_url for client in clients} == {cloud.url}
         assert provider.cloud.account == cloud.emulator.account_id
@@ -70,9 +70,10 @@ def provider_of(cloud: Cloud, key: tuple[str, str] | None = None) -> Provider:
 
 
 class Life:
-    """One type's objects, one after the other. Each step's calls must be those of `calls.py`.
+    """The life of one type's objects, one after the other. Each step must make the calls in `calls.py`.
 
-    `used` are the rows that were, by operation; `left_behind` are the properties that a failed update reports.
+    `used` are the rows of the table that were used so far, by operation. `left_behind` are the properties that a
+    failed update reports.
     """
 
     def __init__(self, provider: Provider, cloud: Cloud, token: str) -> None:
@@ -84,7 +85,7 @@ class Life:
         self.left_behind: dict[str, Any] = {}
 
     def create(self, **inputs: Any) -> dict[str, Any]:
-        """Make an object."""
+        """Create an object; returns its properties."""
         self.inputs = self._checked(inputs, {})
         request = pb.CreateRequest(urn=self._urn, type=self.token, properties=to_struct(self.inputs))
         with self._recorded("create"):
@@ -93,7 +94,7 @@ class Life:
         return self.state
 
     def read(self) -> dict[str, Any] | None:
-        """Refresh it: its properties, or None if it is gone."""
+        """Refresh the object; returns its properties, or None if it is gone."""
         request = pb.ReadRequest(
             id=self.id,
             urn=self._urn,
@@ -109,17 +110,17 @@ class Life:
         return self.state
 
     def settled(self) -> None:
-        """Refresh it: it is there, and as it is wanted."""
+        """Refresh the object; fails unless it exists and matches its inputs."""
         assert self.read() is not None
         assert self.changes() == []
 
     def read_gone(self) -> bool:
-        """Whether a refresh finds nothing, whatever it has called by then."""
+        """Whether a refresh finds nothing; does not compare its calls with the table."""
         request = pb.ReadRequest(id=self.id, urn=self._urn, type=self.token, properties=to_struct(self.state))
         return not self.provider.Read(request, context()).id
 
     def update(self, **changes: Any) -> dict[str, Any]:
-        """Change it in place; a change to None takes an input away. Fails if another object were needed."""
+        """Change the object in place; None removes an input. Fails if the change needs a replacement."""
         inputs = self._checked({**self.inputs, **changes}, self.inputs)
         assert self.changes(inputs), "nothing changes"
         request = pb.UpdateRequest(
@@ -140,12 +141,12 @@ class Life:
         return self.state
 
     def mend(self) -> dict[str, Any]:
-        """Refresh it, and put right what somebody has changed."""
+        """Refresh the object, then undo what somebody has changed."""
         assert self.read() is not None
         return self.update()
 
     def delete(self) -> None:
-        """Remove it."""
+        """Delete the object."""
         request = pb.DeleteRequest(
             id=self.id, urn=self._urn, type=self.token, properties=to_struct(self.state)
         )
@@ -153,7 +154,7 @@ class Life:
             self.provider.Delete(request, context())
 
     def changes(self, inputs: dict[str, Any] | None = None) -> list[str]:
-        """The paths that differ from the inputs."""
+        """The paths where the object differs from the inputs. Fails if a difference needs a replacement."""
         request = pb.DiffRequest(
             id=self.id,
             urn=self._urn,
@@ -201,7 +202,7 @@ class Life:
 
 
 def _left_behind(call: Any) -> dict[str, Any]:
-    """The properties in a failed call's details."""
+    """The properties in the details of a failed call."""
     for _, serialized in call.trailing:
         failed = pb.ErrorResourceInitFailed()
         status_pb2.Status.FromString(serialized).details[0].Unpack(failed)
@@ -210,7 +211,7 @@ def _left_behind(call: Any) -> dict[str, Any]:
 
 
 def _updates(token: str) -> bool:
-    """Whether anything of the type changes in place."""
+    """Whether any input of the type can change in place."""
     return any(
         prop.replaces is not True and not prop.unread and name != "region"
         for name, prop in TYPES[token].inputs.items()

@@ -1,4 +1,4 @@
-"""The life of an object of each type: made, changed, changed by others, mended, removed."""
+"""The life of an object of each type: created, changed, changed by others, mended, deleted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .provider_life import Life
 
 
 def document(action: str, **principal: str) -> str:
-    """A policy that allows one action, to whoever has it or to a service."""
+    """A policy that allows one action, to its bearer or to a principal such as a service."""
     who = {"Principal": principal} if principal else {"Resource": "*"}
     statement = {"Effect": "Allow", "Action": action, **who}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -27,7 +27,7 @@ THEIR_POLICY = document("ec2:*")
 
 @dataclass
 class World:
-    """What an object may need around it."""
+    """The resources that an object may need around it."""
 
     cloud: Cloud
     vpc: str
@@ -49,7 +49,7 @@ NUMBERS = itertools.count(1)
 
 
 def make_world(cloud: Cloud) -> World:
-    """Make what objects may need around them."""
+    """Create the resources that objects may need around them."""
     ec2, iam = cloud.ec2, cloud.iam
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
@@ -73,7 +73,7 @@ def make_world(cloud: Cloud) -> World:
 
 
 def retag(life: Life) -> None:
-    """Every way in which tags change."""
+    """Change the tags in every possible way."""
     life.update(tags={"a": "2", "b": "2"})
     life.update(tags={"a": "2"})
     assert life.state["tags"] == {"a": "2"}
@@ -135,7 +135,7 @@ def route_table(life: Life, world: World) -> None:
 
 
 def table(world: World) -> str:
-    """A route table of somebody else's."""
+    """A new route table, created outside the provider."""
     return str(world.cloud.ec2.create_route_table(VpcId=world.vpc)["RouteTable"]["RouteTableId"])
 
 
@@ -155,7 +155,8 @@ def route(life: Life, world: World) -> None:
 def association(life: Life, world: World) -> None:
     life.create(routeTableId=table(world), subnetId=world.subnet)
     life.update(routeTableId=table(world))
-    # Its id is another now. A refresh would not find it, and what is not found is made again.
+    # The association has another id now. A refresh with the old id would not find it, and Pulumi would
+    # create it again.
     life.update(routeTableId=table(world))
     current = life.cloud.ec2.describe_route_tables(
         Filters=[{"Name": "association.subnet-id", "Values": [world.subnet]}]
@@ -220,7 +221,7 @@ def role(life: Life, world: World) -> None:
     life.update(permissionsBoundary=world.boundary)
     life.cloud.iam.update_assume_role_policy(RoleName=life.id, PolicyDocument=THEIR_TRUST)
     life.mend()
-    # What others have put on it is removed with it only if a refresh has seen it.
+    # The provider deletes what others have added to the role only if a refresh has seen it.
     life.cloud.iam.put_role_policy(RoleName=life.id, PolicyName="theirs", PolicyDocument=POLICY)
     life.cloud.iam.attach_role_policy(RoleName=life.id, PolicyArn=world.boundary)
     life.cloud.iam.create_instance_profile(InstanceProfileName="theirs")
@@ -329,7 +330,7 @@ def instance(life: Life, world: World) -> None:
 
 
 def somebody_changes(life: Life, group: str) -> None:
-    """What others do to an instance, and how `up --refresh` mends it, call by call."""
+    """Let others change an instance; `up --refresh` mends it with exactly these calls."""
     ec2, wanted = life.cloud.ec2, dict(life.state)
     volume = wanted["rootBlockDevice"]["volumeId"]
     (found,) = ec2.describe_iam_instance_profile_associations(
@@ -353,7 +354,7 @@ def somebody_changes(life: Life, group: str) -> None:
         "ec2:ModifyNetworkInterfaceAttribute",
         "ec2:ModifyVolume",
     ]
-    # On one that does not run, an association cannot be replaced.
+    # EC2 cannot replace the profile association of a stopped instance.
     ec2.stop_instances(InstanceIds=[life.id])
     ec2.get_waiter("instance_stopped").wait(InstanceIds=[life.id], WaiterConfig={"Delay": 1})
     life.read()

@@ -1,4 +1,4 @@
-"""An `up` whose program does not see the nodes touches none of them; and it sees more than what has the tags."""
+"""An `up` that cannot see the nodes touches none of them; it finds nodes by more than their tags."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def stack(cloud: Cloud) -> PulumiStack:
 
 @pytest.fixture
 def pair(cloud: Cloud, stack: PulumiStack) -> Iterator[PulumiStack]:
-    """A whole pair with the VIP on its first node, and a change of both nodes to come."""
+    """A whole pair with the VIP on its first node and settings that change both nodes at the next `up`."""
     stack.configure({"environment": None, "second": None, "tokenMs": next(TOKENS)})
     cloud.move(VIP, A)
     cloud.guests.events.clear()

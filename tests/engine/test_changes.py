@@ -1,4 +1,4 @@
-"""What a change of each setting does: exactly these resources, and in place where AWS can."""
+"""What a change of each setting does: it affects exactly these resources, in place if AWS can."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .cloud import REGION, Cloud
 NODES = ("a", "b")
 DEBIAN = f"image-debian12-x86_64-{REGION}"
 INSTALLER = ("installer", "policy-installer")
-"""How a node of Amazon Linux gets its packages, for which user data have no room."""
-# A new node has a new interface, with a tag of its own.
+"""The parts that hold Amazon Linux's package installer, which does not fit in the user data."""
+# A new node gets a new interface, which has a tag resource of its own.
 ANEW = (*NODES, "a-interface", "b-interface")
 TAGGED = (
     "a",
@@ -45,7 +45,7 @@ DATABASE = {"protocol": "tcp", "ports": 5432, "cidr": "10.0.3.0/24"}
 
 @dataclass(frozen=True)
 class Change:
-    """New settings, and what they make of the resources, by the parts' names."""
+    """New settings, and which parts they create, update, replace or delete."""
 
     settings: dict[str, Any]
     create: tuple[str, ...] = ()
@@ -176,7 +176,7 @@ def test_a_change_of_the_whole_network_can_be_made_and_leaves_nothing_old(
 
 
 def _operations(steps: list[Step]) -> dict[str, str]:
-    """What happens to each part; the three steps of a replacement are one."""
+    """What happens to each part; the three steps of a replacement count as one."""
     found: dict[str, str] = {}
     for step in steps:
         part = step.name.removeprefix("ec2vip-")

@@ -1,4 +1,4 @@
-"""Bad settings, as the user of the real command meets them: clear text, a failure, and nothing created."""
+"""Bad settings with the real command: it fails with a clear text and creates nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .cloud import REGION, Cloud
 
 
 def batches() -> list[list[str]]:
-    """The bad settings in as few runs as will do: those together that still show each one's message."""
+    """The bad settings in as few runs as possible; each run still shows each setting's message."""
     found: list[list[str]] = []
     for name in BAD:
         for batch in found:
@@ -47,11 +47,11 @@ def _merged(names: list[str]) -> dict[str, Any]:
 
 
 COMMITTED = ("availabilityZone", "clients", "nodeIps", "platform", "subnetCidr", "vip", "vpcCidr")
-"""The keys of the committed settings, which the bad ones take the place of."""
+"""The keys of the committed settings, which the bad ones replace."""
 
 
 def refusal(stack: PulumiStack) -> str:
-    """What a failing `up` says, wrapped lines joined."""
+    """The text of a failing `up`, with wrapped lines joined."""
     with pytest.raises(CommandError) as caught:
         stack.up()
     assert caught.value.status != 0
@@ -59,7 +59,7 @@ def refusal(stack: PulumiStack) -> str:
 
 
 BATCHES = batches()[:8]
-"""Enough to see the real command do it; every single one is in the unit tier."""
+"""Enough to show that the real command refuses them; the unit tier tries every one."""
 
 
 def test_enough_bad_settings_are_tried_with_the_real_command() -> None:
@@ -106,7 +106,7 @@ def test_a_value_of_another_type_than_declared_is_refused_by_pulumi_itself(
 
 
 def _noise(seed: int) -> str:
-    """A text that does not compress."""
+    """A text that does not compress, to fill the user data."""
     return "".join(hashlib.sha256(f"{seed} {n}".encode()).hexdigest() for n in range(5))
 
 
@@ -182,7 +182,7 @@ def test_a_zone_that_was_chosen_is_kept(cloud: Cloud) -> None:
     kept = {node["Placement"]["AvailabilityZone"] for node in cloud.instances().values()}
     assert len(kept) == 1
     assert stack.preview() == []
-    # As if another zone had come before it in the meantime: the choice is not made again.
+    # The state records the choice, so the zone would stay even if another one came first by now.
     assert "ec2vip-zone-us-east-1" in {resource["urn"].rsplit("::", 1)[1] for resource in stack.resources()}
     stack.destroy()
     assert cloud.leftovers() == {}

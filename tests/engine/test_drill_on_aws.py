@@ -1,6 +1,6 @@
 """`make verify STACK=dev`: the real command, the real `pulumi`, an emulated account.
 
-No cluster runs here, so a thread of the test does what one would: it moves the VIP off a node that breaks.
+No cluster runs here. A thread of the test does its part and moves the VIP off a node that breaks.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def test_a_probe_that_gets_no_answer_keeps_the_trial_from_breaking_anything(
 
 @pytest.mark.skipif(shutil.which("ping") is None, reason="ping (iputils) is not installed")
 def test_the_probe_runs_behind_the_words_that_the_user_gives(pair: Cloud, tmp_path: Path) -> None:
-    """A bastion that pings itself in place of the VIP, which nobody has here."""
+    """The bastion pings itself, because nothing has the VIP here."""
     bastion = tmp_path / "bastion"
     bastion.write_text(
         "#!/usr/bin/env python3\nimport os, sys\nwords = sys.argv[2:-1] + ['127.0.0.1']\n"

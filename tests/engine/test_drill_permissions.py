@@ -1,4 +1,4 @@
-"""What the caller of a drill on AWS may do, what `make status STACK=dev` shows, and what it finds missing."""
+"""The permissions that a drill on AWS needs, and what `make status STACK=dev` shows and finds missing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_policy_that_is_printed_is_enough_and_every_action_is_used(
     pair.move(VIP, "ec2vip-a")
     assert (
         cli.run(lab_commands.app, ["status", "--stack", "dev", "--json"]) == 0
-    )  # while nobody can look into the nodes
+    )  # while no SSM agent answers
     answering_agents(pair, [])
     assert verify("--yes", "--only", "stop-corosync") == 0
     allowed = {
@@ -91,7 +91,7 @@ def test_status_shows_the_holder_and_takes_not_knowing_for_no_flaw(
 def test_status_shows_why_a_node_did_not_come_up(
     pair: Cloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The VIP is well on the first node, and nobody can look into the second: its console says it."""
+    """The first node holds the VIP. No SSM agent answers on the second, but its console shows the reason."""
     second = pair.instances()["ec2vip-b"]["InstanceId"]
     gave_up = "ec2vip: bootstrap failed: packages: the archives lack the cluster stack"
     monkeypatch.setattr(

@@ -1,7 +1,7 @@
-"""Attempts to get more than the printed policies are meant to give.
+"""Attempts to exceed the rights that the printed policies are meant to give.
 
-Each is refused, and then the same call on the same things succeeds for the administrator. So the caller's rights
-refused it, and nothing else about the call.
+AWS refuses each attempt. The administrator then succeeds with the same call on the same things, so only the
+caller's rights were the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OF_INTERFACES: dict[str, Act] = dict(escalation_of_others.interfaces())
 
 @dataclass
 class Account:
-    """An account with the pair `dev`, its deploying users and an administrator."""
+    """An account with the pair `dev`, its deployers and an administrator."""
 
     cloud: Cloud
     place: Place
@@ -48,7 +48,7 @@ class Account:
         return Caller(self.cloud.ec2, self.cloud.iam, self.cloud.ssm)
 
     def deployer(self, place: Place, name: str) -> Caller:
-        """A user of the policies that are printed for that place."""
+        """A new user with the policies printed for that place."""
         key = self.cloud.user(name, json.dumps(create_policy(place)))
         made = self.cloud.iam.create_policy(
             PolicyName=f"{name}-manage", PolicyDocument=json.dumps(manage_policy(place))
@@ -57,7 +57,7 @@ class Account:
         return Caller(*(self.cloud.client(service, key) for service in ("ec2", "iam", "ssm")))
 
     def scene(self, owner: str | None, *, own: Things | None = None) -> Scene:
-        """Fresh things for an attempt, of another pair or of nobody's; fresh ones of the pair's, unless given."""
+        """New things for an attempt, another pair's or nobody's; the pair's own are new too, unless given."""
         return Scene(
             place=self.place,
             own=own or own_things(self.cloud, self.place),
@@ -87,7 +87,7 @@ def deployer(account: Account) -> Caller:
 
 
 def code_of(attempt: Act, caller: Caller, scene: Scene) -> str:
-    """The error of an attempt, empty if it succeeds."""
+    """The error code of an attempt; empty if it succeeds."""
     try:
         attempt(caller, scene)
     except ClientError as error:
@@ -96,7 +96,7 @@ def code_of(attempt: Act, caller: Caller, scene: Scene) -> str:
 
 
 def refused(attempt: Act, callers: list[Caller], administrator: Caller, scene: Scene) -> None:
-    """Show that rights alone refuse the attempt."""
+    """Assert that each caller is denied the attempt, and that the administrator succeeds."""
     assert [code for caller in callers if (code := code_of(attempt, caller, scene)) not in DENIED] == []
     assert code_of(attempt, administrator, scene) == ""
 
@@ -146,11 +146,11 @@ def test_a_launch_as_the_program_makes_it_is_allowed(account: Account, deployer:
     assert code_of(escalation.launch, deployer, account.scene(None)) == ""
 
 
-# The nodes
+# The nodes' rights
 
 
 def as_role(account: Account, role: str) -> Caller:
-    """An instance's rights: those of its role."""
+    """The clients of an instance with that role."""
     sts = account.cloud.client("sts", account.key)
     arn = account.cloud.iam.get_role(RoleName=role)["Role"]["Arn"]
     given = sts.assume_role(RoleArn=arn, RoleSessionName="node")["Credentials"]

@@ -1,4 +1,4 @@
-"""Pairs in VPCs and subnets that are there already, and what is said where those do not suit."""
+"""Pairs in existing VPCs and subnets, and the errors if those do not suit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NO_NETWORK = {"vpcCidr": None, "subnetCidr": None, "availabilityZone": None}
 
 @dataclass(frozen=True)
 class Network:
-    """A VPC of the user's: with an internet gateway, or sealed; a subnet in it for the pair."""
+    """A VPC of the user's, with an internet gateway or sealed, and a subnet in it for the pair."""
 
     vpc_id: str
     subnet_id: str
@@ -26,7 +26,7 @@ class Network:
 def make_network(cloud: Cloud, *, public: bool) -> Network:
     ec2 = cloud.ec2
     vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-    # Not every zone has every instance type, and left to choose, EC2 may take one that has not.
+    # We name a zone, because EC2 may pick one that lacks the instance type.
     made = ec2.create_subnet(VpcId=vpc_id, CidrBlock="10.0.250.0/24", AvailabilityZone="us-east-1a")
     subnet_id = made["Subnet"]["SubnetId"]
     if public:
@@ -62,7 +62,7 @@ def test_a_pair_moves_into_a_subnet_and_leaves_it_as_it_was(cloud: Cloud, public
 
 
 def into(cloud: Cloud, network: Network) -> PulumiStack:
-    """A stack in that subnet."""
+    """A stack in the network's subnet."""
     return cloud.stack(settings={**NO_NETWORK, "subnetId": network.subnet_id})
 
 
@@ -94,7 +94,7 @@ def test_the_pairs_own_addresses_are_in_nobodys_way(cloud: Cloud, public: Networ
 
 
 def reserve(cloud: Cloud, network: Network, cidr: str, kind: str) -> str:
-    """A reservation of the user's; its id."""
+    """Create a reservation that the user owns; returns its id."""
     made = cloud.ec2.create_subnet_cidr_reservation(
         SubnetId=network.subnet_id, Cidr=cidr, ReservationType=kind, Description="ours by hand"
     )
@@ -242,7 +242,7 @@ def test_endpoints_take_the_place_of_the_internet(cloud: Cloud) -> None:
     )
     calls = len(cloud.calls)
     stack.up("--skip-preview")
-    # Never two endpoints of a service at once, and none in two subnets of a zone.
+    # A service must not have two endpoints at once, nor endpoints in two subnets of a zone.
     about = [
         c
         for c in cloud.calls[calls:]

@@ -1,4 +1,4 @@
-"""What stops half-way can be taken up again: Ctrl-C, a failing create, a failing destroy."""
+"""An interrupted run can be resumed: after Ctrl-C, a failed create or a failed destroy."""
 
 from __future__ import annotations
 

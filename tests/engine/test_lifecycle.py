@@ -1,4 +1,4 @@
-"""One pair from its first `up` to its `destroy`, with the cluster moving the VIP meanwhile."""
+"""One pair from its first `up` to its `destroy`, while the cluster moves the VIP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs beside the project's own: the component used twice, and an application that uses the VIP."""
+"""Programs other than the project's own: two pairs in one stack, and an application that uses the VIP."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_two_pairs_live_in_one_stack_and_one_subnet(fresh_cloud: Cloud) -> None:
         "test",
         {"aws:region": "us-east-1"},
         project=HERE / "two_pairs",
-        env={"PYTHONPATH": str(ROOT)},  # in place of an installed package
+        env={"PYTHONPATH": str(ROOT)},  # instead of an installed package
     )
     stack.up("--skip-preview")
     assert {name: node["PrivateIpAddress"] for name, node in fresh_cloud.instances().items()} == {

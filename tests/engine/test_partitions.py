@@ -1,4 +1,4 @@
-"""A whole life of a stack under the printed policies, in China and in the government's Regions."""
+"""A stack's whole life under the printed policies, in China and in AWS GovCloud (US)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .test_permissions import EVERYTHING, deployed
 
 VIP = "10.0.250.185"
 PARTITIONS = {"cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov"}
-# They differ in China alone: the endpoint's service of EC2 has a name of its own there.
+# Only China differs: EC2's endpoint service has a name of its own there.
 EC2_SERVICES = {
     "cn-north-1": "cn.com.amazonaws.cn-north-1.ec2",
     "us-gov-west-1": "com.amazonaws.us-gov-west-1.ec2",

@@ -1,4 +1,4 @@
-"""The deploying user's policies suffice for everything, and every part of them is needed."""
+"""The deployer's policies suffice for everything, and every part of them is needed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .cloud import ZONE, Cloud
 pytestmark = pytest.mark.usefixtures("managed_policies")
 
 EVERYTHING: dict[str, Any] = {"ssm": True, "endpoints": True, "platform": "al2023", "availabilityZone": None}
-# What is allowed and was not called, with the reason. Whatever is called goes from this list by itself.
+# The actions that are allowed but not called, and why. An action that a test does call must leave this table.
 UNCALLED = {
-    # A profile on a node that does not run; an `up` stops at such a node first.
+    # Taking a profile off a stopped node: an `up` refuses to go on with such a node.
     "ec2:DisassociateIamInstanceProfile": "drift",
-    # A role's session length, drifted: moto's UpdateRole then forgets the description, and no preview is empty.
+    # A role's session length, drifted: moto's UpdateRole then drops the description, so no preview is empty.
     "iam:UpdateRole": "drift",
-    # Another route table (`up --replace`): the association has another id then, which Pulumi does not learn.
+    # Another route table (`up --replace`): the association gets another id, which Pulumi does not learn.
     "ec2:ReplaceRouteTableAssociation": "replaced",
-    # Never calls of their own, but asked for beside others.
+    # AWS checks these beside other actions; nobody calls them.
     "iam:PassRole": "passed on",
     "route53:AssociateVPCWithHostedZone": "passed on",
 }
@@ -38,7 +38,7 @@ def place_of(cloud: Cloud, **changes: Any) -> Place:
 
 
 def make_boundary(cloud: Cloud, place: Place) -> str:
-    """The administrator's part; the ARN."""
+    """Create the boundary policy, as an administrator would; returns its ARN."""
     document = json.dumps(boundary_policy(place))
     made = cloud.iam.create_policy(PolicyName=place.boundary_name, PolicyDocument=document)
     arn = str(made["Policy"]["Arn"])
@@ -47,7 +47,7 @@ def make_boundary(cloud: Cloud, place: Place) -> str:
 
 
 def deployer(cloud: Cloud, *policies: Policy) -> tuple[str, str]:
-    """A user with these as managed policies; the access key."""
+    """Create a user with these managed policies; returns its access key."""
     key = cloud.user("deployer", json.dumps(policies[0]))
     for number, policy in enumerate(policies[1:]):
         made = cloud.iam.create_policy(PolicyName=f"deployer-{number}", PolicyDocument=json.dumps(policy))
@@ -56,7 +56,7 @@ def deployer(cloud: Cloud, *policies: Policy) -> tuple[str, str]:
 
 
 def deployed(cloud: Cloud, **settings: Any) -> PulumiStack:
-    """A stack that the user of the printed policies deploys, with the boundary that the administrator made."""
+    """A stack deployed by a user with the printed policies and with the administrator's boundary."""
     place = place_of(cloud)
     boundary = make_boundary(cloud, place)
     key = deployer(cloud, create_policy(place), manage_policy(place))
@@ -64,13 +64,13 @@ def deployed(cloud: Cloud, **settings: Any) -> PulumiStack:
 
 
 def drift(cloud: Cloud) -> str:
-    """What somebody with other rights may change by hand, and an `up --refresh` must put right; the group used."""
+    """Change by hand what `up --refresh` must undo; returns the security group that it used."""
     ec2 = cloud.ec2
     node = cloud.instances()["ec2vip-a"]
     node_id, vpc_id = node["InstanceId"], node["VpcId"]
     ec2.modify_instance_metadata_options(InstanceId=node_id, HttpTokens="optional")
     interface = node["NetworkInterfaces"][0]["NetworkInterfaceId"]
-    # Of the other node: who deploys may change no interface that has lost the pair's tag.
+    # We untag the other node's interface: the deployer may not change an interface without the pair's tag.
     other = cloud.instances()["ec2vip-b"]
     ec2.delete_tags(
         Resources=[other["NetworkInterfaces"][0]["NetworkInterfaceId"]], Tags=[{"Key": "ec2vip:pair"}]
@@ -83,7 +83,7 @@ def drift(cloud: Cloud) -> str:
     (endpoint,) = (
         e for e in ec2.describe_vpc_endpoints()["VpcEndpoints"] if e["ServiceName"].endswith(".ec2")
     )
-    # Not its groups: the policies let no group of others be put on an endpoint, or taken off.
+    # We leave the endpoint's groups alone: the policies let nobody add or remove a group of others there.
     ec2.modify_vpc_endpoint(VpcEndpointId=endpoint["VpcEndpointId"], PrivateDnsEnabled=False)
     _change_rule_and_route(cloud, vpc_id, interface)
     _change_role(cloud)
@@ -91,7 +91,7 @@ def drift(cloud: Cloud) -> str:
 
 
 def _change_profile(cloud: Cloud, *instance_ids: str) -> None:
-    """Another profile for the first, and none for the second."""
+    """Give the first instance another profile, and the second none."""
     cloud.iam.create_instance_profile(InstanceProfileName="theirs")
     replaced, ended = (
         cloud.ec2.describe_iam_instance_profile_associations(
@@ -155,7 +155,7 @@ def test_the_policies_are_enough_from_up_to_destroy_and_have_nothing_idle(fresh_
     stack.configure({"tags": {"group": "payments"}, "publicIps": False, "vip": "10.0.250.200", "clients": []})
     stack.up("--skip-preview")
     stack.destroy()
-    # The first needs no permission; by the second the nodes take the VIP.
+    # GetCallerIdentity needs no permission; the nodes, not the deployer, assign the VIP.
     others = {"sts:GetCallerIdentity", "ec2:AssignPrivateIpAddresses"}
     used = {*cloud.calls[already:by_hand], *cloud.calls[mending:]} - others
     left = cloud.leftovers()

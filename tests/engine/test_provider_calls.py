@@ -1,4 +1,4 @@
-"""The stand-in calls what terraform-provider-aws calls, in that order, over the whole life of each type."""
+"""The stand-in makes terraform-provider-aws's calls, in the same order, over the whole life of each type."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ ROWS = (Call("a"), when("x", Call("b"), polled("c")), Call("a"))
     [
         (["a", "a"], {0, 3}),
         (["a", "b", "c", "c", "a"], {0, 1, 2, 3}),
-        (["a", "b", "a"], None),  # c belongs to it
+        (["a", "b", "a"], None),  # c must follow b
         (["a", "c", "b", "a"], None),
         (["a"], None),
         (["a", "a", "d"], None),

@@ -1,4 +1,4 @@
-"""What fails, and an instance on its way out, comes to the same in the stand-in as in terraform-provider-aws."""
+"""Failures and ending instances have the same effect in the stand-in as in terraform-provider-aws."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .provider_lives import World
 def test_a_failure_that_only_warns_fails_nothing_and_leaves_the_root_volume_untagged(
     cloud: Cloud, world: World
 ) -> None:
-    """The failure of A2: a root volume that nobody could tag, an instance that counts as made."""
+    """The failure of A2: nobody could tag the root volume, yet the instance counts as created."""
     inputs: dict[str, dict[str, Any]] = {
         "aws:ec2/vpc:Vpc": {"cidrBlock": "10.22.0.0/16"},
         "aws:ec2/instance:Instance": {
@@ -39,7 +39,7 @@ def test_a_failure_that_only_warns_fails_nothing_and_leaves_the_root_volume_unta
         if call.only_warns
     }
     assert {"ec2:CreateTags", "ec2:DescribeNetworkAcls", "ec2:ModifyInstanceAttribute"} <= warned
-    # What one type may do without, the other needs.
+    # One type only warns if DescribeVpcs fails, but the other type needs it.
     needed = warned - {"ec2:DescribeVpcs"}
     statements = [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
@@ -104,7 +104,7 @@ def test_a_launch_waits_for_ec2_to_know_the_profile(provider: Provider, cloud: C
 def test_a_failed_change_leaves_the_plan_as_the_state_as_the_older_sdk_does(
     cloud: Cloud, world: World
 ) -> None:
-    """So an `up` after it changes nothing; it reads, and the one after that sees the difference again."""
+    """So the next `up` changes nothing, but it refreshes, and the `up` after it sees the difference."""
     statements = [
         {"Effect": "Allow", "Action": "*", "Resource": "*"},
         {

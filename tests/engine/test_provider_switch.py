@@ -1,6 +1,6 @@
-"""`make test PROVIDER=aws`: Pulumi starts the real plugin, and leads it to the lab.
+"""`make test PROVIDER=aws`: Pulumi starts the real plugin and points it at the lab.
 
-The plugin here is a script that only writes down how it was started and configured.
+Here, the plugin is a script that only records how Pulumi started and configured it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A change that replaces or stops nodes takes one after the other, and a member has the VIP all the while."""
+"""A change that replaces or stops nodes takes them one by one, and a member holds the VIP all the while."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VIP = "10.0.250.185"
 A, B = "ec2vip-a", "ec2vip-b"
 LOOKS = ("ec2:DescribeInstances", "ec2:GetConsoleOutput")
 TOKENS = iter(range(2000, 30_000))
-# What a roll does that can be seen from outside, in its order; the calls of that kind so far in it.
+# The visible steps of a roll, in order: the API call of each, and the number of such calls up to it.
 STEPS = {
     "the standby ends": ("ec2:TerminateInstances", 1),
     "the standby begins": ("ec2:RunInstances", 1),
@@ -39,7 +39,7 @@ def stack(cloud: Cloud) -> PulumiStack:
 
 @pytest.fixture
 def pair(cloud: Cloud, stack: PulumiStack, request: pytest.FixtureRequest) -> Iterator[PulumiStack]:
-    """A whole pair, as each test leaves it, with the VIP on its first node; in the end it was never lost."""
+    """A whole pair with the VIP on its first node; after the test, the VIP must not have been lost."""
     cloud.guests.fate = lambda instance: WORKS
     if request.session.testsfailed:
         stack.up("--skip-preview", "--refresh")
@@ -109,7 +109,7 @@ def test_an_up_that_changes_nothing_looks_once_and_a_preview_not_at_all(
     pair.up("--skip-preview")
     already = len(cloud.calls)
     pair.up("--skip-preview")
-    # The new standby's console is looked at as well, as long as it may not be up yet.
+    # While the new standby may still be booting, `up` reads its console as well.
     assert len([call for call in cloud.calls[already:] if call in LOOKS]) <= 4
 
 
@@ -166,7 +166,7 @@ def test_a_node_that_is_gone_comes_back_and_the_holder_is_left_alone(cloud: Clou
 def test_a_node_that_is_not_gone_yet_is_named_at_once(
     cloud: Cloud, pair: PulumiStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """EC2 shows one as shutting-down for some minutes; Pulumi makes no other until it is terminated."""
+    """EC2 shows it as shutting-down for some minutes; Pulumi creates no other one until it is terminated."""
     (_, lost) = pair.outputs()["nodeIds"]
     with monkeypatch.context() as slow:
         slow.setattr(cloud.guests, "terminate", lambda instance_id: None)
@@ -229,7 +229,7 @@ def test_an_up_that_is_killed_can_be_repeated_when(
     assert cloud.holder(VIP) in (A, B)
     pair.run("cancel", "--yes")
     for orphan in set(_ids(cloud)) - {str(r.get("id")) for r in pair.resources()}:
-        # Pulumi never heard of an instance that it was killed over (docs/operations.md).
+        # If Pulumi is killed during a launch, it never learns of the instance (docs/operations.md).
         cloud.ec2.terminate_instances(InstanceIds=[orphan])
     pair.up("--skip-preview", "--refresh")
     new = pair.outputs()["nodeIds"]
@@ -241,7 +241,7 @@ def _ids(cloud: Cloud) -> list[str]:
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """End a program and everything that it has started between two instructions."""
+    """Kill the process and all its descendants, at whatever instruction they are."""
     ids = [ProcessId.of(process.pid)]
     for parent in ids:
         for task in Path(f"/proc/{parent.pid}/task").glob("*/children"):

@@ -1,4 +1,4 @@
-"""`refresh --run-program` and `destroy --run-program` run the program too, and wait for no node."""
+"""`refresh --run-program` and `destroy --run-program` run the program too, but wait for no node."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAILS = "packages: no mirror"
 
 @pytest.fixture(scope="module")
 def broken(cloud: Cloud) -> PulumiStack:
-    """A roll that stopped half-way: the new standby is broken, and the old holder is still to be replaced."""
+    """An interrupted roll: the new standby has failed, and the old holder is not replaced yet."""
     stack = cloud.stack()
     stack.up("--skip-preview")
     cloud.move(VIP, A)

@@ -1,4 +1,4 @@
-"""A secret encryption key stays one: in the settings, the state, the outputs and the instances' attributes."""
+"""A secret encryption key stays secret in the settings, the state, the outputs and the user data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def parameters(cloud: Cloud) -> list[dict[str, Any]]:
 
 
 def texts(cloud: Cloud) -> list[str]:
-    """What each node is told, as anyone may read it who may see an instance's attributes."""
+    """Each node's user data, which anyone may read who may read an instance's attributes."""
     found = []
     for instance in cloud.instances().values():
         attribute = cloud.ec2.describe_instance_attribute(
@@ -75,7 +75,7 @@ def test_another_key_replaces_the_nodes_and_changes_the_parameter(fresh_cloud: C
     assert ("update", "ec2vip-corosync-key") in steps
     assert {("replace", "ec2vip-a"), ("replace", "ec2vip-b")} <= steps
     stack.up("--skip-preview")
-    # A node with another key makes a cluster of its own, and takes the VIP unasked.
+    # A node with another key forms a cluster of its own and takes the VIP without asking.
     assert (fresh_cloud.holder("10.0.250.185"), fresh_cloud.guests.lost) == ("ec2vip-a", [])
     (after,) = parameters(fresh_cloud)
     assert after["Name"] == before["Name"]

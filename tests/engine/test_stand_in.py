@@ -1,4 +1,4 @@
-"""The AWS provider's stand-in: it agrees with pulumi_aws's own types, and refuses what it does not know."""
+"""The AWS provider's stand-in agrees with pulumi_aws's types, and refuses what it does not know."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sdk(token: str) -> Any:
 
 
 def arguments(token: str) -> dict[str, str]:
-    """The inputs that pulumi_aws types for the resource: Pulumi's names by Python's."""
+    """The inputs that pulumi_aws declares for the resource: Pulumi's names, keyed by Python's."""
     _, module, name = token.split(":")
     arguments_class = getattr(getattr(aws, module.split("/")[0]), f"{name}Args")
     return dict(input_type_py_to_pulumi_names(arguments_class))
@@ -63,7 +63,7 @@ def test_it_replaces_where_the_documentation_says_so(token: str) -> None:
     for python_name, pulumi_name in arguments(token).items():
         prop = TYPES[token].inputs.get(pulumi_name)
         text = inspect.getdoc(getattr(arguments_class, python_name)) or ""
-        # Some force it for kinds of the resource that the stand-in refuses.
+        # Some inputs force a replacement only for kinds of the resource that the stand-in refuses.
         conditional = "anything other than" in text
         if prop is not None and not conditional and re.search(FORCES_NEW, text, re.IGNORECASE):
             assert prop.replaces, f"{token} {pulumi_name}: {text}"
@@ -176,7 +176,7 @@ def test_it_makes_up_a_name_once(provider: Provider) -> None:
 
 @pytest.mark.parametrize("token", [t for t in TYPES if hasattr(sdk(t), "get")])
 def test_what_it_reads_are_properties_of_pulumi_aws(token: str, provider: Provider) -> None:
-    """By the source of `read`: every key it returns is one that pulumi_aws has for the resource."""
+    """Checks the source of `read`: pulumi_aws must have every key that it returns."""
     known = {_camel(name) for name, member in inspect.getmembers(sdk(token)) if isinstance(member, property)}
     source = inspect.getsource(type(TYPES[token]).read)
     told = set(re.findall(r'^ {12,20}"([a-zA-Z0-9]+)": ', source, re.MULTILINE))

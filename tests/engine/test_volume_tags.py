@@ -1,7 +1,7 @@
-"""The root volumes have the pair's tags from their launch on, whoever deploys it and in whatever account.
+"""The root volumes have the pair's tags from launch on, whoever deploys the pair, in whatever account.
 
-terraform-provider-aws tags `rootBlockDevice` by a call after the launch, and a failure there is only a warning:
-then the volume never gets its tags, and each later `up` fails. `volumeTags` are part of the launch.
+terraform-provider-aws tags `rootBlockDevice` in a call after the launch and only warns if that call fails. The
+volume then never gets its tags, and each later `up` fails. `volumeTags` are part of the launch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TAGS = {"team": "payments"}
 
 
 def denied(cloud: Cloud, action: str, resource: str, absent: str) -> tuple[str, str]:
-    """A user who may do all but that action on that kind of thing without that condition key; the access key."""
+    """Create a user who may do `action` only with the condition key, and all else; returns the access key."""
     everything: dict[str, Any] = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     rule = {"Effect": "Deny", "Action": action, "Resource": resource, "Condition": {"Null": {absent: "true"}}}
     policy = {"Version": "2012-10-17", "Statement": [everything, rule]}

@@ -35,7 +35,10 @@ from tests.lab.paths import DEFAULT_LAB
 from tests.lab.prober import probing
 
 UP_LIMIT_S = 300.0
-"""From `pulumi up` to an answering VIP. Two nodes that install 110 packages each need half a minute on 2 cores."""
+"""From the end of `pulumi up` until the pair is whole.
+
+Two nodes that install 110 packages each need half a minute on 2 cores.
+"""
 
 app = cli.app(__doc__, of_any_stack=("status",))
 console = plain_console()
@@ -83,7 +86,7 @@ def _up(lab: Lab, latency: str, platform: str, ami: str) -> None:
         lab.set_latency(latency)
     choice.keep(lab)
     stack = lab_stack(lab)
-    # The client asks from before the nodes are there, so that its first answer is when the VIP could be had.
+    # The client pings before the nodes exist, so its first answer tells when the VIP became available.
     with probing(lab, stack.configured("vip"), answering=False):
         builds = choice.ami == "public" and PLATFORMS[choice.platform].build
         takes = "5 min, for both nodes build Pacemaker" if builds else "1 min"
@@ -100,7 +103,7 @@ def _up(lab: Lab, latency: str, platform: str, ami: str) -> None:
 
 
 def show_stages(lab: Lab, pair: Pair) -> None:
-    """Where the time of the nodes' first boot went, if it was in this lab's life."""
+    """Print how long each stage of the nodes' first boot took, if the lab's timeline has it."""
     found = stages(lab.timeline.read(), pair.node_ids)
     if not found:
         return
@@ -113,7 +116,10 @@ def show_stages(lab: Lab, pair: Pair) -> None:
 
 
 def _wait_for_vip(pair: Pair) -> None:
-    """Until the pair is whole; with the nodes' own words as progress, and at once when a node says it failed."""
+    """Wait until the pair is whole, and show the last line of each node's console as progress.
+
+    Raises LabError as soon as a node reports a failure, or after UP_LIMIT_S.
+    """
     deadline = time.monotonic() + UP_LIMIT_S
     said: dict[str, str] = {}
     while flaws := pair.flaws():
@@ -150,7 +156,7 @@ def status(
     stack: StackOption = STACK,
     probe: ProbeOption = "",
 ) -> None:
-    """Show the nodes, the holder, and the cluster's state. Exit status 1 where the pair is not whole."""
+    """Show the nodes, the holder, and the cluster's state. Exit with status 1 if the pair is not whole."""
     pair, place = find_pair(stack, name, probe)
     with aws_errors():
         flaws = pair.flaws() + pair.failures()
@@ -195,7 +201,7 @@ def fault(
     seconds: Annotated[float, typer.Option("--seconds", help="How long.")] = 10.0,
     name: LabOption = DEFAULT_LAB,
 ) -> None:
-    """Break something for some seconds, and put it back; also on Ctrl-C. Without a name: list the faults."""
+    """Break something for some seconds, then put it back, also on Ctrl-C. Without a name, list the faults."""
     if not what:
         for entry in CATALOGUE.values():
             print(f"{entry.name:<28} {entry.does}")
@@ -216,7 +222,7 @@ def fault(
 
 @app.command(epilog='Example: eval "$(make -s env)"')
 def env(name: LabOption = DEFAULT_LAB) -> None:
-    """Print what a shell needs in its environment to use the lab by hand."""
+    """Print the `export` lines for a shell in which you use the lab by hand."""
     lab = Lab(name)
     lab.require_running()
     for key, value in {**lab_stack(lab).environment, "PULUMI_STACK": STACK}.items():
@@ -233,7 +239,7 @@ def down(name: LabOption = DEFAULT_LAB) -> None:
             try:
                 lab_stack(lab).destroy()
             except LabError as error:
-                # The lab's end takes everything with it in any case; the reason is still worth seeing.
+                # The lab's end removes everything anyway, but the user should see why this failed.
                 say(f"    {error}")
     with step(f"ending the lab {name!r}"):
         lab.down()

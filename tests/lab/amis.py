@@ -1,7 +1,9 @@
 """The images that the lab's machines can boot, and their AMI ids.
 
-Beside the platforms' own, each has two that an owner has baked: the same system with the packages of the cluster
-stack installed already, and nothing of a cluster configured. The ids are made up. Standard library only.
+Each platform has its own image and two that an owner has baked. A baked image is the same system with the
+cluster stack's packages already installed, and no cluster configured. The ids are made up.
+
+Standard library only.
 """
 
 from __future__ import annotations
@@ -11,12 +13,12 @@ from dataclasses import dataclass
 from tests.lab.errors import LabError
 
 SUITES = {"al2023": "bookworm", "debian12": "bookworm", "debian13": "trixie"}
-"""Platform of the product's → Debian's release that its machines run: for al2023 under dnf, as a stand-in."""
+"""Platform → the Debian release that its machines run. For al2023 it is a stand-in: Debian under dnf."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """The root of a machine: the platform's own, or that with the cluster stack's packages."""
+    """An image to boot: the platform's own, or one with the cluster stack's packages baked in."""
 
     platform: str
     baked: bool = False
@@ -38,11 +40,11 @@ AMIS = {
 }
 
 KINDS = ("public", "baked", "baked-2")
-"""What may be asked for: the platform's own newest image, or one of the two that its owner has baked."""
+"""The kinds to choose from: the platform's newest public image, or one of the two that an owner has baked."""
 
 
 def ami_id(platform: str, kind: str) -> str:
-    """The image's id. Raises LabError where either word is none that the lab knows."""
+    """The image's id. Raises LabError if the lab does not know the platform or the kind."""
     if platform not in SUITES:
         raise LabError(
             f"platform {platform!r} is none that the lab can boot", f"say {' or '.join(sorted(SUITES))}"
@@ -54,7 +56,7 @@ def ami_id(platform: str, kind: str) -> str:
 
 
 def image_of(ami: str) -> Image:
-    """What a machine with this AMI id boots. Raises LabError where the lab has nothing for it."""
+    """The image that a machine with this AMI id boots. Raises LabError if the lab has none for it."""
     try:
         return AMIS[ami]
     except KeyError:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# bake.sh WORK ROOT MIRROR LAYER PACKAGE...: what installing the packages from the folder MIRROR changes in ROOT,
-# as the layer LAYER over it. As an owner does who bakes an image: no service is started, nothing is configured.
-# Needs a mount namespace of its own. It works in memory, at WORK: an overlay's upper folder cannot be on every
-# disk, but a copy of it can.
+# bake.sh WORK ROOT MIRROR LAYER PACKAGE...: installs the packages from the folder MIRROR over the image ROOT,
+# and keeps the changes as the layer LAYER. Like an owner who bakes an image, it starts no service and
+# configures nothing. It needs a mount namespace of its own. It works in memory, at WORK: not every disk can
+# hold an overlay's upper folder, but every disk can hold a copy of one.
 set -eu
 work=$1 root=$2 mirror=$3 layer=$4
 shift 4
@@ -12,7 +12,7 @@ mount -t tmpfs -o mode=755,size=1g lab-bake "$work"
 mkdir "$work/upper" "$work/scratch" "$work/root"
 mount -t overlay -o "lowerdir=$root,upperdir=$work/upper,workdir=$work/scratch" lab-bake "$work/root"
 
-# shellcheck disable=SC2016 # it is the shell in the image that is to take its arguments
+# shellcheck disable=SC2016 # the shell in the image expands its arguments, not this one
 systemd-nspawn --quiet --register=no --keep-unit --private-network --as-pid2 --directory="$work/root" \
     --bind-ro="$mirror:/mirror" --resolv-conf=off --timezone=off --link-journal=no sh -euc '
         printf "#!/bin/sh\nexit 101\n" >/usr/sbin/policy-rc.d

@@ -1,10 +1,10 @@
-"""What the product's own first step changes in the image of a system with dnf, as a layer over it.
+"""Bakes the image of a system with dnf: keeps what the product's own first step changes in it as a layer.
 
 usage: python -m tests.lab.bake_dnf PLATFORM WORK ROOT MIRROR LAYER
-in namespaces of mounts and networks of its own
+in mount and network namespaces of its own
 
-It runs `ec2vip-bootstrap image`, as an owner does who bakes an image (README), with the lab's mirror behind the
-names that the product asks for.
+Like an owner who bakes an image (README), it runs `ec2vip-bootstrap image`. The names that the product asks
+for lead to the lab's mirror.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tests.lab.daemon import listen
 from tests.lab.process import run
 
 LIMIT_S = 3600.0
-"""It takes some two minutes on two processors of its own."""
+"""Baking takes some two minutes with two processors to itself."""
 
 
 def main(platform: str, work: Path, root: Path, packages: Path, layer: Path) -> None:
-    """Bake. Raises CommandError with the step's words if that fails."""
+    """Bake the layer. Raises CommandError with the step's output if that fails."""
     run(["ip", "link", "set", "lo", "up"])
     run(["ip", "address", "add", f"{network_plan.MIRROR}/32", "dev", "lo"])
     run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab-bake", "/run"])

@@ -1,6 +1,6 @@
-"""What the cache keeps: whatever somebody has used within a month, or a lab still stands on.
+"""The cache: keeps what somebody has used within a month, or what a running lab needs.
 
-The names in it are made from what a thing was made of, so each change of a dependency leaves the older one behind.
+An entry is named after what it was made from, so each change of a dependency leaves an older entry behind.
 Standard library only: set-up uses it before the virtual environment exists.
 """
 
@@ -22,29 +22,29 @@ from tests.lab.paths import cache_dir, default_cache_dir
 
 KEPT_S = 30 * 86400.0
 EVERY_S = 86400.0
-"""Between two looks: the one at the bytecode goes through some thousand folders."""
+"""Time between two prunings: each goes through some thousand folders of bytecode."""
 
 PRUNED = "pruned"
-"""When that was last done."""
+"""The file whose modification time is that of the last pruning."""
 
 MARK = ".ec2vip-cache"
 MARK_TEXT = (
     "The lab of ec2vip keeps its downloads and builds here, and removes what nobody has used for a month.\n"
 )
 BEFORE_SET_UP = frozenset({"pycache", "lock"})
-"""What may be there before the first set-up: the bytecode of set-up itself (see the Makefile)."""
+"""What may be there before the first set-up: set-up's own bytecode (see the Makefile) and its lock."""
 
 MADE = re.compile(r"venv-[0-9a-f]{12}|pulumi-\d+\.\d+\.\d+|image-[a-z0-9]+(-baked)?-[0-9a-f]{12}")
 ASIDE = re.compile(rf"({MADE.pattern})(\.part|\.part\.installer|\.gone)")
-"""What was being made, or removed, when something ended it: nobody is at it while the cache is held."""
+"""Leftovers of an interrupted build or removal. Nobody else works on them while we hold the cache."""
 
 _held: dict[Path, int] = {}
 
 
 def claim() -> None:
-    """Make the cache's folder where it isn't there, and mark it as ours.
+    """Make the cache's folder if it does not exist, and mark it as ours.
 
-    Raises LabError for a folder of other things: what is unused would be removed from it.
+    Raises LabError if EC2VIP_CACHE is a folder with other things, because pruning might remove some of them.
     """
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def use(folder: Path) -> Path:
 
 
 def hold(folder: Path) -> None:
-    """Use the folder for as long as this process lives: a lab may be up for longer than a month."""
+    """Protect the folder from pruning while this process lives: a lab may be up for longer than a month."""
     use(folder)
     if folder not in _held:
         _held[folder] = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
@@ -76,7 +76,7 @@ def hold(folder: Path) -> None:
 
 
 def is_due() -> bool:
-    """Whether the cache is ours, can be written, and has not been looked at for EVERY_S."""
+    """Whether the cache is ours and writable, and has not been pruned for EVERY_S."""
     if not (cache_dir() / MARK).exists() or not os.access(cache_dir(), os.W_OK):
         return False
     last = cache_dir() / PRUNED
@@ -84,9 +84,9 @@ def is_due() -> bool:
 
 
 def prune() -> None:
-    """Remove what has not been used for KEPT_S, once in EVERY_S. To be called with the cache held (`turns`).
+    """Remove what nobody has used for KEPT_S, once in EVERY_S. The caller must hold the cache (`turns`).
 
-    A folder is renamed before anything in it goes, so that what keeps its name is complete.
+    We rename a folder before we remove anything from it, so a folder with its own name is always complete.
     """
     if not is_due():
         return
@@ -107,7 +107,7 @@ def prune() -> None:
 
 
 def _matching(names: re.Pattern[str]) -> Iterator[Path]:
-    """The folders of ours with such a name; a link to a folder elsewhere is none."""
+    """The cache's folders with such a name, except links to folders elsewhere."""
     for path in sorted(cache_dir().iterdir()):
         if names.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
             yield path
@@ -125,7 +125,7 @@ def _is_free(folder: Path) -> bool:
 
 
 def _prune_bytecode(root: Path) -> None:
-    """Remove the bytecode of folders that are gone: the tree under `root` is that of the machine's own folders."""
+    """Remove the bytecode of folders that are gone: the tree under `root` mirrors the machine's folders."""
     for folder, inside, _ in os.walk(root):
         for name in list(inside):
             kept = Path(folder, name)

@@ -18,14 +18,14 @@ from tests.lab.paths import lab_dir
 MOUNT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "freezer", "memory", "pids", "systemd", "unified")
 DELEGATED = ("systemd", "unified")
-"""The hierarchies of version 1 in which a systemd keeps its services; in the others it only looks."""
+"""The version 1 hierarchies in which a systemd makes groups for its services. It only reads the others."""
 DELEGATED_FILES = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")
 COROSYNC = tuple(f"{top}system.slice/corosync.service" for top in ("", "payload/"))
-"""Its group within the node's, without and with the one that systemd-nspawn puts between (version 2)."""
+"""Corosync's group within the node's. In version 2, systemd-nspawn puts the group `payload` between them."""
 MEMORY_BYTES = 2 << 30
-"""A bound, not a need: a node with the whole stack uses some 250 MB, and 300 MB for what its disk holds."""
+"""A generous bound: a node with the whole stack uses some 250 MB, and 300 MB for what is on its disk."""
 CPUS = 2.0
-"""As many as a t3.micro has; the bound is there so that one node can't take a larger machine."""
+"""As many as a t3.micro has. The bound keeps one node from taking all of a larger machine."""
 PROCESSES = 4096
 CPU_PERIOD_US = 100_000
 
@@ -33,18 +33,18 @@ RT_RUNTIME = "cpu.rt_runtime_us"
 
 
 def name_of(lab: str) -> str:
-    """The name of a lab's group. Labs of one name in different folders are different labs (see EC2VIP_LABS)."""
+    """The name of a lab's group. Labs of one name in two folders (EC2VIP_LABS) have different groups."""
     return f"ec2vip-lab-{lab}-{hashlib.sha256(bytes(lab_dir(lab))).hexdigest()[:6]}"
 
 
 class Cgroup:
-    """The control group of a node, in its lab's."""
+    """A node's control group, inside its lab's."""
 
     def __init__(self, lab: str, node: str) -> None:
         self.folders = [root / name_of(lab) / node for root in _hierarchies()]
 
     def make(self) -> None:
-        """Make it with its bounds; `remove()` removes it with the whole lab."""
+        """Make the group with its bounds; `remove()` removes all groups of the lab."""
         for folder in self.folders:
             for part in (folder.parent, folder):
                 part.mkdir(exist_ok=True)
@@ -52,13 +52,13 @@ class Cgroup:
         self.set_bounds()
 
     def set_bounds(self) -> None:
-        """Memory, processor time and processes as every node has them."""
+        """Set the bounds on memory, processor time and processes that every node has."""
         self.limit_memory(MEMORY_BYTES)
         self.limit_cpu(CPUS)
         self.limit_processes()
 
     def give(self, owner: int) -> None:
-        """Let the node's systemd, which is `owner` on the machine, make groups in it; the bounds stay ours."""
+        """Let the node's systemd (`owner` on the machine) make groups in it, but not change the bounds."""
         for folder in self.folders:
             if folder.parent.parent.name in DELEGATED or folder.parent.parent == MOUNT:
                 for path in (folder, *(folder / file for file in DELEGATED_FILES)):
@@ -66,20 +66,21 @@ class Cgroup:
                         os.chown(path, owner, owner)
 
     def give_priority(self) -> None:
-        """Give Corosync the real-time priority that it asks for in vain.
+        """Give Corosync the real-time priority that it asks for and cannot get itself.
 
-        In a user namespace the kernel grants it by RLIMIT_RTPRIO alone. Not every machine can raise that, and it
-        would let any process of the node have it.
+        In a user namespace the kernel grants it only through RLIMIT_RTPRIO. Not every machine can raise that
+        limit, and it would let any process of the node have the priority.
 
-        In version 1 it leaves the node's group for the machine's own. A group's share of real time is taken from
-        all others, so it would be small, and whoever exceeds it waits out the period: with 12 of 200 ms, which a
-        new membership takes at once, updates of the CIB were late by up to 196 ms, and half of the crashes took a
-        second longer (see TRANSITION_DELAY in cloudinit/cib.py); with 40 none of ten did.
+        In version 1, Corosync moves from the node's group to the machine's own. A group's share of real time
+        is taken from all other groups, so it would be small, and a process that exceeds it waits until the
+        period ends. With 12 of 200 ms, which a new membership uses up at once, updates of the CIB were up to
+        196 ms late. Then half of the crashes took a second longer (see TRANSITION_DELAY in cloudinit/cib.py);
+        with 40 ms, none of ten did.
         """
         most = os.sched_param(os.sched_get_priority_max(os.SCHED_RR))
         for folder in self.folders:
             for within in COROSYNC:
-                with contextlib.suppress(OSError):  # it does not run, or ends just now
+                with contextlib.suppress(OSError):  # Corosync does not run, or is just ending
                     for pid in (folder / within / "cgroup.procs").read_text().split():
                         if Path(f"/proc/{pid}/comm").read_text() != "corosync\n":
                             continue  # what systemd runs before and after it
@@ -103,7 +104,7 @@ class Cgroup:
                 (folder / file).write_text(value)
 
     def _read(self, *files: str) -> str:
-        """The first of these files that the machine's version of control groups has."""
+        """The content of the first of these files that the machine's version of control groups has."""
         for folder in self.folders:
             for file in files:
                 if (folder / file).exists():
@@ -111,11 +112,11 @@ class Cgroup:
         raise LabError(f"no {files[0]} in the node's control groups", "mount that controller")
 
     def limit_processes(self, most: int = PROCESSES) -> None:
-        """Let the node have so many processes and threads. With more than that nothing ends, but none begins."""
+        """Limit the node's processes and threads. If it has more already, they go on, but none can start."""
         self._write("pids.max", str(most))
 
     def freeze(self, frozen: bool) -> None:
-        """Stop or resume every process of the node where it stands; returns when they all have."""
+        """Freeze or thaw all processes of the node; returns when they all are. Raises LabError after 5 s."""
         self._write("cgroup.freeze", "1" if frozen else "0")
         self._write("freezer.state", "FROZEN" if frozen else "THAWED")
         for _ in range(500):
@@ -125,14 +126,14 @@ class Cgroup:
         raise LabError("the node's processes do not stop", "see the stacks of those in its control group")
 
     def is_frozen(self) -> bool:
-        """Whether all of its processes are stopped by `freeze`."""
+        """Whether `freeze` has stopped all of the node's processes."""
         state = self._read("freezer.state", "cgroup.events")
         return state.strip() == "FROZEN" or "frozen 1" in state
 
     def limit_cpu(self, cpus: float) -> None:
-        """Let the node have this much processor time at most, in processors.
+        """Limit the node's processor time to that of `cpus` processors.
 
-        Real-time processes, such as Corosync, are not counted: the kernel has another budget for them.
+        The limit does not apply to real-time processes, such as Corosync, which have a budget of their own.
         """
         quota = max(1000, int(cpus * CPU_PERIOD_US))
         self._write("cpu.max", f"{quota} {CPU_PERIOD_US}")
@@ -140,24 +141,24 @@ class Cgroup:
         self._write("cpu.cfs_quota_us", str(quota))
 
     def cpu_limit(self) -> float:
-        """What `limit_cpu` has set."""
+        """The limit that `limit_cpu` has set, in processors."""
         words = self._read("cpu.cfs_quota_us", "cpu.max").split()
         return float(words[0]) / CPU_PERIOD_US
 
     def limit_memory(self, most: int) -> None:
-        """Let the node have this many bytes at most, files in memory and its disk included.
+        """Limit the node's memory to this many bytes, including files in memory and its disk.
 
-        Raises OSError (version 1) where more than that is in use and can't be freed.
+        Raises OSError (version 1) if more than that is in use and can't be freed.
         """
         self._write("memory.max", str(most))
         self._write("memory.limit_in_bytes", str(most))
 
     def memory_limit(self) -> int:
-        """What `limit_memory` has set."""
+        """The limit that `limit_memory` has set, in bytes."""
         return int(self._read("memory.limit_in_bytes", "memory.max"))
 
     def memory_needed(self) -> int:
-        """Bytes in use that can't be read again from a disk: processes', the kernel's, and of files in memory."""
+        """Bytes in use that can't be read again from a disk: of processes, the kernel and files in memory."""
         stat = dict(line.split() for line in self._read("memory.stat").splitlines())
         if "anon" in stat:
             return sum(int(stat.get(name, 0)) for name in ("anon", "kernel", "shmem", "unevictable"))
@@ -177,7 +178,7 @@ def _hierarchies() -> list[Path]:
 
 
 def _delegate(folder: Path) -> None:
-    """Version 2 hands controllers down only where the parent says so; a controller may be missing."""
+    """Pass controllers on to the folder's subgroups, as version 2 requires; a controller may be missing."""
     control = folder / "cgroup.subtree_control"
     if control.exists():
         for controller in (folder / "cgroup.controllers").read_text().split():
@@ -186,7 +187,7 @@ def _delegate(folder: Path) -> None:
 
 
 def remove(lab: str) -> None:
-    """Remove every group of the lab; its processes must have ended (a frozen one is thawed so that it can)."""
+    """Remove every group of the lab. Its processes must have ended; see `thaw` for frozen ones."""
     for root in _hierarchies():
         top = root / name_of(lab)
         for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
@@ -194,14 +195,14 @@ def remove(lab: str) -> None:
 
 
 def thaw(lab: str) -> None:
-    """Let the lab's frozen processes run, without which version 1 does not let them die."""
+    """Thaw the lab's frozen processes: in version 1, a frozen process cannot die."""
     for root in _hierarchies():
         for state in (root / name_of(lab)).rglob("freezer.state"):
             state.write_text("THAWED")
 
 
 def _remove_folder(folder: Path) -> None:
-    """The kernel lets go of the last process a moment after it ended."""
+    """Remove a group's folder, with retries: the kernel releases the last process a moment after its end."""
     for _ in range(100):
         try:
             folder.rmdir()

@@ -1,7 +1,8 @@
-"""What is on a node's disk that was not there, or otherwise, when its newest layer was begun.
+"""Prints what has changed on a node's disk since its newest layer was begun, a path a line.
 
-A program, for the lab's mounts are seen behind its walls only: `python -m tests.lab.changed ROOT`, a path a line.
-What a node writes while it runs and boots as usual is left out (VOLATILE), and so is what has been put back.
+It is a program, `python -m tests.lab.changed ROOT`, because only processes behind the lab's walls see its
+mounts. It leaves out what a node writes when it runs and boots as usual (VOLATILE), and files that are as
+they were.
 
 Standard library only.
 """
@@ -22,13 +23,14 @@ VOLATILE = re.compile(
     r"|etc/(machine-id|mtab|\.pwd\.lock|resolv\.conf|ld\.so\.cache)$"
     r"|.*/__pycache__/"
 )
-"""Logs, caches, what daemons keep of their own run. The cluster's state is asked of the cluster."""
+"""Logs, caches, and what daemons store about their own run. For the cluster's state we ask the cluster."""
 
 
 def changed(upper: Path, lower: Sequence[Path]) -> Iterator[str]:
-    """Paths of files in `upper`, relative to it, that differ from those in the first of `lower` that has them.
+    """Paths in `upper`, relative to it, of files that `lower` does not have, or has otherwise.
 
-    A deleted one is there as well: an overlay keeps a character device in its place.
+    The first folder of `lower` that has a file counts. Deleted files are among them: an overlay keeps a
+    character device in their place.
     """
     for folder, _, names in os.walk(upper):
         for name in names:
@@ -53,7 +55,10 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def layers_of(root: Path, mounts: str) -> tuple[Path, list[Path]]:
-    """The upper and the lower folders of the overlay mounted at `root`, by the text of /proc/mounts."""
+    """The upper and the lower folders of the overlay mounted at `root`; `mounts` is the text of /proc/mounts.
+
+    Raises LookupError if there is no such overlay.
+    """
     for line in mounts.splitlines():
         words = line.split()
         if words[1] == str(root) and words[2] == "overlay":

@@ -1,4 +1,4 @@
-"""What the commands have in common: options, the console, reports, and how they end."""
+"""What all commands share: options, the console, reports, and how they end."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def plain_console() -> Console:
 
 
 def app(text: str | None, *, of_any_stack: tuple[str, ...] = ()) -> typer.Typer:
-    """Commands with this text as their help. Those of `of_any_stack` take a stack in an AWS account too."""
+    """A Typer app with this help text. Commands in `of_any_stack` also accept a stack in an AWS account."""
     made = typer.Typer(add_completion=False, no_args_is_help=True, help=text, pretty_exceptions_enable=False)
 
     @made.callback()
     def only_for_the_lab(context: typer.Context) -> None:
-        """Refuse to do to the lab what was said of another stack."""
+        """Refuse a command for the lab if STACK names another stack."""
         stack = os.environ.get("STACK") or LAB_STACK
         if stack != LAB_STACK and context.invoked_subcommand not in of_any_stack:
             raise LabError(
@@ -49,7 +49,10 @@ def app(text: str | None, *, of_any_stack: tuple[str, ...] = ()) -> typer.Typer:
 
 
 def run(commands: typer.Typer, words: list[str] | None = None) -> int:
-    """Run a command; a LabError is one line, as is what the system refuses (no room, no right), and a signal."""
+    """Run a command and return its exit status.
+
+    It prints one line for a LabError, for what the system refuses (no room, no permission), and for a signal.
+    """
 
     def act() -> int:
         try:
@@ -67,17 +70,17 @@ def run(commands: typer.Typer, words: list[str] | None = None) -> int:
 
 
 def now() -> str:
-    """The time as reports have it."""
+    """The current time (UTC) as reports show it."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def machine(started: str) -> dict[str, Any]:
-    """What a report says of the machine; `started` is when the measuring began."""
+    """What a report says about the machine; `started` is when the measuring began."""
     return {"cpus": os.cpu_count(), "load": os.getloadavg(), "started": started}
 
 
 def in_build(name: str) -> Path:
-    """Where a report of this name belongs; its folder is there."""
+    """The path in build/ for a report of this name; makes the folder."""
     BUILD.mkdir(exist_ok=True)
     return BUILD / name
 

@@ -1,7 +1,7 @@
-"""The way from outside to what only the lab's own process can do: a Unix socket in the lab's folder.
+"""A Unix socket in the lab's folder, through which commands ask for what only the lab's own process can do.
 
-One JSON object a connection and one back: `{"do": NAME, …arguments}` is answered by `{"ok": result}` or
-`{"error": message}`. The folder's mode (0700) is the only lock.
+A connection carries one JSON object each way: the request `{"do": NAME, …arguments}`, and the answer
+`{"ok": result}` or `{"error": message}`. The folder's mode (0700) is the only access control.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.lab.errors import LabError
 
 SOCKET = "control.sock"
 ANSWER_LIMIT_S = 120.0
-"""The longest request is a restore: two machines that lose power and boot."""
+"""Ample: the longest request is a loss of power, which has POWER_LIMIT_S (see hypervisor.py)."""
 
 
 def serve(folder: Path, actions: Mapping[str, Callable[..., Any]]) -> None:
@@ -52,7 +52,10 @@ def _answer(connection: socket.socket, actions: Mapping[str, Callable[..., Any]]
 
 
 def ask(folder: Path, action: str, **arguments: Any) -> Any:
-    """Have the lab's process do `action` and return its result. Raises LabError with its reason or its absence."""
+    """Have the lab's process do `action`; returns the result.
+
+    Raises LabError if the action fails, with the reason, or if the process does not answer.
+    """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_LIMIT_S)
         try:

@@ -1,10 +1,11 @@
 """The lab's own process, and the walls around it.
 
-`spawn()` starts it with process, mount and network namespaces of its own, so that everything the lab ever makes
-(nodes, mounts, networks, rules, sockets) is inside, and ends when one process ends, however it ends. On the
-machine itself there remain one folder, one tree of control groups (removed by `Lab.down`) and one loopback port.
+`spawn()` starts it in process and mount namespaces of its own, and it makes its network namespaces inside
+them. So everything the lab ever makes (nodes, mounts, networks, rules, sockets) is inside, and ends when one
+process ends, however it ends. The machine itself has only one folder and one tree of control groups
+(`Lab.down` removes both), and one loopback port.
 
-Inside: this module as process 1, which only waits for children; its child, which serves the EC2 API, the metadata
+Inside, this module is process 1 and only waits for children. Its child serves the EC2 API, the metadata
 service, the name service and the package mirror, and runs the hypervisor.
 """
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 REGION = "us-east-1"
 API_NAMES = tuple(f"{service}.{REGION}.amazonaws.com" for service in ("ec2", "ssm"))
-ADMINISTRATOR = "administrator.json"  # in the lab's folder: the access key, as a program's environment has it
+ADMINISTRATOR = "administrator.json"  # in the lab's folder: the access key, as environment variables
 
 
 def spawn(
@@ -47,7 +48,8 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start the lab's process behind its walls, detached from the caller.
 
-    Its child is process 1 inside and runs this module, or another that takes the same arguments.
+    The child of the returned process is process 1 inside. It runs this module, or another `module` that takes
+    the same arguments.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -85,7 +87,7 @@ def find(name: str) -> ProcessId | None:
 
 
 class StateFile:
-    """A file in the lab's folder that the commands read, written whole or not at all; the owner's alone."""
+    """A file in the lab's folder that the commands read: always whole, and readable for its owner only."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / name
@@ -106,13 +108,15 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 def actions(emulator: Emulator, hypervisor: Hypervisor, mirror: Mirror) -> dict[str, Callable[..., Any]]:
-    """What may be asked of the lab's process through `control`, by name."""
+    """The actions that `control` offers in the lab's process, by name."""
     faults: dict[int, Fault] = {}
     numbers = itertools.count(1)
 
     def begin_fault(part: str, instance_id: str | None, kind: str, seconds: float) -> int:
-        """Break the `api`, the metadata service (`imds`) or the `clock` for an instance; the number is for
-        `end-fault`."""
+        """Break the `api`, the metadata service (`imds`) or the `clock` for an instance.
+
+        Returns the fault's number for `end-fault`.
+        """
         begin = {
             "api": emulator.faults.api,
             "imds": emulator.faults.imds,
@@ -194,7 +198,7 @@ def serve(name: str, hollow: bool) -> None:
     timeline = Timeline(folder)
 
     def record(event: dict[str, Any]) -> None:
-        # A fault is told by whoever asked for it, under its own name.
+        # Whoever asked for a fault records it, under the fault's own name.
         if event["kind"] != "fault":
             timeline.append(**event)
 
@@ -232,7 +236,7 @@ def serve(name: str, hollow: bool) -> None:
 
 
 def main(name: str, kind: str = "") -> int:
-    """Process 1 inside: private /run, one child that serves, and a wait for whatever ends."""
+    """Be process 1 inside: make a private /run, start the child that serves, and wait for children to end."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", "/run"], check=True)
     for folder in ("/run/netns", "/run/lock"):
         Path(folder).mkdir()

@@ -1,6 +1,7 @@
-"""The name service of the fabric (EC2's 169.254.169.253): the names of the region's API and of the mirror.
+"""The name service of the fabric (EC2's 169.254.169.253).
 
-Any other name does not exist: nothing inside the lab can find its way out.
+It knows the names of the region's API and of the mirror. No other name exists, so nothing inside the lab can
+find its way out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dnslib.server import DNSServer
 
 
 class Resolver:
-    """Answers A queries from a table; other types of a known name are empty, unknown names NXDOMAIN."""
+    """Answers A queries from a table. Other types get an empty answer, unknown names NXDOMAIN."""
 
     def __init__(self, names: Mapping[str, str]) -> None:
         self._names = {name.lower().rstrip("."): address for name, address in names.items()}
@@ -28,7 +29,7 @@ class Resolver:
 
 
 class _Quiet:
-    """dnslib logs every query to standard output unless told otherwise."""
+    """A logger that drops everything: by default, dnslib logs every query to standard output."""
 
     def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
         return lambda *_: None

@@ -1,7 +1,7 @@
-"""How a command that breaks things is ended from outside: in order, with what it broke brought back.
+"""Ends a command in order after a signal, if it breaks things: it first brings back what it broke.
 
-Ctrl-C (SIGINT), `kill` and an ending job (SIGTERM), and a terminal or connection that closes (SIGHUP) are one
-thing here. Source of what they mean: signal(7).
+Ctrl-C (SIGINT), `kill` or an ending job (SIGTERM), and a terminal or connection that closes (SIGHUP) have the
+same effect here. Source of their meanings: signal(7).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ AGAIN = "what was broken is being brought back; wait for it, or leave it broken 
 
 
 class Ending:
-    """What has been asked of this process. `number` is the first signal, 0 as long as there was none."""
+    """The signals that this process has received. `number` is the first one, 0 if there was none."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -33,9 +33,9 @@ class Ending:
 
     @contextlib.contextmanager
     def in_order(self) -> Iterator[Ending]:
-        """Have the first signal raise KeyboardInterrupt wherever the program is; any other one gets a line.
+        """Let the first signal raise KeyboardInterrupt wherever the program is; later ones only print a line.
 
-        One that was ignored before (nohup) stays ignored.
+        A signal that was ignored before (nohup) stays ignored.
         """
         self.number, self._owed = 0, False
         before: dict[signal.Signals, Any] = {
@@ -51,7 +51,7 @@ class Ending:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let no signal interrupt this: it mends. One that comes meanwhile counts at its end."""
+        """Let no signal interrupt the block, which repairs something; a signal takes effect at its end."""
         _need_no_listener()
         self._held += 1
         try:
@@ -76,17 +76,17 @@ class Ending:
 
 
 ENDING = Ending()
-"""This process's: signals come to a process, not to an object."""
+"""The only one in this process: signals go to a process, not to an object."""
 
 
 def _say(text: str) -> None:
-    """From a signal's handler, which may have interrupted a print."""
+    """Print a line from a signal handler, which may have interrupted a `print`."""
     with contextlib.suppress(OSError):
         os.write(2, f"{text}\n".encode())
 
 
 def _need_no_listener() -> None:
-    """Write into nothing where the terminal or the pipe is gone: its error would keep the rest from being done."""
+    """Send output to /dev/null if the terminal or pipe is gone: an error there would stop the repairs."""
     for stream in (1, 2):
         with contextlib.suppress(OSError):
             poll = select.poll()

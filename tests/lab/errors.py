@@ -9,10 +9,10 @@ from tests.lab.log import say
 
 
 class LabError(Exception):
-    """Something the person at the keyboard can mend.
+    """An error that the user can fix.
 
-    `message` gives the value and the rule, `remedy` the next step. The commands print both on one line and
-    exit with status 1; nothing else of the lab prints a traceback for it.
+    `message` gives the value and the rule, `remedy` the next step. The commands print both on one line,
+    without a traceback, and exit with status 1.
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
@@ -34,7 +34,7 @@ MENDS = {
 
 
 def of_system(error: OSError) -> LabError | None:
-    """What the system refused, if that is for the person at the keyboard to mend."""
+    """A LabError for what the system refused, None if the user cannot fix it."""
     if error.errno not in MENDS:
         return None
     place = f"{error.filename}: " if error.filename else ""
@@ -42,7 +42,7 @@ def of_system(error: OSError) -> LabError | None:
 
 
 def explained(act: Callable[[], int]) -> int:
-    """What `act` returns; or 1, after one line that says what is wrong and what to do about it."""
+    """What `act` returns; or 1 after an error that the user can fix, with one line on it and its remedy."""
     try:
         return act()
     except LabError as error:

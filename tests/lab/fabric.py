@@ -1,10 +1,12 @@
 """The VPC's data plane in one network namespace: routes, security groups, and the way to the services.
 
-Every network interface is a veth pair: the guest's end is `ens5` in the node's namespace, the other end lies in
-the namespace `fabric`. A packet reaches a guest only along the /32 route of an address that is *assigned in EC2*,
-whatever the guest's system thinks; a guest answers only to an address that *its system* has. As in a VPC.
-Forwarding is by next hop and a fixed neighbour entry, never by asking the guests: EC2's mapping service does not
-ask either (an ARP request that nobody answers would cost a second that EC2 does not have).
+Every network interface is a veth pair: the guest's end is `ens5` in the node's namespace, the other end is in
+the namespace `fabric`. As in a VPC, a packet reaches a guest only along the /32 route of an address that is
+*assigned in EC2*, whatever the guest's system thinks. A guest answers only to an address that *its system*
+has.
+
+Forwarding uses a next hop and a fixed neighbour entry. Like EC2's mapping service, it never asks the guests:
+an ARP request that nobody answers would cost a second, which EC2 does not lose.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ T = TypeVar("T")
 
 
 def in_namespace(name: str, action: Callable[[], T]) -> T:
-    """Run `action` in a thread that has entered the network namespace: its sockets belong there ever after."""
+    """Run `action` in a thread that has entered the network namespace; sockets that it makes stay there."""
     from pyroute2 import netns
 
     result: list[T] = []
@@ -57,12 +59,12 @@ def in_namespace(name: str, action: Callable[[], T]) -> T:
 
 
 def link_name(interface: Interface) -> str:
-    """The fabric's end of an interface."""
+    """The name of the fabric's end of an interface."""
     return link_of(interface.eni_id)
 
 
 def namespace_of(interface: Interface) -> str:
-    """The node's network namespace, named like its instance."""
+    """The node's network namespace: named after its instance, or the interface if it has none."""
     return interface.instance_id or interface.eni_id
 
 
@@ -77,7 +79,7 @@ class Fabric:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def build(self) -> None:
-        """The namespaces `fabric` and `client`, the services' addresses, and a policy of dropping."""
+        """Make the namespaces `fabric` and `client` with the services' addresses; drop packets by default."""
         run(["ip", "netns", "add", FABRIC])
         run(["ip", "netns", "add", CLIENT])
         for setting in (
@@ -91,7 +93,7 @@ class Fabric:
             FABRIC,
             "link set lo up",
             *(f"addr add {address}/32 dev lo" for address in (IMDS, RESOLVER, API, MIRROR, CLIENT_GATEWAY)),
-            # What has no route vanishes, as in a VPC; nobody is told that it did.
+            # As in a VPC, a packet without a route vanishes, and its sender is not told.
             "route add blackhole default",
             f"link add client0 type veth peer name eth0 netns {CLIENT}",
             "link set client0 up",
@@ -138,12 +140,14 @@ class Fabric:
         )
 
     def unlease(self, interface: Interface) -> None:
-        """Take every address from the guest, and the links and rules that it made: a machine without power answers
-        nothing, and boots without them."""
+        """Remove the guest's addresses, and the links and rules that it made.
+
+        A machine without power answers nothing, and boots without them.
+        """
         name = namespace_of(interface)
         shown = run(["ip", "-n", name, "-o", "link"]).stdout.splitlines()
         made = {line.split(": ")[1].split("@")[0] for line in shown}
-        # One end of a pair takes the other along, and the kernel's own can't be deleted: -force goes on.
+        # -force goes on after errors: one end of a pair takes the other along, and the kernel's own stay.
         gone = "".join(f"link delete {link}\n" for link in sorted(made - {GUEST_LINK, "lo"}))
         run(["ip", "-n", name, "-force", "-batch", "-"], input=gone, check=False)
         run(["ip", "netns", "exec", name, "nft", "flush", "ruleset"])
@@ -202,8 +206,8 @@ def gateway(subnet_cidr: str) -> str:
 def ruleset(interfaces: list[Interface], rules: Iterable[GroupRule]) -> str:
     """Security groups as an nftables file: stateful, allow-only, at both ends of every flow.
 
-    Metadata, name service and time are exempt, as on EC2. Established flows go on after a rule is removed,
-    as EC2's tracked connections do.
+    As on EC2, metadata and name service are exempt. Established flows go on after a rule is removed, as EC2's
+    tracked connections do.
     """
     rules = list(rules)
     members: dict[str, list[str]] = {}
@@ -241,7 +245,7 @@ def ruleset(interfaces: list[Interface], rules: Iterable[GroupRule]) -> str:
 
 
 def _match(rule: GroupRule, end: str, members: dict[str, list[str]]) -> str:
-    """The rule's condition in nft's words; empty where it names a group without members."""
+    """The rule's condition in nft's syntax; empty if it names a group without members."""
     if rule.cidr is not None:
         peers = rule.cidr
     else:

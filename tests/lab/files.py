@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and what to say of one that is broken all the same.
+"""Writes files whole or not at all, and reads them with an error that says which one is broken.
 
 Standard library only: set-up uses it before the virtual environment exists.
 """
@@ -14,8 +14,9 @@ from tests.lab.errors import LabError
 
 
 def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace the file's content: a reader finds the old text or the new one. `mode` is who may read it, from its
-    first byte on. Raises OSError that names it.
+    """Replace the file's content in one step: a reader finds the old text or the new one.
+
+    The file has `mode` from its first byte on. Raises an OSError that names the file.
     """
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -29,7 +30,7 @@ def write_whole(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in the file, empty if there is no file. Raises LabError for anything else that it holds."""
+    """The JSON object in the file, empty if there is no file. Raises LabError if it holds anything else."""
     try:
         found = json.loads(path.read_text())
     except FileNotFoundError:

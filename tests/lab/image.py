@@ -1,8 +1,9 @@
-"""The images on disk: Debian from its own archive, a package mirror beside each, and what a baked one has more.
+"""The images on disk: Debian from its own archive, each with a package mirror, and the layers of baked ones.
 
-A platform's own image holds what a cloud image holds: systemd, cloud-init with the Ec2 datasource, certificates,
-networking. Nothing of the cluster stack is in it: cloud-init installs that in the node, from the mirror, as it
-would on EC2. A baked image is that one and a layer over it with the packages installed: no copy.
+A platform's own image holds what a cloud image holds: systemd, cloud-init with the Ec2 datasource,
+certificates, networking. It has nothing of the cluster stack: cloud-init installs that in the node, from the
+mirror, as it would on EC2. A baked image is not a copy, but a layer over that one with the packages
+installed.
 
 Standard library only.
 """
@@ -27,25 +28,28 @@ from tests.lab.process import run
 from tests.lab.turns import one_at_a_time
 
 ROOM_BYTES = {False: 3 << 30, True: 1 << 30}
-"""What making an image wants, by whether it is a baked one."""
+"""Free disk space needed to build an image, by whether it is baked."""
 
 BAKE = Path(__file__).with_name("bake.sh")
 SOURCES = (Path(__file__), BAKE, Path(image_contents.__file__), Path(rpms.__file__), Path(platforms.__file__))
-"""What an image is made by: another content is another image."""
+"""The files that determine an image: if one changes, it is another image."""
 STEPS = tuple(PROJECT / "cloudinit/node" / name for name in ("build.sh", "install-dnf.sh"))
-"""What a baked one is made by besides, if the product's own step makes it."""
+"""The files that also determine a baked image, if the product's own step makes it."""
 
 
 def folder(image: Image) -> Path:
-    """The finished image's folder in the cache: `root/` (the file system, or the layer over the platform's own)
-    and, where it isn't baked, `mirror/` (packages and index)."""
+    """The finished image's folder in the cache.
+
+    It has `root/` (the file system, or the layer over the platform's own) and, unless the image is baked,
+    `mirror/` (packages and index).
+    """
     sources = [*SOURCES, *(STEPS if image.baked and platforms.platform(image.platform).build else ())]
     key = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:12]
     return cache_dir() / f"image-{image.platform}{'-baked' if image.baked else ''}-{key}"
 
 
 def layers(image: Image) -> list[Path]:
-    """The folders that make up its file system, the uppermost first. Raises LabError where one is not made."""
+    """The folders of an image's file system, the uppermost first. Raises LabError if one is missing."""
     parts = [image, Image(image.platform)] if image.baked else [image]
     if lacking := [part for part in parts if not folder(part).exists()]:
         raise LabError(f"the image {lacking[0]} is not made", f"Lab.up(images=[{lacking[0]!r}]) makes it")
@@ -58,7 +62,7 @@ def mirror(platform: str) -> Path:
 
 
 def ensure(images: Iterable[Image]) -> None:
-    """Make those that aren't there. Raises LabError with apt's words where that fails."""
+    """Make the images that do not exist yet. Raises LabError with apt's output if that fails."""
     for image in images:
         if folder(image).exists():
             continue
@@ -92,7 +96,7 @@ def _make(image: Image) -> None:
 
 @contextlib.contextmanager
 def _complete(finished: Path) -> Iterator[Path]:
-    """A folder to work in that becomes `finished` at the end; a failure or Ctrl-C leaves nothing."""
+    """A working folder that becomes `finished` at the end; a failure or Ctrl-C leaves nothing behind."""
     aside = finished.with_suffix(".part")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
@@ -114,8 +118,10 @@ def _require_room(wanted: int) -> None:
 
 
 def _bootstrap(platform: str, root: Path, mirror: Path) -> None:
-    """Debian into `root`; the archive files of what the nodes will install into `mirror`, and into its folder
-    `sources` what they build from."""
+    """Install Debian into `root`, and download the archive files that the nodes will install into `mirror`.
+
+    What they build from goes into its folder `sources`.
+    """
     names = " ".join(image_contents.mirror_packages(platform))
     download = (
         "export APT_CONFIG=$MMDEBSTRAP_APT_CONFIG; apt-get --yes --download-only --no-install-recommends"
@@ -149,7 +155,7 @@ def _bootstrap(platform: str, root: Path, mirror: Path) -> None:
 
 
 def _index(mirror: Path) -> None:
-    """A flat repository: the files and an index beside them."""
+    """Make a flat repository: write an index beside the files."""
     shutil.rmtree(mirror / "partial", ignore_errors=True)
     (mirror / "lock").unlink(missing_ok=True)
     packages = run(["apt-ftparchive", "packages", "."], cwd=mirror).stdout
@@ -158,8 +164,11 @@ def _index(mirror: Path) -> None:
 
 
 def _rpm_repositories(platform: str, root: Path, mirror: Path) -> None:
-    """Repositories in place of the archive files, the sources under the names that the product gives them, and in
-    the image the key and the packages that its system consists of."""
+    """Replace the archive files in `mirror` with RPM repositories.
+
+    Gives the sources the names that the product uses. Puts the key, and the packages of the system itself,
+    into the image. Raises LabError if apt has not fetched a source with the right SHA-256.
+    """
     build = platforms.platform(platform).build
     assert build is not None
     found = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in (mirror / "sources").iterdir()}
@@ -201,7 +210,7 @@ def _customise(platform: str, root: Path) -> None:
 
 
 def _bake(platform: str, layer: Path) -> None:
-    """What the platform's packages change in its image, as a layer over it."""
+    """Install the platform's packages over its image, and keep the changes as `layer`."""
     work = layer.with_name("work")
     work.mkdir()
     folders = map(str, (work, *layers(Image(platform)), mirror(platform), layer))

@@ -1,6 +1,6 @@
-"""The nodes' journals, followed into the timeline: membership, Pacemaker's actions, what agent and bootstrap say.
+"""Copies from the nodes' journals into the timeline: membership, Pacemaker's actions, agent and bootstrap.
 
-One journalctl a node, in the node, which the end of its machine ends; it sleeps while nothing is logged.
+A journalctl in each node follows its journal. It ends with the machine, and sleeps while nothing is logged.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 SOURCES = ("corosync", "pacemakerd", "pacemaker-controld", "ec2vip-bootstrap")
 AGENT = re.compile(r"ec2vip\(|IPaddr2\(")
 RETRY_S = 0.5
-"""journalctl ends at once while the journal is not there yet, early in a boot."""
+"""Early in a boot, while there is no journal yet, journalctl ends at once."""
 
 MEMBERS = re.compile(r"\[QUORUM\] Members\[\d+\]:((?: \d+)*)")
 RESULT = re.compile(
@@ -28,7 +28,7 @@ DULL = re.compile(
 
 
 def event_of(entry: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
-    """Kind and fields of a journal entry (as `journalctl --output=json` has it), None for what says nothing."""
+    """Kind and fields of a journal entry (as in `journalctl --output=json`), None if it is of no interest."""
     text, source = entry.get("MESSAGE"), str(entry.get("SYSLOG_IDENTIFIER", ""))
     if not isinstance(text, str) or (source == "corosync" and DULL.search(text)):
         return None
@@ -48,9 +48,9 @@ def follow(
     append: Callable[..., None],
     alive: Callable[[], bool],
 ) -> None:
-    """Follow the journal of a node that has just got power, in a thread of its own, while `alive` says it has.
+    """Follow the journal of a node that has just got power, in a new thread, while `alive()` is true.
 
-    `enter` are the words that put a command into the node; `append` is the timeline's.
+    `enter` is the command prefix that enters the node; `append` is the timeline's method.
     """
 
     def body() -> None:
@@ -67,8 +67,8 @@ def _follow(enter: Sequence[str], instance_id: str, append: Callable[..., None],
     words += [f"--after-cursor={cursor[0]}"] if cursor else ["--lines=all"]
     words += ["--output-fields=MESSAGE,SYSLOG_IDENTIFIER"]
     words += ["_TRANSPORT=syslog", "+", "SYSLOG_IDENTIFIER=ec2vip-bootstrap"]
-    # Left by its parent it is a child of the node's process 1, which otherwise is not told of its end, and waits
-    # ten seconds for it at each shutdown.
+    # Once its parent is gone, journalctl is a child of the node's process 1. Otherwise process 1 would not be
+    # told of its end, and would wait ten seconds for it at each shutdown.
     words = ["sh", "-c", '"$@" &', "sh", *words]
     with subprocess.Popen(
         [*enter, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -78,7 +78,7 @@ def _follow(enter: Sequence[str], instance_id: str, append: Callable[..., None],
             try:
                 entry = json.loads(line)
             except ValueError:
-                continue  # cut off with the machine
+                continue  # the machine's end cut the line off
             cursor[:] = [entry["__CURSOR"]]
             if found := event_of(entry):
                 kind, fields = found

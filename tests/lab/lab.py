@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.aws.emulator import Settings
 
 ROOM_BYTES = 256 << 20
-"""A lab's timeline at its longest, consoles, and Pulumi's state; the nodes' disks are in memory."""
+"""Room for a lab's timeline at its longest, consoles, and Pulumi's state; the nodes' disks are in memory."""
 PROCESS = "process.json"
 START_LIMIT_S = 60.0
 """The lab itself is up in some 3 s; a busy machine may need longer."""
@@ -52,7 +52,7 @@ def latency_settings(name: str) -> Settings:
 
 
 class Lab:
-    """The lab called `name`; whether it runs is asked of the machine each time."""
+    """The lab called `name`. It asks the machine each time whether the lab runs."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -62,18 +62,18 @@ class Lab:
 
     @contextlib.contextmanager
     def coming_up(self) -> Iterator[None]:
-        """Be the only one who brings this lab up. A second one waits, and then finds it up."""
+        """Let only one process at a time bring this lab up. A second one waits, and then finds it up."""
         if not self.is_running():
             self._require_room()  # before an image is made, which takes a minute
         with alone(labs_dir() / f".{self.name}.lock", f"another `make up` of lab {self.name!r}"):
             yield
 
     def up(self, *, images: Iterable[Image] = (Image("debian12"),), hollow: bool = False) -> None:
-        """Start the lab's process where it doesn't run, after removing what a crash may have left.
+        """Start the lab's process unless it runs, after removing what a crash may have left.
 
-        The `images` are those that its instances will boot; they are made where they aren't there. In a `hollow`
-        lab instances have power, an interface and everything around it, but no guest boots.
-        Raises LabError with the end of its log where it does not get ready.
+        It makes those of the `images`, which the instances will boot, that do not exist yet. In a `hollow`
+        lab, instances have power, an interface and everything around it, but no guest boots. Raises LabError
+        with the end of the lab's log if it does not get ready.
         """
         if not hollow:
             image.ensure(images)
@@ -90,7 +90,7 @@ class Lab:
             (self.folder / "nodes").mkdir()
             self._start(hollow)
         except BaseException:
-            # A Ctrl-C as well: half a lab is of no use to anybody.
+            # Also on Ctrl-C: nobody can use half a lab.
             self.down()
             raise
 
@@ -115,9 +115,9 @@ class Lab:
             time.sleep(0.05)
 
     def down(self) -> None:
-        """End the lab's process and with it everything inside; remove its groups and its folder.
+        """End the lab's process and everything inside; remove its control groups and its folder.
 
-        Raises LabError if the folder is not a lab's of this name: then nothing is touched.
+        Raises LabError, and touches nothing, if the folder does not belong to a lab of this name.
         """
         self._require_ours()
         if process := self._process():
@@ -137,7 +137,7 @@ class Lab:
         mark = self.folder / LAB_MARK
         if not os.path.lexists(self.folder) or (mark.is_file() and mark.read_text() == self.name):
             return
-        # A folder with nothing in it is one in which the mark could not be written any more.
+        # An empty folder may be ours: perhaps the mark could not be written any more.
         if self.folder.is_symlink() or not self.folder.is_dir() or any(self.folder.iterdir()):
             raise LabError(
                 f"{self.folder} is not the folder of a lab: it has no file {LAB_MARK} with the text {self.name!r}",
@@ -150,12 +150,12 @@ class Lab:
         return bool(process and process.is_alive() and self.state().get("ready"))
 
     def require_running(self) -> None:
-        """Raise LabError where the lab does not run."""
+        """Raise LabError if the lab does not run."""
         if not self.is_running():
             raise LabError(f"no lab {self.name!r} runs", "start it with `make up`")
 
     def _process(self) -> ProcessId | None:
-        """The process that makes the lab's walls: as noted, or where the note is gone or broken, as found."""
+        """The process that makes the lab's walls: as noted, or as found if the note is missing or broken."""
         with contextlib.suppress(LabError, TypeError):
             if noted := read_json(self.folder / PROCESS):
                 return ProcessId(**noted)
@@ -172,8 +172,8 @@ class Lab:
     def _process_1(self) -> ProcessId | None:
         """Process 1 behind the walls, by its id outside: the child of the process that made them.
 
-        A lab that is only just being made has none for some milliseconds: it is waited for, since one that came
-        after its parent's end would stay for ever.
+        A lab that is just being made has none for some milliseconds. We wait for it, because a process 1 that
+        appears after its parent's end would stay forever.
         """
         process = self._process()
         deadline = time.monotonic() + 5
@@ -185,7 +185,7 @@ class Lab:
         return None
 
     def state(self) -> dict[str, Any]:
-        """What the lab's process last wrote of itself; empty where there is none, or nothing that can be read."""
+        """What the lab's process last wrote about itself; empty if there is no such file or it is broken."""
         with contextlib.suppress(LabError):
             return read_json(self.folder / "state.json")
         return {}
@@ -196,13 +196,16 @@ class Lab:
         return Timeline(self.folder)
 
     def ask(self, action: str, **arguments: Any) -> Any:
-        """Have the lab's process do what only it can (see daemon.actions). Raises LabError with its reason."""
+        """Have the lab's process do `action` (see daemon.actions). Raises LabError if it fails."""
         self.require_running()
         return control.ask(self.folder, action, **arguments)
 
     def set_latency(self, name: str) -> None:
-        """Change how long EC2 takes, while the lab lives: `none`, `typical` (what is public of AWS's own times),
-        or the API's seconds as a number. Raises LabError for another word."""
+        """Change how long EC2 takes, as long as the lab lives.
+
+        `name` is `none`, `typical` (AWS's own times, as far as they are public), or the API's seconds as a
+        number. Raises LabError for another word.
+        """
         settings = vars(latency_settings(name))
         self.ask(
             "set-delays",
@@ -210,18 +213,20 @@ class Lab:
         )
 
     def snapshot(self) -> None:
-        """Keep the nodes as they are, to come back to by `restore`; cuts their power and boots them."""
+        """Keep the nodes' present state for `restore`; cuts their power and boots them again."""
         snapshot.take(self)
 
     def restore(self, only: Iterable[str] = ()) -> None:
-        """Bring the nodes (or some) back to the snapshot, end their faults, and boot; returns when they have
-        power."""
+        """Bring the nodes, or those in `only`, back to the snapshot, end their faults, and boot them.
+
+        Returns when they have power.
+        """
         snapshot.restore(self, only)
 
     # --- the cloud -----------------------------------------------------------------------------------------
 
     def environment(self) -> dict[str, str]:
-        """What a program needs in its environment to take the lab for AWS: boto3, the AWS CLI, Pulumi."""
+        """The environment in which boto3, the AWS CLI and Pulumi take the lab for AWS."""
         state = self.state()
         key: dict[str, str] = json.loads((self.folder / daemon.ADMINISTRATOR).read_text())
         return {
@@ -245,26 +250,26 @@ class Lab:
     # --- its nodes -----------------------------------------------------------------------------------------
 
     def enter(self) -> list[str]:
-        """The words before a command that put it behind the lab's walls."""
+        """The command prefix that runs a command behind the lab's walls. Raises LabError if no lab runs."""
         process_1 = self._process_1()
         if process_1 is None:
             raise LabError(f"no lab {self.name!r} runs", "start it with `make up`")
         return ["nsenter", "--target", str(process_1.pid), "--mount", "--pid", "--"]
 
     def in_fabric(self) -> list[str]:
-        """The words before a command that run it in the VPC's data plane."""
+        """The command prefix that runs a command in the VPC's data plane."""
         return [*self.enter(), "ip", "netns", "exec", FABRIC]
 
     def in_client(self) -> list[str]:
-        """The words before a command that run it as the client host."""
+        """The command prefix that runs a command on the client host."""
         return [*self.enter(), "ip", "netns", "exec", CLIENT]
 
     def in_node(self, instance_id: str) -> list[str]:
-        """The words before a command that run it as root in the node. Raises LabError where it has no power."""
+        """The command prefix that runs a command as root in the node. Raises LabError if it has no power."""
         return [*self.enter(), *node_words(self.leader(instance_id), hollow=self.state()["hollow"])]
 
     def leader(self, instance_id: str) -> int:
-        """The node's process 1, by its id behind the walls. Raises LabError where it has no power."""
+        """The node's process 1, by its id behind the walls. Raises LabError if it has no power."""
         leader = self.state().get("nodes", {}).get(instance_id, {}).get("leader")
         if leader is None:
             raise LabError(f"{instance_id} is not running", "see `make status`")
@@ -273,11 +278,11 @@ class Lab:
     def run_in(
         self, instance_id: str, argv: Sequence[str], **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the node to its end; options as of `process.run`."""
+        """Run a command in the node to its end; `options` are those of `process.run`."""
         return run([*self.in_node(instance_id), *argv], **options)
 
     def try_in(self, instance_id: str, argv: Sequence[str], timeout_s: float = 20) -> str | None:
-        """The output of a command in the node, None where it fails or the node is off."""
+        """The output of a command in the node, None if it fails or the node is off."""
         try:
             return self.run_in(instance_id, argv, timeout_s=timeout_s).stdout
         except (CommandError, LabError):

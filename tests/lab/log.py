@@ -1,4 +1,4 @@
-"""Progress of long work, on standard error: one line a step, its time at the end, a heartbeat between.
+"""Shows the progress of long work on standard error: a line for each step, a heartbeat, and the time it took.
 
 Standard library only: set-up uses it before the virtual environment exists.
 """
@@ -16,7 +16,7 @@ HEARTBEAT_S = 15.0
 
 
 def say(text: str) -> None:
-    """One line for the person who waits."""
+    """Print one line for the user who waits."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,7 @@
-"""What nodes reach beyond EC2: package mirrors and upstream's archives, under the very names that they have.
+"""What nodes reach beyond EC2: package mirrors and upstream's archives, under their real names.
 
-Plain files over HTTP, and over HTTPS where the real ones speak that. Each host can be told to be down, and
-each repository to have something else in it.
+It serves plain files over HTTP and, like the real hosts that speak it, HTTPS. A test can take each host down,
+and exchange what is in each repository.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ NAMES = tuple(sorted({DEBIAN, AMAZON, OWNER, *(host for host, _ in SOURCES)}))
 
 
 class Mirror:
-    """The files behind the names. `folder_of` gives a platform's folder of packages (see image.mirror)."""
+    """The files behind the names. `folder_of` returns a platform's folder of packages (see image.mirror)."""
 
     def __init__(self, folder_of: Callable[[str], Path], platforms: Collection[str]) -> None:
         self._folder_of, self._platforms = folder_of, platforms
         self.down: dict[str, int] = {}
-        """Host → the status that it answers everything with."""
+        """Host → the status with which it answers every request."""
         self.instead: dict[str, str] = {}
-        """Beginning of a path under al2023's folder → what is served in its place."""
+        """Beginning of a path under al2023's folder → what replaces it."""
 
     def tell(self, down: dict[str, int], instead: dict[str, str]) -> None:
-        """What is down and what is exchanged from now on; nothing else is any more."""
+        """Set which hosts are down and which paths are replaced from now on; it forgets earlier settings."""
         self.down, self.instead = down, instead
 
     def find(self, host: str, path: str) -> Path | str | None:
-        """The file at this address, or a text that is made up; None if there is none."""
+        """The file at this address, or a generated text; None if there is neither."""
         path = unquote(urlsplit(path).path)
         if host == DEBIAN:
             _, top, platform, *rest = [*path.split("/"), "", ""]
@@ -130,6 +130,6 @@ class Mirror:
                     self.wfile.write(body[first : last + 1])
 
             def log_message(self, *_: object) -> None:
-                """Not a line for every package."""
+                """Print nothing: there would be a line for every package."""
 
         return Handler

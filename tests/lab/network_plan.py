@@ -1,4 +1,4 @@
-"""Names, addresses and ways inside a lab, the same in every lab: each has network namespaces of its own."""
+"""Names, addresses and ways inside a lab. All labs share them, since each has its own network namespaces."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ TERMINAL = os.environ.get("TERM", "dumb")
 FABRIC = "fabric"
 CLIENT = "client"
 CLIENT_ADDRESS = "10.0.0.10"
-"""Inside the VPC's range and in no subnet: a peered or on-premises host as far as security groups can tell."""
+"""In the VPC's range, but in no subnet: to security groups, it is a peered or on-premises host."""
 CLIENT_GATEWAY = "169.254.0.1"
 
 IMDS = "169.254.169.254"
 RESOLVER = "169.254.169.253"
 API = "198.51.100.10"
 MIRROR = "198.51.100.20"
-"""The last two stand for public addresses (RFC 5737), reached as the internet is."""
+"""API and MIRROR stand for public addresses (RFC 5737); nodes reach them as they would the internet."""
 
 GUEST_LINK = "ens5"
 
 
 def link_of(eni_id: str) -> str:
-    """The fabric's end of an interface: its id cut to the kernel's 15 characters."""
+    """The name of the fabric's end of an interface: its id, cut to fit the kernel's 15 characters."""
     return "eni" + eni_id.removeprefix("eni-")[-11:]
 
 
 def node_words(leader: int, *, hollow: bool = False) -> list[str]:
-    """The words before a command that run it as root in the node whose process 1 is `leader`: the node's own root,
-    which is nobody on the machine, or in a `hollow` node, which has none, the machine's.
+    """The command prefix that runs a command as root in the node whose process 1 is `leader`.
 
-    A shell stands between nsenter and the command: nsenter itself would stop when a shutdown stops the command,
-    and then never reap it, which no machine could survive. The shell is not in the node's process namespace, so it
-    must not run the command itself either: its own `kill` would meet another process of that number.
+    That is the node's own root, which is an unprivileged user on the machine. A `hollow` node has no root of
+    its own, so there it is the machine's.
+
+    A shell stands between nsenter and the command. When a shutdown stops the command, nsenter would stop too
+    and never reap it, so the machine could not end. The shell itself is outside the node's process namespace,
+    so it runs the command in a child, which is inside. Otherwise a `kill` in the command would hit another
+    process with that number.
     """
     spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd"]
     spaces += [] if hollow else ["--user"]

@@ -15,9 +15,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 BUILD = PROJECT / "build"
 DEFAULT_LAB = "ec2vip"
 LAB_MARK = "ec2vip-lab"
-"""In a lab's folder, with the lab's name: only what has it is ever removed."""
+"""The file with the lab's name in a lab's folder. Without it, we remove only an empty folder."""
 TOOLS = "tools.json"
-"""Beside it: the PATH and the virtual environment that the lab was started with."""
+"""The file beside it with the PATH and the virtual environment that the lab was started with."""
 
 
 def default_cache_dir() -> Path:
@@ -31,12 +31,12 @@ def cache_dir() -> Path:
 
 
 def labs_dir() -> Path:
-    """The parent of every lab's private folder. `EC2VIP_LABS` moves it; overlayfs needs a real disk there."""
+    """The parent of every lab's private folder. `EC2VIP_LABS` moves it."""
     return Path(os.environ.get("EC2VIP_LABS") or "/var/lib/ec2vip-labs")
 
 
 def lab_dir(name: str) -> Path:
-    """One lab's private folder. Raises LabError where `name` is no plain word."""
+    """One lab's private folder. Raises LabError if `name` is not a plain word."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,23}", name):
         raise LabError(
             f"lab name {name!r} is not a lower-case word of at most 24 letters, digits and dashes",

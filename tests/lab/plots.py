@@ -10,8 +10,8 @@ from tests.lab.paths import cache_dir
 
 
 def plotting() -> Any:
-    """matplotlib's pyplot for SVG. It is loaded only if something is drawn, for that takes a second."""
-    # Where it remembers the machine's fonts; without this it would make a folder of its own at the user's.
+    """matplotlib's pyplot for SVG. We load it only to draw something, because loading takes a second."""
+    # matplotlib caches the machine's fonts here; otherwise it would make a folder in the user's home.
     os.environ.setdefault("MPLCONFIGDIR", str(cache_dir() / "matplotlib"))
     import matplotlib as mpl
 
@@ -24,7 +24,7 @@ def plotting() -> Any:
 
 
 def save_figure(figure: Any, path: Path) -> None:
-    """Write the figure as SVG, whole or not at all, and without a date, and be done with it."""
+    """Write the figure as SVG, without a date, whole or not at all, and close it."""
     aside = path.with_suffix(".part")
     figure.savefig(aside, format="svg", metadata={"Date": None})
     plotting().close(figure)

@@ -1,6 +1,6 @@
 """Which AWS provider Pulumi finds: the lab's stand-in, or the real plugin (`EC2VIP_PROVIDER=aws`).
 
-`python -m tests.lab.plugin` says in one line where it is, or what to do, with status 1.
+`python -m tests.lab.plugin` prints one line: where the plugin is or, with status 1, what to do.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ REAL_SETTINGS = {
     "aws:skipMetadataApiCheck": True,
     "aws:skipRegionValidation": True,
 }
-"""What the real one must not ask of an account that does not exist. `AWS_ENDPOINT_URL` leads it to the lab."""
+"""Turns off checks of the real plugin, as no account exists. `AWS_ENDPOINT_URL` leads it to the lab."""
 
 
 def is_real() -> bool:
-    """Whether the real plugin is asked for. Raises LabError for a provider that there is not."""
+    """Whether EC2VIP_PROVIDER asks for the real plugin. Raises LabError if it names an unknown provider."""
     chosen = os.environ.get("EC2VIP_PROVIDER") or "lab"
     if chosen not in PROVIDERS:
         raise LabError(
@@ -37,7 +37,7 @@ def is_real() -> bool:
 
 
 def plugin() -> Path:
-    """The plugin's program. Raises LabError if the real one is asked for and is not here."""
+    """The path of the plugin's program. Raises LabError if it has to be the real one and that is missing."""
     if not is_real():
         return STAND_IN
     given = os.environ.get("PULUMI_AWS_PLUGIN")
@@ -51,7 +51,7 @@ def plugin() -> Path:
 
 
 def _installed() -> Path:
-    """The newest of Pulumi's plugins in the range that requirements.txt has."""
+    """The newest installed plugin in the range of requirements.txt. Raises LabError if there is none."""
     least, limit = _range()
     listed = json.loads(run(["pulumi", "plugin", "ls", "--json"]).stdout or "[]")
     versions = [_version(one["version"]) for one in listed if one["name"] == "aws" and one.get("version")]
@@ -82,7 +82,7 @@ def _text(version: tuple[int, ...]) -> str:
 
 
 def main() -> None:
-    """Say where the plugin is, or why not."""
+    """Print where the plugin is, or why there is none."""
     try:
         sys.stdout.write(f"provider: {plugin()}\n")
     except LabError as e:

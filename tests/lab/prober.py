@@ -1,6 +1,6 @@
-"""Pings at a steady pace from the client host, every answer a line of the timeline.
+"""Pings at a steady pace from the client host, and writes every answer to the timeline.
 
-`with prober.probing(lab, vip): …` from outside; this module as a program is what runs in the client's network.
+Use `with prober.probing(lab, vip): …` from outside. It runs this module as a program in the client's network.
 Standard library only, so that it starts at once.
 """
 
@@ -32,11 +32,12 @@ FIRST_ANSWER_LIMIT_S = 10.0
 
 @contextmanager
 def probing(lab: Lab, address: str, *, answering: bool = True) -> Iterator[None]:
-    """Ping the address every INTERVAL_S while the block runs, from the moment that it answers.
+    """Ping the address every INTERVAL_S while the block runs. The block starts once the address answers.
 
-    Raises LabError where it does not answer at first, unless it need not be `answering` yet.
+    Raises LabError if it does not answer within FIRST_ANSWER_LIMIT_S. With `answering=False` the block starts
+    at once.
     """
-    # Whoever enters the lab's mounts loses the folder it came from.
+    # A process that enters the lab's mounts loses its working folder.
     python = ["env", f"PYTHONPATH={PROJECT}", "PYTHONDONTWRITEBYTECODE=1", sys.executable]
     words = [*lab.in_client(), *python, "-m", "tests.lab.prober", address, str(lab.folder)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
@@ -49,7 +50,7 @@ def probing(lab: Lab, address: str, *, answering: bool = True) -> Iterator[None]
             time.sleep(0.05)
         yield
     finally:
-        # It ends with its input, whatever stands between it and this process.
+        # The prober ends with its input, whatever other processes are in between.
         process.stdin.close()
         process.wait(10)
 
@@ -68,7 +69,7 @@ def request(identifier: int, sequence: int) -> bytes:
 
 
 def answered(packet: bytes, identifier: int) -> int | None:
-    """The sequence number that this IP packet answers, None where it answers nothing of ours."""
+    """The sequence number that this IP packet answers, None if it answers no ping of ours."""
     kind, _, _, named, sequence = struct.unpack("!BBHHH", packet[20:28])
     return sequence if (kind, named) == (ECHO_REPLY, identifier) else None
 
@@ -88,7 +89,7 @@ def main(address: str, folder: str) -> int:
             if sys.stdin in ready:
                 return 0
             if time.monotonic() >= due:
-                # No way there at the moment is as good as no answer.
+                # Having no route at the moment counts as no answer.
                 with suppress(OSError):
                     raw.sendto(request(identifier, count & 0xFFFF), (address, 0))
                 count, due = count + 1, due + INTERVAL_S

@@ -1,4 +1,4 @@
-"""The one door to other programs: `run()` for those that end, `is_alive()`/`end()` for those that last.
+"""Starts and ends other programs: `run()` for those that end, `is_alive()`/`end()` for those that last.
 
 Standard library only: set-up uses it before the virtual environment exists.
 """
@@ -21,7 +21,7 @@ TAIL_LINES = 12
 
 
 class CommandError(LabError):
-    """A program failed: carries its words, exit status and both streams."""
+    """A program failed. Carries its command line, exit status and both streams."""
 
     def __init__(self, argv: Sequence[str], status: int, stdout: str, stderr: str, remedy: str = "") -> None:
         tail = "\n".join((stdout + stderr).strip().splitlines()[-TAIL_LINES:])
@@ -41,8 +41,8 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return its result, output captured as text.
 
-    `env` is added to this process's environment. Raises CommandError where `check` is set and the status is
-    not 0, and LabError where the program is missing or takes longer than `timeout_s` seconds.
+    `env` is added to this process's environment. Raises CommandError if `check` is set and the status is not
+    0. Raises LabError if the program is missing or takes longer than `timeout_s` seconds.
     """
     try:
         result = subprocess.run(
@@ -70,9 +70,9 @@ def run(
 
 @dataclass(frozen=True)
 class ProcessId:
-    """A process that stays the same one: its id together with its start time (clock ticks since boot).
+    """Identifies one process for good: its id together with its start time (clock ticks since boot).
 
-    The number alone may be another process's by the time it is used.
+    By the time we use it, the id alone may belong to another process.
     """
 
     pid: int
@@ -80,7 +80,7 @@ class ProcessId:
 
     @classmethod
     def of(cls, pid: int) -> ProcessId:
-        """The process that has `pid` now. Raises LabError where there is none."""
+        """The process that has `pid` now. Raises LabError if there is none."""
         started = _start_time(pid)
         if started is None:
             raise LabError(f"there is no process {pid}")
@@ -91,9 +91,9 @@ class ProcessId:
         return _start_time(self.pid) == self.started
 
     def end(self, *, grace_s: float, timeout_s: float = 20.0) -> None:
-        """SIGTERM, `grace_s` seconds, then SIGKILL; returns when it is gone.
+        """Send SIGTERM and, after `grace_s` seconds, SIGKILL; returns when the process is gone.
 
-        Raises LabError where it is still there after `timeout_s` more seconds.
+        Raises LabError if it is still there after `timeout_s` more seconds.
         """
         for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, timeout_s)):
             if not self.is_alive():
@@ -110,7 +110,7 @@ class ProcessId:
 
 
 def _start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat (proc(5)), None where the process is gone or only a zombie."""
+    """Field 22 of /proc/PID/stat (proc(5)), None if the process is gone or only a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""The real Pulumi on one stack of a project, its state in a folder, and nothing written to the checkout."""
+"""Runs the real Pulumi on one stack of a project. Its state is in a folder; the checkout does not change."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.lab.process import CommandError, run
 
 PASSPHRASE = "not a secret: the state of a lab is thrown away with it"
 UP_LIMIT_S = 1500.0
-"""The program waits for its nodes itself, up to 20 min: those of Amazon Linux build, two at once."""
+"""The program itself waits up to 20 min for its nodes: those of Amazon Linux build, both at once."""
 COMMAND_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a preview would do to one resource: operation, name, type, and the inputs that differ."""
+    """What a preview says about one resource: operation, name, type, and the inputs that differ."""
 
     operation: str
     name: str
@@ -36,12 +36,12 @@ class Step:
 class PulumiStack:
     """One stack of the project in `project_dir`, run by the `pulumi` on PATH with the AWS provider of `plugin`.
 
-    `state_dir` keeps the backend, Pulumi's home and a project folder in which the settings are copies and the
-    program is a link: Pulumi writes a salt, and `configure` values, into the settings. Stacks with one
-    `state_dir` see each other's outputs. `env` is added to this process's environment; the provider takes
-    `AWS_ENDPOINT_URL`, the Region and the credentials from it.
+    `state_dir` keeps the backend, Pulumi's home and a project folder. There the program is a link and the
+    settings are copies, because Pulumi writes a salt into them, and `configure` writes values. Stacks that
+    share a `state_dir` see each other's outputs. `env` is added to this process's environment; the provider
+    takes `AWS_ENDPOINT_URL`, the Region and the credentials from it.
 
-    The settings are copied anew each time, so the checkout's are always the ones in effect.
+    Each instance copies the settings anew, so the checkout's are always the ones in effect.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PulumiStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `pulumi` needs in its environment to find this state, beside what this process has."""
+        """The variables that `pulumi` needs to find this state, in addition to this process's environment."""
         path = self._env.get("PATH", os.environ.get("PATH", ""))
         return {
             **self._env,
@@ -82,14 +82,14 @@ class PulumiStack:
         }
 
     def init(self) -> None:
-        """Make the stack in the backend, unless it is there."""
+        """Make the stack in the backend, unless it exists."""
         if self.stack not in {
             s["name"].rsplit("/", 1)[-1] for s in json.loads(self.run("stack", "ls", "--json"))
         }:
             self.run("stack", "init", self.stack)
 
     def up(self, *options: str) -> str:
-        """Bring the stack up and return what `pulumi` says. Raises CommandError where that fails."""
+        """Bring the stack up and return what `pulumi` prints. Raises CommandError if that fails."""
         self.init()
         return self.run("up", "--yes", *options, timeout_s=UP_LIMIT_S)
 
@@ -106,18 +106,18 @@ class PulumiStack:
         )
 
     def preview(self, *options: str) -> list[Step]:
-        """What an `up` would change; empty where it would change nothing."""
+        """What an `up` would change; empty if it would change nothing."""
         self.init()
         report = json.loads(self.run("preview", "--json", *options))
         return [_step(step) for step in report["steps"] if step["op"] not in ("same", "read")]
 
     def refresh(self) -> dict[str, int]:
-        """Bring the state in line with the cloud; how many resources had which change."""
+        """Bring the state in line with the cloud. Returns the number of resources by kind of change."""
         self.run("refresh", "--yes", timeout_s=UP_LIMIT_S)
         return self.last_changes()
 
     def destroy(self) -> str:
-        """Remove everything, and return what `pulumi` says. Raises CommandError where that fails."""
+        """Remove everything, and return what `pulumi` prints. Raises CommandError if that fails."""
         return self.run("destroy", "--yes", timeout_s=UP_LIMIT_S)
 
     def outputs(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class PulumiStack:
         return found
 
     def last_changes(self) -> dict[str, int]:
-        """How many resources had which change in the last operation."""
+        """The number of resources by kind of change in the last operation."""
         history = json.loads(self.run("stack", "history", "--json", "--page-size", "1"))
         return {op: count for op, count in history[0].get("resourceChanges", {}).items() if count}
 
@@ -152,11 +152,11 @@ class PulumiStack:
         self.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def configured(self, key: str) -> Any:
-        """The value of a key in the copy of the settings. Raises KeyError where it has none."""
+        """The value of a key in the copy of the settings. Raises KeyError if it has none."""
         return yaml.safe_load(self.settings_file.read_text())["config"][self._in_settings(key)]
 
     def _in_settings(self, key: str) -> str:
-        """The key as the settings have it; one that names no namespace is in the project's."""
+        """The key's full name in the settings; a key without a namespace is in the project's."""
         return key if ":" in key else f"{self.project}:{key}"
 
     def configure_secret(self, key: str, value: str) -> None:
@@ -165,7 +165,7 @@ class PulumiStack:
         self.run("config", "set", "--secret", key, stdin=value)
 
     def run(self, *words: str, stdin: str | None = None, timeout_s: float = COMMAND_LIMIT_S) -> str:
-        """Run `pulumi` for this stack and return its standard output. Raises CommandError where it fails."""
+        """Run `pulumi` for this stack and return its standard output. Raises CommandError if it fails."""
         return run(self._words(*words), input=stdin, env=self.environment, timeout_s=timeout_s).stdout
 
     def _words(self, *words: str) -> list[str]:

@@ -1,8 +1,9 @@
-"""RPM repositories for the stand-in of Amazon Linux, from the archive files that the lab fetches anyway.
+"""Makes RPM repositories for the stand-in of Amazon Linux from the archive files that the lab fetches anyway.
 
-Payload and dependencies are Debian's; names are those of Amazon Linux 2023 and CentOS Stream 9, as far as the
-product asks for any (amazonlinux/amazon-linux-2023, support_info.xml). What Amazon's repositories lack
-(pacemaker, pcs, resource-agents and what only they need) is in a tree of its own, laid out as CentOS Stream 9's.
+Payload and dependencies are Debian's. Packages that the product asks for have the names that Amazon Linux
+2023 and CentOS Stream 9 give them (amazonlinux/amazon-linux-2023, support_info.xml). What Amazon's
+repositories lack (pacemaker, pcs, resource-agents and what only they need) is in a tree of its own, laid out
+as CentOS Stream 9's.
 
 Standard library only. Needs rpmbuild, rpmsign, createrepo_c, gpg and dpkg-deb.
 """
@@ -55,10 +56,10 @@ GROUPS = {
     ),
     "pkgconf-pkg-config": ("pkg-config", "pkgconf", "pkgconf-bin"),
 }
-"""Name of an RPM → Debian's packages that are in it; one that is not here keeps its name."""
+"""Name of an RPM → the Debian packages in it. A package that is not listed becomes an RPM of its own name."""
 
 SCRIPTS = {
-    # What Debian's own scripts do at installation, where the payload alone is not enough.
+    # What Debian's own scripts do at installation, for packages whose payload alone is not enough.
     "automake": ("post", "for x in aclocal automake; do ln -sf $x-1.16 /usr/bin/$x; done"),
     "nginx": ("post", "systemctl --no-reload preset nginx.service || :"),
     "pacemaker": (
@@ -86,7 +87,7 @@ IDLE = (
 
 @dataclass
 class Package:
-    """An RPM to be: its name, and Debian's archive files that are its payload."""
+    """An RPM to build: its name, and the Debian archive files that are its payload."""
 
     name: str
     debs: list[Path]
@@ -99,10 +100,11 @@ class Package:
 def make(debs: Iterable[Path], out: Path, wanted: Iterable[str]) -> None:
     """Build and sign RPMs from the archive files into repositories under `out`.
 
-    `core` has those that `wanted` (names of RPMs) come down to without the stack, and `stream/` the rest.
-    `full` has all, as Amazon might have them one day; `keys/` has the public keys. What is wanted and in no
-    archive file is in the image, and `lab-userland` says so there.
-    Raises CommandError with rpmbuild's words.
+    `core` has the RPMs in `wanted` (by name) with their dependencies but without the stack; `stream/` has the
+    rest. `full` has all, as Amazon might have them one day. `keys/` has the public keys. What is wanted and
+    in no archive file is in the image, and the package `lab-userland` provides its name there.
+
+    Raises CommandError with rpmbuild's output.
     """
     packages, wanted = _packages(debs), list(wanted)
     work = out / "work"
@@ -139,7 +141,7 @@ def make(debs: Iterable[Path], out: Path, wanted: Iterable[str]) -> None:
 
 
 def _packages(debs: Iterable[Path]) -> dict[str, Package]:
-    """The RPMs that the archive files become, by name, with what each needs of the others."""
+    """The RPMs to make from the archive files, by name, each with those of the others that it needs."""
     group_of = {deb: name for name, members in GROUPS.items() for deb in members}
     fields = {path: _fields(path) for path in sorted(debs)}
     found: dict[str, Package] = {}
@@ -184,7 +186,7 @@ def _closure(names: Iterable[str], packages: dict[str, Package]) -> set[str]:
 
 
 def _build(package: Package, work: Path) -> Path:
-    """The package's file. Its payload is put where a system with merged folders has it."""
+    """Build the package and return its file. The payload goes where a system with merged folders has it."""
     root = work / package.name
     for deb in package.debs:
         run(["dpkg-deb", "--extract", str(deb), str(root)])
@@ -231,8 +233,11 @@ def _clean(text: str) -> str:
 
 
 def _own(work: Path, there: list[str]) -> list[Path]:
-    """What the system is made of without being built from a Debian package: its release, what the image has under
-    other names, and the package that brings the supplement's repository."""
+    """Build the system's packages that do not come from a Debian package, and return their files.
+
+    They are its release, what the image has under other names (`there`), and the package that brings the
+    supplement's repository.
+    """
     files = {
         "system-release": {"etc/system-release": "Amazon Linux release 2023 (Amazon Linux)\n"},
         "lab-userland": {},
@@ -240,7 +245,7 @@ def _own(work: Path, there: list[str]) -> list[Path]:
     }
     provides = {
         "system-release": [f"system-release({RELEASE})", f"system-release = {RELEASE}"],
-        "lab-userland": ["/bin/sh", *there],  # the shell is what scripts in packages need
+        "lab-userland": ["/bin/sh", *there],  # scripts in packages need the shell
         "spal-release": [],
     }
     made = []
@@ -268,7 +273,7 @@ def _own(work: Path, there: list[str]) -> list[Path]:
 
 
 def repository(name: str, folder: str, priority: int) -> str:
-    """A repository's file as Amazon's images have it: by a list of mirrors in the Region's bucket."""
+    """A repository's file as in Amazon's images: it refers to a list of mirrors in the Region's bucket."""
     return (
         f"[{name}]\nname={name}\nenabled=1\npriority={priority}\ngpgcheck=1\nrepo_gpgcheck=0\ntype=rpm\n"
         f"mirrorlist=https://al2023-repos-$awsregion-de612dc2.s3.dualstack.$awsregion.$awsdomain/{folder}/mirrors/"
@@ -311,7 +316,7 @@ def _rpmbuild(
 
 
 def _sign(name: str, files: list[Path], keys: Path, home: Path) -> None:
-    """Sign the files with a new key, whose public half is `keys`/NAME."""
+    """Sign the files with a new key, and write its public half to `keys`/NAME."""
     home.mkdir(mode=0o700)
     keys.mkdir(exist_ok=True)
     gpg = ["gpg", "--homedir", str(home), "--batch", "--quiet", "--no-tty"]

@@ -1,4 +1,4 @@
-"""A machine's console, kept in a file that does not grow beyond what anybody reads."""
+"""Stores a machine's console in a file of limited size."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO
 
 MOST_BYTES = 1 << 20
-"""EC2 shows the last 64 KiB; a boot says some 20 KiB. Half of it is dropped when it is full."""
+"""EC2 shows the last 64 KiB; a boot writes some 20 KiB. When the file is full, its older half is dropped."""
 
 
 def keep(stream: IO[bytes], path: Path) -> threading.Thread:
-    """Append what comes from the stream to the file, in a thread that ends with the stream.
+    """Append the stream's data to the file, in a thread that ends with the stream.
 
-    A full disk does not hold the machine up: what can't be written is lost.
+    A full disk does not hold the machine up: what we can't write is lost.
     """
 
     def body() -> None:

@@ -1,11 +1,12 @@
-"""What happened in a lab, in one clock: `timeline.jsonl` in its folder, a JSON object a line.
+"""What happened in a lab, by one clock: `timeline.jsonl` in its folder, a JSON object a line.
 
-Every event has `kind`, `t` (monotonic) and `wall` (since 1970), both in seconds; all of a lab runs on one kernel,
-so that both clocks are everybody's. Lines stand in order of writing; `read()` sorts by time. Kinds and fields:
+Every event has `kind`, `t` (monotonic) and `wall` (since 1970), both in seconds. All of a lab runs on one
+kernel, so all its parts share both clocks. Lines are in order of writing; `read()` sorts by time. Kinds and
+fields:
 
 api            a call of the EC2 API, when answered: action, code, latency_s, parameters, instance_id (the caller)
 imds           a metadata request: instance_id, path, status
-imds-address   a move that the metadata now show: address, eni_id
+imds-address   a move that the metadata now shows: address, eni_id
 route, fabric  an address that EC2 moved: address, eni_id; what the data plane made of it: change
 instance       a state that an instance entered: instance_id, state
 power          a machine that got power or lost it: instance_id, on
@@ -17,7 +18,7 @@ log            what else the nodes' cluster stack, agent and bootstrap say: inst
 ping           an answer that a prober got: address, sequence
 dropped        older events were removed: bytes
 
-A file that has grown to MOST_BYTES becomes the older one of two, and what was the older one is dropped.
+A file that has grown beyond MOST_BYTES becomes the older one of two, and the previous older one is dropped.
 
 Standard library only.
 """
@@ -36,9 +37,9 @@ from typing import Any
 
 FILE = "timeline.jsonl"
 MOST_BYTES = 64 << 20
-"""Of each of two files. A prober writes some 15 KB a second: an hour's pings stay, and a lab's disk is safe."""
+"""The limit for each of the two files. A prober writes some 15 KB a second, so an hour's pings fit in one."""
 LOUD = frozenset({"imds", "ping"})
-"""Kinds that come many times a second, and are left out where a person reads."""
+"""Kinds that come many times a second; we leave them out of what people read."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Event:
         return self.fields[name]
 
     def get(self, name: str) -> Any:
-        """A field, None where the event has none of that name."""
+        """A field, None if the event has none of that name."""
         return self.fields.get(name)
 
     @property
@@ -63,21 +64,21 @@ class Event:
         return self.kind == "api" and not self.fields.get("instance_id")
 
     def line(self, since: float = 0.0) -> str:
-        """For a person: seconds since `since`, kind, and the fields that say something."""
+        """The event as text: seconds since `since`, kind, and the fields of interest."""
         dull = ("began", "caller", "ip", "role", "service", "status")
         shown = " ".join(f"{k}={v}" for k, v in self.fields.items() if k not in dull and v not in (None, {}))
         return f"{self.t - since:9.3f} {self.kind:<12} {shown}"
 
 
 class Timeline:
-    """The timeline in one lab's folder: anybody may append, and everybody reads the same."""
+    """The timeline in a lab's folder. Every process may append to it, and all read the same."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self.older = self.path.with_suffix(".older.jsonl")
 
     def append(self, kind: str, *, t: float | None = None, wall: float | None = None, **fields: Any) -> None:
-        """Add an event, at the given times or now. One write of one line, so that writers never mix."""
+        """Add an event, at the given times or now. A single write adds the line, so writers never mix."""
         event = {
             "t": time.monotonic() if t is None else t,
             "wall": time.time() if wall is None else wall,
@@ -91,7 +92,7 @@ class Timeline:
             self._turn()
 
     def _turn(self) -> None:
-        """Begin a new file, unless another writer has just done so; say what was dropped for it."""
+        """Begin a new file, unless another writer has just done so; record how much was dropped for it."""
         with self.path.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             try:
@@ -113,9 +114,9 @@ class Timeline:
         administrator: bool = False,
         without: Collection[str] = (),
     ) -> list[Event]:
-        """The events of these kinds (all, where none is named) from `since` to `until` (monotonic), by time.
+        """The events of these kinds (all, if none is named) from `since` to `until` (monotonic), by time.
 
-        Calls of the account's administrator are left out unless asked for: they drown the nodes' own.
+        Without `administrator`, it leaves out the account administrator's calls: they drown the nodes' own.
         """
         found = [_event(line) for line in self._lines()]
         return sorted(
@@ -131,7 +132,7 @@ class Timeline:
         )
 
     def tail(self, count: int) -> list[str]:
-        """The last `count` events for a person, times counted from the last one."""
+        """The last `count` events as text, with times relative to the last one."""
         events = self.read(without=LOUD)[-count:]
         return [event.line(since=events[-1].t) for event in events]
 
@@ -141,7 +142,7 @@ class Timeline:
             lines: list[str] = []
             for path in self.files():
                 text = path.read_text()
-                # What is behind the last line feed is being written.
+                # What follows the last line feed is still being written.
                 lines += text[: text.rfind("\n") + 1].splitlines()
             if self._begun() == begun:  # else a writer has begun a new file between the two
                 return lines
@@ -161,6 +162,6 @@ def _event(line: str) -> Event:
 
 
 def silences(events: Iterable[Event], longer_than_s: float) -> list[tuple[float, float]]:
-    """The times (monotonic) between two answers of a prober that lie further apart than `longer_than_s`."""
+    """The pairs of times (monotonic) of successive answers to a prober more than `longer_than_s` apart."""
     answers = sorted(event.t for event in events if event.kind == "ping")
     return [(before, after) for before, after in pairwise(answers) if after - before > longer_than_s]

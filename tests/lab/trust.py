@@ -1,4 +1,4 @@
-"""The API's certificate authority in a node's disk, where an image of AWS's has those that it trusts."""
+"""Puts the API's certificate authority on a node's disk, where AWS's images have those that they trust."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from tests.lab.process import run
 BUNDLE = Path("etc/ssl/certs/ca-certificates.crt")
 LOCAL = Path("usr/local/share/ca-certificates/region.crt")
 ONLY_A_BUNDLE = Path("etc/system-release")
-"""Amazon Linux has this file, and has its authorities in a bundle alone."""
+"""Only Amazon Linux has this file. It has its authorities in a bundle alone."""
 
 
 def trust(certificate: bytes, lower: Iterable[Path], upper: Path) -> None:
-    """Let a node trust the authority beside those of its image, whose layers are `lower`, the uppermost first.
+    """Let a node trust the authority in addition to those of its image.
 
-    As Debian's update-ca-certificates does it: in the bundle, and in a file named by OpenSSL's hash, which a
-    program finds without reading the bundle. Raises CommandError if it is none.
+    `lower` are the image's layers, the uppermost first. Like Debian's update-ca-certificates, we write it to
+    the bundle, and to a file named after OpenSSL's hash, which a program finds without reading the bundle.
+    Raises CommandError if `certificate` is not a certificate.
     """
     layers = list(lower)
     authorities = upper / BUNDLE

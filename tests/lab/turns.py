@@ -1,4 +1,4 @@
-"""One at a time: the second waits for the first, and says for whom.
+"""One process at a time: a second one waits for the first, and says for which.
 
 Standard library only: set-up uses it before the virtual environment exists.
 """
@@ -19,7 +19,7 @@ from tests.lab.paths import cache_dir
 
 @contextlib.contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """Hold the cache, which is made where it isn't there: two set-ups at once would make the same things.
+    """Hold the cache alone: two set-ups at once would make the same things. Makes the cache if there is none.
 
     Raises LabError if the cache isn't ours, or can't be written.
     """
@@ -40,11 +40,14 @@ def one_at_a_time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def alone(lock: Path, what: str) -> Iterator[None]:
-    """Be the only one who does `what`; the file `lock` is there for as long."""
+    """Let only one process at a time run the block; the file `lock` exists for as long.
+
+    `what` names the other process in the message of one that waits.
+    """
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         _wait_for(handle, what)
-        # The one before has removed its file: what was waited for may no longer be the file of that name.
+        # The previous holder has removed its file, so the one that we hold may no longer be `lock`.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), lock.stat()):
                 break
@@ -57,13 +60,13 @@ def alone(lock: Path, what: str) -> Iterator[None]:
 
 
 def _wait_for(lock: int, what: str) -> None:
-    """Take the lock; whoever has it has written its process id into it."""
+    """Take the lock and write our process id into it, so that others can say whom they wait for."""
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
         say(f"{what} is at work (process {holder or 'unknown'}); waiting for it")
         fcntl.flock(lock, fcntl.LOCK_EX)
-    with contextlib.suppress(OSError):  # a full disk: then nobody learns who it is
+    with contextlib.suppress(OSError):  # on a full disk, nobody learns who it is
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)

@@ -1,4 +1,4 @@
-"""Which part of the project may know of which: the product of no test, a tool of those below it."""
+"""Which parts of the project may import which: the product no test, a tool only those below it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ BELOW = {
     "tests/drill": {*PRODUCT, "tests.aws", "tests.lab", "tests.drill"},
     "tests/bench": {*PRODUCT, "tests.aws", "tests.lab", "tests.drill", "tests.bench"},
 }
-"""What the modules of a folder may import of this project. A package's commands (`__main__`), which nobody
-imports, may know of more."""
+"""The project's packages that a folder's modules may import.
+
+A package's commands (`__main__`) may import more, because nobody imports them.
+"""
 
 
 def imported(source: Path) -> set[str]:
-    """The project's packages that a module imports, at its head or inside of it: `infra`, `tests.lab`."""
+    """The project's packages that a module imports, at its head or further down: `infra`, `tests.lab`."""
     found = set()
     for node in ast.walk(ast.parse(source.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []

@@ -1,4 +1,4 @@
-"""An EC2 in one process: its API, its metadata service, its faults. No network or machine is touched."""
+"""EC2 emulated in one process: its API, metadata service and faults. It changes no network or machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which private addresses are on which interface: as asked for, as routed, as the metadata show them."""
+"""Which interface has which private addresses: as Describe, the routes and the metadata have it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Place = tuple[str, str]  # VPC and address: two VPCs may use the same ranges
 
 
 class View:
-    """The secondary addresses as one part of EC2 sees them, which may be a while behind."""
+    """The secondary addresses as one part of EC2 sees them, possibly with a lag."""
 
     def __init__(self) -> None:
         self._holder: dict[Place, str] = {}
@@ -25,7 +25,7 @@ class View:
         self._lock = threading.Lock()
 
     def apply(self, place: Place, eni_id: str | None, version: int) -> bool:
-        """Put an address on an interface, or nowhere. False if a newer version was there already."""
+        """Put an address on an interface, or on none. Returns False if a newer version is in place."""
         with self._lock:
             if self._applied.get(place, -1) > version:
                 return False
@@ -40,17 +40,17 @@ class View:
             return tuple(address for (_, address), holder in self._holder.items() if holder == eni_id)
 
     def drop(self, eni_id: str) -> None:
-        """The interface is gone, and with it what it held."""
+        """Forget a deleted interface and its addresses."""
         with self._lock:
             for place in [place for place, holder in self._holder.items() if holder == eni_id]:
                 del self._holder[place]
 
 
 class AddressBook:
-    """Carries a change of secondary addresses through EC2: Describe, then the routes, then the metadata.
+    """Carries a change of secondary addresses to Describe and to the routes, then to the metadata.
 
-    AWS calls the remapping asynchronous and names the metadata's `local-ipv4s` as the way to confirm it
-    (API_AssignPrivateIpAddresses), so the metadata follow the routes here and never lead them.
+    AWS calls the remapping asynchronous and says to confirm it by the metadata's `local-ipv4s`
+    (API_AssignPrivateIpAddresses). So here the metadata follow the routes and never lead them.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class AddressBook:
         self._versions = itertools.count()
 
     def changed(self, vpc_id: str, addresses: Iterable[str], eni_id: str | None) -> None:
-        """The API has put these secondaries on the interface, or taken them from whichever had them."""
+        """Carry on a change of these secondaries: now on the interface, or on none (`eni_id` None)."""
         settings = self._settings
         for address in addresses:
             place, version = (vpc_id, address), next(self._versions)
@@ -74,14 +74,14 @@ class AddressBook:
             self._scheduler.after(settings.route_delay_s, partial(self._route, place, eni_id, version))
 
     def adopt(self, vpc_id: str, addresses: Iterable[str], eni_id: str) -> None:
-        """Secondaries an interface was created with: in effect at once everywhere."""
+        """Put the secondaries of a new interface into effect everywhere at once."""
         for address in addresses:
             version = next(self._versions)
             for view in (self.described, self.routed, self.metadata):
                 view.apply((vpc_id, address), eni_id, version)
 
     def refresh_metadata(self, vpc_id: str, addresses: Iterable[str], eni_id: str) -> None:
-        """A reboot or start brings the metadata up to date, however late they were."""
+        """Bring the metadata up to date at once, as a reboot or start does."""
         wanted = set(addresses)
         for address in set(self.metadata.of(eni_id)) - wanted:
             self.metadata.apply((vpc_id, address), None, next(self._versions))

@@ -1,7 +1,7 @@
-"""Whether a caller may do what it asks: which resources a call touches, and what is known of them.
+"""Whether a caller may make a call: which resources the call touches, and their condition keys.
 
 Source: AWS Service Authorization Reference for Amazon EC2, IAM, STS and Systems Manager. A call may need
-several permissions, as RunInstances does; each must be given.
+several permissions, as RunInstances does; the caller must have them all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .world import World
 
 Params = Mapping[str, str]
 
-# Resource types by the prefix of their ids, in the spelling of ARNs.
+# Prefixes of ids, and the resource types as ARNs spell them.
 KINDS = {
     "ami": "image",
     "eni": "network-interface",
@@ -38,14 +38,14 @@ KINDS = {
     "eipalloc": "elastic-ip",
     "scr": "subnet-cidr-reservation",
 }
-# What an action makes, or touches without naming its id.
+# The resource types that an action creates, or touches without naming an id.
 MAKES = {
     **tags.TAGGED_BY,
     "CreateSubnetCidrReservation": (),
     "DeletePlacementGroup": ("placement-group",),
     "RunInstances": ("instance", "volume", "network-interface"),
 }
-# Parameters that hold an id which is not what the action is authorised on; the groups that a rule names are not.
+# Parameters whose ids the action is not authorised on, such as the groups that a rule names.
 ASIDE = {
     "ClientToken",
     "Description",
@@ -53,7 +53,8 @@ ASIDE = {
     "IpPermissions",
     "UserData",
 }
-# Dependent actions that only some calls need; for each, how a call is told, see `_dependent`.
+# Dependent actions that only some calls need; see `_dependent`. It never demands ssm:GetParameters, which only
+# an image given as resolve:ssm:… needs.
 ON_CONDITION = ("ec2:CreateTags", "iam:PassRole", "route53:AssociateVPCWithHostedZone", "ssm:GetParameters")
 TAGS_IN_IAM = {
     "CreateInstanceProfile": "iam:TagInstanceProfile",
@@ -65,7 +66,7 @@ TAGS_IN_IAM = {
 
 @dataclass(frozen=True)
 class Need:
-    """One permission that a call must have."""
+    """One permission that a call needs."""
 
     action: str
     resource: str
@@ -75,16 +76,16 @@ class Need:
 def check(
     world: World, principal: Principal, service: str, action: str, params: Params, given: Given
 ) -> None:
-    """Raise ApiError unless the principal's policies give all that the call needs.
+    """Raise ApiError unless the principal's policies grant everything that the call needs.
 
-    The text is AWS's newer one, as in hashicorp/boundary#5174 on a sister action; EC2's Describe calls say
-    only its first sentence.
+    The text is AWS's newer one, as in hashicorp/boundary#5174 for a similar action. EC2's Describe calls
+    give only its first sentence.
     """
     if principal.policies is None or (service, action) == ("sts", "GetCallerIdentity"):
         return
     for need in needs(world, service, action, params, given):
         known = {"ec2:Region": world.region, "aws:RequestedRegion": world.region, **need.context}
-        # A condition on a key that the action does not have for the resource finds none, and so holds for nothing.
+        # We drop keys that the action does not have for the resource: a condition on one must find no value.
         context = {
             key: value
             for key, value in known.items()
@@ -100,7 +101,7 @@ def check(
 
 
 def denied_by_fault(world: World, arn: str, service: str, action: str, params: Params) -> ApiError:
-    """The answer a caller gets whose policy was taken away."""
+    """The error that a caller gets if its policy was removed."""
     need = next(needs(world, service, action, params, {}))
     return _denied(Principal(arn, ()), service, need, policy.Verdict.IMPLICIT_DENY)
 
@@ -129,7 +130,7 @@ def _denied(
 
 
 def needs(world: World, service: str, action: str, params: Params, given: Given) -> Iterator[Need]:
-    """The permissions of a call, the main one first. The world's lock is held."""
+    """The permissions that a call needs, the main one first. The caller holds the world's lock."""
     if service == "ec2":
         yield from _ec2(world, action, params, given)
     elif service == "iam":
@@ -172,7 +173,7 @@ def _ec2(world: World, action: str, params: Params, given: Given) -> Iterator[Ne
 
 
 def _dependent(world: World, action: str, params: Params, given: Given) -> Iterator[Need]:
-    """What the caller must be allowed besides: to tag what is made, to pass a role, to look, to name."""
+    """Further permissions: to tag new resources, pass a role, look things up, and set DNS names."""
     for specification in given.get("TagSpecifications", []):
         kind = specification["ResourceType"]
         context = {**_asked(tags.of_kind(given, kind)), "ec2:CreateAction": action}
@@ -197,7 +198,7 @@ def _passed(world: World, given: Given) -> Iterator[Need]:
 
 
 def _asked(given: Mapping[str, str]) -> dict[str, str | list[str]]:
-    """The condition keys of the tags that a request puts on something."""
+    """The condition keys for the tags that a request sets."""
     asked: dict[str, str | list[str]] = {f"aws:RequestTag/{key}": value for key, value in given.items()}
     return {**asked, "aws:TagKeys": list(given)} if given else asked
 
@@ -219,7 +220,7 @@ def _ids(world: World, params: Params) -> Iterator[str]:
 
 
 def _associated(world: World, association_id: str) -> Iterator[str]:
-    """What an association ties together: that is what undoing it is authorised on."""
+    """The resources that an association connects; its removal is authorised on them."""
     for table in world.ec2.route_tables.values():
         if association_id in table._associations:
             yield from (table.id, table._associations[association_id])
@@ -229,13 +230,13 @@ def _associated(world: World, association_id: str) -> Iterator[str]:
 
 
 def _arn(world: World, kind: str, name: str) -> str:
-    # Images belong to nobody in particular: their ARN has no account.
+    # The ARN of an image has no account.
     account = "" if kind == "image" else world.owner_of(name)
     return world.arn("ec2", f"{kind}/{name}", account=account)
 
 
 def _placed_in(world: World, params: Params, kind: str) -> dict[str, str | list[str]]:
-    """What is made in a subnet or VPC carries the conditions of that place."""
+    """The condition keys of the subnet or VPC in which the call creates a resource of this kind."""
     if kind not in (
         "instance",
         "network-interface",
@@ -254,7 +255,7 @@ def _placed_in(world: World, params: Params, kind: str) -> dict[str, str | list[
 
 
 def about(world: World, resource_id: str) -> dict[str, str | list[str]]:
-    """The condition keys of an existing resource: its tags, its place, its own id."""
+    """The condition keys of an existing resource: its tags, its place and its id."""
     context: dict[str, str | list[str]] = {}
     for tag in world.ec2.describe_tags(filters={"resource-id": [resource_id]}):
         context[f"aws:ResourceTag/{tag['key']}"] = context[f"ec2:ResourceTag/{tag['key']}"] = tag["value"]
@@ -314,7 +315,7 @@ def _iam(world: World, action: str, params: Params, given: Given) -> Iterator[Ne
         for prefix in ("aws", "iam"):
             context[f"{prefix}:ResourceTag/{tag['Key']}"] = tag["Value"]
     yield Need(f"iam:{action}", resource, context)
-    # IAM user guide, "Tagging IAM resources": tags at birth want the permission to tag.
+    # IAM user guide, "Tagging IAM resources": tagging at creation needs the permission to tag.
     if given.get("Tags") and action in TAGS_IN_IAM:
         yield Need(TAGS_IN_IAM[action], resource, context)
     if action == "AddRoleToInstanceProfile":
@@ -322,7 +323,7 @@ def _iam(world: World, action: str, params: Params, given: Given) -> Iterator[Ne
 
 
 def _of_iam(world: World, params: Params) -> tuple[str, Any]:
-    """The ARN of what a call to IAM is about, and moto's object if it is there already."""
+    """The ARN that an IAM call is about, and moto's object if it already exists."""
     iam = world.iam
     if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
         return params["PolicyArn"], None
@@ -343,7 +344,7 @@ def _of_iam(world: World, params: Params) -> tuple[str, Any]:
 def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
     if action == "SendCommand":
         document = params["DocumentName"]
-        # Documents of AWS's own belong to no account.
+        # AWS's own documents belong to no account.
         owner = "" if document.startswith("AWS-") else world.account_id
         yield Need("ssm:SendCommand", world.arn("ssm", f"document/{document}", account=owner))
         for key, value in params.items():

@@ -1,4 +1,4 @@
-"""EC2's actions: moto's, with those replaced in which it does not do as AWS does."""
+"""EC2's actions: moto's, except for those in which moto differs from AWS."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Ec2Api(
     TagsApi,
     EC2Response,  # type: ignore[misc]
 ):
-    """One request's worth of EC2, bound to an emulator's world; `given` are its parameters, validated."""
+    """EC2 for one request, bound to an emulator's world. `given` are the request's validated parameters."""
 
     def __init__(self, world: World, given: Given) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Ec2Api(
         self.given = given
 
     def serve(self, environ: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
-        """Answer a signed request given as a WSGI environ. The world's lock is held."""
+        """Answer a signed request given as a WSGI environ. The caller holds the world's lock."""
         request = MotoRequest(environ)
         request.from_wsgi_server = True
         status, headers, body = self._dispatch(request)
@@ -53,5 +53,5 @@ class Ec2Api(
 
 @lru_cache(maxsize=1024)
 def knows(action: str) -> bool:
-    """Whether EC2 here has the action at all."""
+    """Whether the emulator has the action."""
     return action != "" and hasattr(Ec2Api, camelcase_to_underscores(action))

@@ -18,19 +18,19 @@ from .principals import Principals
 from .settings import Settings
 from .world import World
 
-# moto keeps accounts for the life of the process: an account of its own keeps an emulator's state apart.
+# moto keeps accounts for the life of the process, so each emulator gets its own account for its state.
 _accounts = itertools.count(123456789012)
 
 
 class Emulator:
-    """An EC2 (with the IAM, STS and SSM it needs) of one account in one Region, in this process.
+    """Emulates EC2 (with the IAM, STS and SSM it needs) for one account in one Region, in this process.
 
-    `on_change` is called after any change that the data plane must follow; `record` gets one dict per event:
-    `kind` "api", "route", "imds-address", "imds", "instance", "fault" or "machine-error", with `t` (monotonic) and
-    `wall` (since the epoch) in seconds. Both must be quick and are called from many threads.
-    `ssm_agents` are the instances that Run Command reaches, and what each does with a command's lines.
-    `clock` gives the time of day in seconds, for credentials and time stamps.
-    `administrator` is the access key (id, secret) of who may do everything; it is another one each time.
+    `on_change` is called after any change that the data plane must follow. `record` gets one dict per event:
+    `kind` is "api", "route", "imds-address", "imds", "instance", "fault" or "machine-error"; `t` (monotonic) and
+    `wall` (since the epoch) are in seconds. Both callbacks must return quickly; many threads call them.
+    `ssm_agents` maps the instances that Run Command reaches to what each does with a command's lines.
+    `clock` returns the time of day in seconds, for credentials and time stamps.
+    `administrator` is the access key (id, secret) that may do everything; each emulator has a new one.
     """
 
     def __init__(
@@ -64,8 +64,10 @@ class Emulator:
         ssl_context: ssl.SSLContext | None = None,
         sock: socket.socket | None = None,
     ) -> Server:
-        """Serve the APIs. The socket is made in the calling thread, and so in its network namespace; `sock`
-        is one bound already, and is then the server's. May be called several times.
+        """Serve the APIs. May be called several times.
+
+        The socket is created in the calling thread, and so in that thread's network namespace. `sock` is a
+        socket that is already bound; the server then owns it.
         """
         server = Server(
             self._front.respond,
@@ -80,13 +82,13 @@ class Emulator:
         return server
 
     def serve_imds(self, host: str, port: int = 80, *, sock: socket.socket | None = None) -> Server:
-        """Serve the instance metadata; who asks is told from the source address. Sockets as for `serve`."""
+        """Serve the instance metadata. The source address identifies the caller. Sockets as for `serve`."""
         server = Server(self._metadata.respond, host, port, sock=sock, refuses=self._metadata.refuses)
         self._servers.append(server)
         return server
 
     def close(self) -> None:
-        """End the servers and threads, and forget the account."""
+        """Stop the servers and threads, and forget the account."""
         self._front.closing.set()
         self._metadata.closing.set()
         self.faults.clear()
@@ -112,7 +114,7 @@ class Emulator:
             return [self._world.instance(found) for found in self._world.ec2.all_instances()]
 
     def instance(self, instance_id: str) -> Instance:
-        """Raises KeyError for an unknown id."""
+        """One instance. Raises KeyError for an unknown id."""
         with self._world.lock:
             found = self._world.find_instance(instance_id)
             if found is None:
@@ -125,10 +127,10 @@ class Emulator:
             return self._world.rules()
 
     def share_subnet(self, subnet_id: str, owner: str) -> None:
-        """Let a subnet belong to another account that shares it with this one, as Resource Access Manager does.
+        """Let another account own a subnet and share it with this one, as Resource Access Manager does.
 
-        Its ARN and owner, and its VPC's, are that account's; what is made in it stays this account's. Only who has
-        the emulator can do that. Raises KeyError for an unknown subnet.
+        The ARN and owner of the subnet, and of its VPC, become that account's. Whatever is created in the subnet
+        belongs to this account. No API call can do this. Raises KeyError for an unknown subnet.
         """
         with self._world.lock:
             found = [zone[subnet_id] for zone in self._world.ec2.subnets.values() if subnet_id in zone]
@@ -137,7 +139,7 @@ class Emulator:
             self._world.shared.update({subnet_id: owner, found[0].vpc_id: owner})
 
     def set_instance_state(self, instance_id: str, state: str) -> None:
-        """The machine's report: "pending", "running", "stopping", "stopped" or "terminated".
+        """Report a machine's state: "pending", "running", "stopping", "stopped" or "terminated".
 
         Raises ValueError for an unknown state or instance.
         """

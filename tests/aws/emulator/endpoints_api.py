@@ -1,9 +1,9 @@
 """VPC endpoints and the services that have them.
 
-moto takes any name for a service, gives an endpoint's interface an address of no subnet, and knows no conflict.
+moto accepts any service name, gives an endpoint's interface an address of no subnet, and detects no conflict.
 Sources of the texts: terraform-aws-modules/terraform-aws-vpc#481 (unknown service), #583 (two subnets of a zone),
-hashicorp/terraform-provider-aws#17269 (conflicting domain). That private DNS needs both attributes of the VPC:
-AWS PrivateLink guide, "Access an AWS service using an interface VPC endpoint"; its text is assumed.
+hashicorp/terraform-provider-aws#17269 (conflicting domain). Private DNS needs both DNS attributes of the
+VPC: AWS PrivateLink guide, "Access an AWS service using an interface VPC endpoint"; that text is assumed.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class EndpointsApi(EC2BaseResponse):  # type: ignore[misc]
         endpoint = result.result["VpcEndpoint"]
         if kind == "Interface":
             endpoint.private_dns_enabled = private
-            # moto's interfaces have addresses of no subnet: they are made anew.
+            # moto's interfaces have addresses of no subnet, so we create them anew.
             for eni_id in endpoint.network_interface_ids:
                 self.ec2_backend.enis.pop(eni_id)
             endpoint.network_interface_ids = []
@@ -203,7 +203,7 @@ class EndpointsApi(EC2BaseResponse):  # type: ignore[misc]
                 self.world.addresses.drop(eni_id)
 
     def _name(self, endpoint: Any) -> None:
-        """The names an endpoint has: its own, and with private DNS the service's as well."""
+        """Set an endpoint's DNS names: its own, and with private DNS the service's too."""
         private = self._private_name(endpoint.service_name)
         own = f"{endpoint.id}-{secrets.token_hex(4)}.{private.replace('amazonaws', 'vpce.amazonaws', 1)}"
         names = [own, private] if endpoint.private_dns_enabled else [own]

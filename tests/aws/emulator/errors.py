@@ -1,4 +1,4 @@
-"""Errors of the front, written in the protocol of the service they answer for."""
+"""Errors of the API, in the protocol of the service that returns them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 
 
 class ApiError(Exception):
-    """An answer other than success: HTTP status, AWS's code and message."""
+    """An error answer: HTTP status, AWS's code and message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -19,8 +19,8 @@ class ApiError(Exception):
     def body(self, service: str) -> tuple[str, bytes]:
         """Content type and body as the service's clients parse them.
 
-        EC2 spells `RequestID` in errors (real body in StreisandEffect/streisand#566), the other query
-        services wrap one `Error` in an `ErrorResponse`; SSM speaks JSON.
+        EC2's errors spell it `RequestID` (real body in StreisandEffect/streisand#566). The other query
+        services wrap one `Error` in an `ErrorResponse`. SSM speaks JSON.
         """
         code, message = escape(self.code), escape(self.message)
         number = uuid.uuid4()

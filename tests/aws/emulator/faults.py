@@ -10,11 +10,11 @@ from typing import Any
 API_KINDS = ("down", "slow", "hang", "throttled", "denied", "expired")
 IMDS_KINDS = ("down", "slow", "hang", "401", "404", "503")
 CLOCK_KINDS = ("step",)
-SLOW_S = 3.0  # what "slow" adds unless told otherwise
+SLOW_S = 3.0  # the default delay of "slow"
 
 
 class Fault:
-    """A fault in force until `undo()`, or to the end of its `with` block."""
+    """A fault that lasts until `undo()` or the end of its `with` block."""
 
     def __init__(self, faults: Faults, part: str, instance_id: str | None, kind: str, seconds: float) -> None:
         self._faults = faults
@@ -22,7 +22,7 @@ class Fault:
         self.over = threading.Event()
 
     def undo(self) -> None:
-        """End it, and let go of whoever it holds up. Ending it twice does no harm."""
+        """End the fault and release the requests it holds up. A second call does nothing."""
         self._faults._end(self)
 
     def __enter__(self) -> Fault:
@@ -38,12 +38,11 @@ class Fault:
 
 
 class Faults:
-    """The faults in force. For `instance_id` None every instance is meant; the account's administrator,
-    who looks on from outside, is spared.
+    """The faults in force. `instance_id` None means every instance, but spares the administrator outside.
 
     down: the connection is closed without an answer. hang: it stays open without one until the fault ends.
-    slow: `seconds` before each answer. throttled, denied: RequestLimitExceeded, UnauthorizedOperation.
-    expired: RequestExpired, as a caller gets it whose clock is minutes off.
+    slow: each answer takes `seconds` longer. throttled, denied: RequestLimitExceeded, UnauthorizedOperation.
+    expired: RequestExpired, the error for a caller whose clock is minutes off.
     401, 404, 503: that status for every metadata request.
     step: the instance's clock is `seconds` ahead of the world's (negative: behind).
     """
@@ -62,7 +61,7 @@ class Faults:
         return self._begin("imds", instance_id, kind, seconds, IMDS_KINDS)
 
     def clock(self, instance_id: str | None = None, kind: str = "step", seconds: float = 0.0) -> Fault:
-        """Set clocks wrong, `seconds` ahead. Raises ValueError for an unknown kind."""
+        """Set clocks `seconds` ahead. Raises ValueError for an unknown kind."""
         return self._begin("clock", instance_id, kind, seconds, CLOCK_KINDS)
 
     def clock_error(self, instance_id: str | None) -> float:
@@ -74,7 +73,7 @@ class Faults:
             return list(self._active)
 
     def of(self, part: str, instance_id: str | None) -> list[Fault]:
-        """The faults that hit this instance; none for a caller that is no instance."""
+        """The faults that hit this instance; none if the caller is not an instance."""
         if instance_id is None:
             return []
         with self._lock:
@@ -83,7 +82,7 @@ class Faults:
             ]
 
     def clear(self) -> None:
-        """End them all."""
+        """End all faults."""
         for fault in self.active():
             fault.undo()
 

@@ -11,8 +11,9 @@ from moto.ec2.exceptions import EC2ClientError
 
 
 def matches(eni: Any, filters: Mapping[str, list[str]]) -> bool:
-    """Whether an interface passes all (checked) filters. A filter passes if one of its values fits one of
-    the interface's; `*` and `?` are wildcards.
+    """Whether an interface passes all filters, which `check` has accepted.
+
+    It passes a filter if one of the filter's values matches one of its own; `*` and `?` are wildcards.
     """
     return all(
         any(pattern(wanted).fullmatch(value) for wanted in values for value in _values(eni, name))
@@ -41,7 +42,7 @@ def _text(value: Any) -> str:
 
 @functools.lru_cache(maxsize=512)
 def pattern(wanted: str) -> re.Pattern[str]:
-    """AWS's wildcards: `*` any text, `?` one character, a backslash before either takes it literally."""
+    """A pattern for AWS's wildcards: `*` is any text, `?` one character; a backslash makes either literal."""
     parts = re.split(r"(\\[*?\\]|[*?])", wanted)
     kinds = {"*": ".*", "?": "."}
     return re.compile(

@@ -1,4 +1,4 @@
-"""Security groups: what moto lets grow without bound, and names after one partition only."""
+"""Security groups with AWS's quota of rules, and with ARNs of the right partition."""
 
 from __future__ import annotations
 

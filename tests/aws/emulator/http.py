@@ -1,4 +1,4 @@
-"""A threaded HTTP server of the kind the emulator needs: per-connection TLS, refusals, silence."""
+"""A threaded HTTP server with what the emulator needs: per-connection TLS, refusals and silence."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from typing import Any, TypeAlias
 
-IDLE_S = 60.0  # a kept-alive connection without a request
-OUT_OF_SOCKETS_S = 0.05  # before the next try when the process has no file left for a connection
-BODY_LIMIT = 1 << 20  # bytes; a request of EC2 stays far below
+IDLE_S = 60.0  # how long a kept-alive connection may stay without a request
+OUT_OF_SOCKETS_S = 0.05  # before the next try if the process has no file descriptor left
+BODY_LIMIT = 1 << 20  # bytes; EC2's requests stay far below
 
 
-Headers: TypeAlias = "Message[str, str]"  # names in any case
+Headers: TypeAlias = "Message[str, str]"  # ignores the case of names
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Response:
 
 
 def dated(response: Response, now: float) -> Response:
-    """The answer with its time, in seconds since the epoch, as its Date."""
+    """The answer with a Date header for `now`, in seconds since the epoch."""
     return replace(response, headers={"Date": formatdate(now, usegmt=True), **response.headers})
 
 
 class Silence(Exception):  # noqa: N818 - not an error but an answer: none
-    """Raised by a responder to have the connection closed without an answer."""
+    """A responder raises this to close the connection without an answer."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -63,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Listener
 
     def handle_one_request(self) -> None:
-        # A client that was cut off (power loss, partition) is no reason for a traceback.
+        # A client that was cut off (power loss, partition) must not cause a traceback.
         try:
             super().handle_one_request()
         except (OSError, Silence):
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's own name
-        """Nothing: the emulator records calls itself."""
+        """Log nothing, because the emulator records calls itself."""
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -133,7 +133,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         self._open_lock = threading.Lock()
 
     def accept_until_closed(self) -> None:
-        """Blocks in accept: an idle emulator costs the machine nothing."""
+        """Accept connections until closed. It blocks in accept, so an idle emulator costs no CPU time."""
         while not self._closing:
             try:
                 request, client_address = self.get_request()
@@ -143,14 +143,14 @@ class _Listener(socketserver.ThreadingTCPServer):
             try:
                 accepted = self.verify_request(request, client_address)
                 (self.process_request if accepted else self._reset)(request, client_address)
-            except (OSError, RuntimeError):  # RuntimeError: no thread to be had
+            except (OSError, RuntimeError):  # RuntimeError: cannot start a thread
                 self.shutdown_request(request)
 
     def is_called(self, name: str) -> bool:
-        """Whether a request's Host header means this server.
+        """Whether a request's Host header names this server.
 
-        A page in a browser can have its own name resolve to loopback ("DNS rebinding") and so reach a port
-        there; its requests carry its own name.
+        A web page can make its own name resolve to loopback ("DNS rebinding") and so reach a port there. Its
+        requests then carry that name.
         """
         address, port = self.server_address[:2]
         if not self.own_names_only or not str(address).startswith("127."):
@@ -159,7 +159,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         return host in (address, "localhost") and given in ("", str(port))
 
     def close(self) -> None:
-        """Stop listening, and end the conversations in hand, idle ones included."""
+        """Stop listening and close all connections, idle ones included."""
         self._closing = True
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)  # wakes the accept
@@ -174,7 +174,7 @@ class _Listener(socketserver.ThreadingTCPServer):
 
     @staticmethod
     def _reset(request: Any, client_address: Any) -> None:
-        # Without lingering, closing sends a reset: the client sees its connection refused, at once.
+        # Without lingering, closing sends a reset, so the client sees at once that we refuse the connection.
         request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.close()
 
@@ -182,7 +182,7 @@ class _Listener(socketserver.ThreadingTCPServer):
         if self._ssl_context is None:
             self._converse(request, client_address)
             return
-        # The handshake belongs in the connection's thread: a client that dies during it holds up nobody.
+        # We do the handshake in the connection's thread, so a client that dies during it delays no other.
         request.settimeout(IDLE_S)
         with contextlib.suppress(OSError):
             tls = self._ssl_context.wrap_socket(request, server_side=True)
@@ -199,11 +199,11 @@ class _Listener(socketserver.ThreadingTCPServer):
                 self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A broken connection ends its thread quietly; errors of the emulator are recorded elsewhere."""
+        """Ignore a broken connection; the emulator's own errors are recorded elsewhere."""
 
 
 class Server:
-    """A listening socket and the thread that serves it. `url` is what a client is to be given."""
+    """A listening socket and the thread that serves it. `url` is the address for clients."""
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class Server:
         own_names_only: bool = False,
     ) -> None:
         """With `own_names_only`, a server on loopback answers only requests to its address or "localhost"."""
-        # Made here, in the caller's thread: it belongs to the network namespace that thread is in.
+        # We create the socket in the caller's thread, so it belongs to that thread's network namespace.
         if sock is None:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -234,6 +234,6 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening and hang up."""
+        """Stop listening and close all connections."""
         self._listener.close()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""The API's front: tells who calls, applies faults, limits, permissions and delays, and records the call."""
+"""The API server: identifies callers, applies faults, limits, permissions and delays, and records calls."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from .world import World
 
 log = logging.getLogger(__name__)
 
-# Never recorded: values that are secret, or long.
+# Parameters that we never record: secret, long or redundant ones.
 UNRECORDED = re.compile(r"UserData|Password|Secret|Token|PolicyDocument|^Value$|^Version$|^Action$")
 ERROR_CODE = re.compile(rb"<Code>([^<]+)</Code>|\"__type\"\s*:\s*\"(?:[^\"#]*#)?([^\"]+)\"")
 
 
 @dataclass
 class Call:
-    """One call on its way through."""
+    """One API call in progress."""
 
     request: Request
     signature: signing.Signature | None
@@ -64,7 +64,7 @@ class ApiServer:
         self.closing = threading.Event()
 
     def respond(self, request: Request) -> Response:
-        """Answer one request; raises Silence when a fault wants none."""
+        """Answer one request. Raises Silence if a fault suppresses the answer."""
         began = time.monotonic()
         call = self._read(request)
         code, status = "", 0
@@ -89,7 +89,7 @@ class ApiServer:
         return dated(response, self._world.clock_of(call.instance_id))
 
     def refuses(self, client_ip: str) -> bool:
-        """Whether a connection from there is to be reset before a word is said."""
+        """Whether to reset a connection from this address as soon as it opens."""
         return any(fault.kind == "down" for fault in self._faults.of("api", self._instance_at(client_ip)))
 
     def _read(self, request: Request) -> Call:
@@ -135,7 +135,7 @@ class ApiServer:
         call.given = validation.check(call.service, call.action, call.params, call.request.body)
         quotas.check(call.action, call.given)
         with world.answering():
-            # Policies count at the moment the call takes effect, after the delay.
+            # We check policies at the moment the call takes effect, after the delay.
             authorization.check(world, call.principal, call.service, call.action, call.params, call.given)
             response = self._dispatch(call)
         if response.status < 400 and not call.reads and call.service in ("ec2", "iam"):
@@ -165,7 +165,7 @@ class ApiServer:
                 )
 
     def _pause(self, fault: Fault, seconds: float | None) -> None:
-        """Until the fault ends, the time is over or the emulator closes."""
+        """Wait until the fault ends, the time is up or the emulator closes."""
         end = None if seconds is None else time.monotonic() + seconds
         for _ in itertools.count():
             left = 0.1 if end is None else min(0.1, end - time.monotonic())
@@ -266,7 +266,7 @@ def _recorded(params: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _json_params(body: bytes) -> dict[str, str]:
-    """The top level of a JSON request, lists flattened as the query protocol has them."""
+    """The top level of a JSON request, with lists flattened as in the query protocol."""
     try:
         loaded = json.loads(body or b"{}")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Images that moto does not list, and the public parameters that name the newest of the public ones.
+"""Images that moto lacks, and the public parameters that name the newest public ones.
 
 Sources: Debian wiki, Cloud/AmazonEC2Image (owner 136693071363, /aws/service/debian); Ubuntu on AWS
 documentation, "Find Ubuntu images" (owner 099720109477, /aws/service/canonical). The ids are made up.
@@ -18,7 +18,7 @@ from moto.utilities.utils import load_resource
 
 @dataclass(frozen=True)
 class KnownImage:
-    """An image and the SSM parameters that point to it. Without an owner it is the account's own, and private."""
+    """An image and the SSM parameters that point to it. One without an owner is private to the account."""
 
     ami_id: str
     name: str
@@ -29,13 +29,13 @@ class KnownImage:
     imds_v2: bool = False
 
 
-# Two of each platform that their owner has made, with the cluster's packages in them.
+# Two images per platform, made by the account itself, which contain the cluster's packages.
 BAKED = {
     "al2023": ("ami-0a12023a12023ab01", "ami-0a12023a12023ab02"),
     "debian12": ("ami-0deb1a2e12ba4ed01", "ami-0deb1a2e12ba4ed02"),
     "debian13": ("ami-0deb1a2e13ba4ed01", "ami-0deb1a2e13ba4ed02"),
 }
-IMDS_V2 = "v2.0"  # an image marked so launches with tokens required and a hop limit of 2
+IMDS_V2 = "v2.0"  # instances of an image marked so require tokens and have a hop limit of 2
 AMAZON, DEBIAN, CANONICAL = "137112412989", "136693071363", "099720109477"
 _UBUNTU = "/aws/service/canonical/ubuntu/server/{}/stable/current/amd64/hvm/ebs-gp3/ami-id"
 IMAGES = (
@@ -87,13 +87,14 @@ IMAGES = (
 )
 
 
-# moto would list 1,300 images of other services, and take longer for it than for all the rest together.
+# Otherwise moto loads 1,300 images of other services, which takes longer than everything else together.
 os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
 
 
 def _amazon_linux(of: str, region: str) -> list[dict[str, Any]]:
-    """What moto's data say of Amazon Linux's images in a Region: they have nothing of China's and GovCloud's,
-    which get what us-east-1 has.
+    """What moto's data say about Amazon Linux's images in a Region.
+
+    They lack China and GovCloud, which get the data of us-east-1.
     """
     try:
         found: list[dict[str, Any]] = load_resource(f"{of}/{region}.json")
@@ -103,9 +104,9 @@ def _amazon_linux(of: str, region: str) -> list[dict[str, Any]]:
 
 
 def add_images(ec2: Any, account_id: str, region: str) -> None:
-    """Make the images known to this account's EC2 and their parameters to its SSM.
+    """Add the images to this account's EC2, and their parameters to its SSM.
 
-    Amazon Linux's are moto's own, and so are its parameters, but for the image that the lab can boot.
+    Amazon Linux's images and parameters are moto's own, except for the image that the lab can boot.
     """
     for known in _amazon_linux("ec2/resources/latest_amis", region):
         fields = {name: value for name, value in known.items() if name != "creation_date"}

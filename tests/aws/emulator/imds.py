@@ -1,4 +1,4 @@
-"""The instance metadata service, version 2, and version 1 where an instance still allows it.
+"""The instance metadata service: version 2, and version 1 if an instance still allows it.
 
 Source of the protocol: EC2 user guide, "How Instance Metadata Service Version 2 works" and "Retrieve instance
 metadata"; form of the bodies: aws/amazon-ec2-metadata-mock.
@@ -26,7 +26,7 @@ from .world import World
 TTL_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"
 TTL_MOST = 21600  # seconds
-USUAL_TTL = 64  # of IP packets that carry no token
+USUAL_TTL = 64  # IP TTL of packets that carry no token
 VERSIONS = (
     "1.0",
     "2007-01-19",
@@ -61,7 +61,7 @@ VERSIONS = (
 
 
 class Tokens:
-    """Session tokens: each of one instance, for a time."""
+    """Session tokens, each valid for one instance and a limited time."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -83,7 +83,7 @@ class Tokens:
 
 
 class MetadataService:
-    """Answers an instance, known by the source address of its request."""
+    """Answers instances, which it identifies by the source address of their requests."""
 
     def __init__(
         self, world: World, principals: Principals, faults: Faults, now: Callable[[], float] = time.monotonic
@@ -95,7 +95,7 @@ class MetadataService:
         self.closing = threading.Event()
 
     def respond(self, request: Request) -> Response:
-        """Answer one request; raises Silence when a fault wants none."""
+        """Answer one request. Raises Silence if a fault suppresses the answer."""
         instance = self._caller(request.client_ip)
         if instance is None:
             return _error(HTTPStatus.NOT_FOUND)
@@ -112,7 +112,7 @@ class MetadataService:
         return dated(response, self._world.clock_of(instance.id))
 
     def refuses(self, client_ip: str) -> bool:
-        """Whether a connection from there is to be reset before a word is said."""
+        """Whether to reset a connection from this address as soon as it opens."""
         instance = self._caller(client_ip)
         return instance is not None and any(
             fault.kind == "down" for fault in self._faults.of("imds", instance.id)
@@ -150,8 +150,8 @@ class MetadataService:
 
     def _answer(self, request: Request, instance: Instance) -> Response:
         path = unquote(request.target.partition("?")[0])
-        # The hop limit is the IP time to live of the answer that carries a token: it dies on its way to
-        # whoever sits behind one hop more.
+        # The hop limit is the IP time to live of the answer that carries a token, so that answer never
+        # reaches a client further away.
         token_wanted = request.method == "PUT"
         with contextlib.suppress(OSError):
             request.set_ttl(instance.hop_limit if token_wanted else USUAL_TTL)
@@ -200,7 +200,7 @@ class MetadataService:
         return Response(200, text.encode(), "text/plain")
 
     def _tree(self, parts: list[str], instance: Instance) -> Tree:
-        """As much of the tree as the path needs: credentials are made only when somebody looks."""
+        """The part of the tree that the path needs; only paths below `meta-data` create credentials."""
         tree: Tree = {"dynamic": {}, "meta-data": {}}
         if instance.user_data:
             tree["user-data"] = ""
@@ -220,9 +220,10 @@ def _walk(tree: Tree, parts: list[str]) -> Tree | str | None:
 
 
 def _listing(tree: Tree, parts: list[str]) -> str:
-    """One name a line, directories with a slash, no line feed at the end.
+    """The names in a directory: one a line, a slash after each subdirectory, no line feed at the end.
 
-    The exception is AWS's own: `public-keys/` lists `0=NAME`, and credentials' roles are leaves.
+    AWS makes exceptions: `public-keys/` lists `0=NAME` (here NAME is always `key`), and a version's top level
+    has no slashes. Roles below `security-credentials/` are leaves.
     """
     if parts[1:] == ["meta-data", "public-keys"]:
         return "\n".join(f"{index}=key" for index in tree)

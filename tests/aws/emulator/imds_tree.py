@@ -1,7 +1,7 @@
-"""The instance metadata as a tree: a dict is a directory, a text a leaf.
+"""The instance metadata as a tree: a dict is a directory, a string a leaf.
 
-Source of names and meaning: EC2 user guide, "Instance metadata categories". A category that has nothing to
-say is absent, and asking for it is a 404.
+Source of names and meaning: EC2 user guide, "Instance metadata categories". An empty category is
+absent, and a request for it gets a 404.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from .world import World
 
 Tree = dict[str, "Tree | str"]
 
-# What `iam/` says of a role whose trust policy leaves EC2 out. Source: IAM user guide, "Troubleshoot IAM and
-# Amazon EC2".
+# The code in `iam/` if the role's trust policy does not name EC2. Source: IAM user guide, "Troubleshoot IAM
+# and Amazon EC2".
 UNTRUSTED = "AssumeRoleUnauthorizedAccess"
 
 
 def stamp(moment: datetime, clock_error_s: float = 0.0) -> str:
-    """A time as the metadata write it (UTC, whole seconds), for an instance whose clock is so far ahead."""
+    """A time as the metadata write it: UTC, whole seconds.
+
+    `clock_error_s` is how far the instance's clock is ahead; the time is moved back by it.
+    """
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     seen = moment.astimezone(timezone.utc) - timedelta(seconds=clock_error_s)
     return seen.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def meta_data(world: World, principals: Principals, instance: Instance) -> Tree:
-    """All below `meta-data/`. The world's lock is held."""
+    """Everything below `meta-data/`. The caller holds the world's lock."""
     found = world.find_instance(instance.id)
     nics = [found.nics[index] for index in sorted(found.nics)]
     primary = nics[0]
@@ -70,7 +73,10 @@ def meta_data(world: World, principals: Principals, instance: Instance) -> Tree:
 
 
 def identity_document(world: World, instance: Instance) -> str:
-    """`dynamic/instance-identity/document`; its address is the primary one and does not follow a move."""
+    """The text of `dynamic/instance-identity/document`.
+
+    Its address is the primary one, which does not follow a move.
+    """
     found = world.find_instance(instance.id)
     document = {
         "accountId": world.account_id,

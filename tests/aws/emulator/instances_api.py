@@ -1,4 +1,4 @@
-"""The EC2 actions on instances, where moto's own do not do as AWS does."""
+"""The EC2 actions on instances in which moto differs from AWS."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         _check_user_data(self._get_param("UserData"))
         _check_hop_limit(self._get_int_param("MetadataOptions.HttpPutResponseHopLimit", None))
         token = self._get_param("ClientToken")
-        if token in self.world.launches:  # a client that repeats a call it saw no answer of
+        if token in self.world.launches:  # the client repeats a call that it got no answer to
             return ActionResult(self.world.launches[token])
         group = self._get_param("Placement.GroupName")
         if group and group not in self.world.placement_groups:
@@ -68,7 +68,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         return result
 
     def _launch_interfaces(self) -> dict[int, dict[str, Any]]:
-        """The interfaces to launch with, by device index; one of the instance's own terms by default."""
+        """The interfaces to launch with, by device index; the default has the instance's own parameters."""
         nics: list[dict[str, Any]] = self._get_param("NetworkInterfaces", [])
         if nics:
             return {int(nic.get("DeviceIndex", 0)): nic for nic in nics}
@@ -95,7 +95,10 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
             _allocate_by(subnet, self.world)
 
     def _check_offered(self, specs: dict[int, dict[str, Any]]) -> None:
-        """The zone is the subnet's, or the one asked for; if neither is given, EC2 takes one that has the type."""
+        """Raise `Unsupported` if a zone of the launch does not have the instance type.
+
+        The zones are the subnets' and the requested one. Without either, EC2 picks one that has the type.
+        """
         zones = {self.given.get("Placement", {}).get("AvailabilityZone")}
         for spec in specs.values():
             if "SubnetId" in spec:
@@ -110,8 +113,10 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         return given or self.world.settings.instance_metadata_tags
 
     def _finish_interface(self, nic: Any, spec: dict[str, Any]) -> None:
-        """An interface made by the launch goes with its instance unless the launch says otherwise; one that
-        was there before stays (EC2 user guide, using-eni, "termination behavior").
+        """Complete an interface after the launch.
+
+        An interface that the launch created goes with its instance, unless the launch says otherwise. One that
+        existed before stays (EC2 user guide, using-eni, "termination behavior").
         """
         if "NetworkInterfaceId" not in spec:
             nic.delete_on_termination = spec.get("DeleteOnTermination", True)
@@ -122,7 +127,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
                     )
             nic.add_tags(tags.of_kind(self.given, "network-interface"))
         if nic.device_index == 0:
-            # An instance's groups are its primary interface's, also if the launch gave them to that one.
+            # An instance has its primary interface's groups, even if the launch gave them to the interface.
             nic.instance.security_groups = list(nic.group_set)
         self.world.adopt(nic)
 
@@ -131,7 +136,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         self._image_defaults(found)
 
     def _image_defaults(self, found: Any) -> None:
-        """What an image that supports version 2 alone makes of the metadata options left open.
+        """Set the metadata options that the launch left open, if the image supports only IMDS version 2.
 
         Source: EC2 user guide, "Configure instance metadata options for new instances".
         """
@@ -200,7 +205,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         return ActionResult({"TerminatingInstances": changes})
 
     def reboot_instances(self) -> ActionResult:
-        """State and addresses stay; terminated instances are passed over (botocore, RebootInstances)."""
+        """Reboot: state and addresses stay; terminated instances are skipped (botocore, RebootInstances)."""
         found = [each for each in self._instances() if each.state != TERMINATED]
         for each in found:
             if each.state != RUNNING:
@@ -237,7 +242,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         return result
 
     def _set_groups(self, found: Any, group_ids: list[str]) -> ActionResult:
-        """Groups belong to the interface: moto would add the new ones to those it has."""
+        """Replace the groups of the instance and of its interface; moto would add the new ones to the old."""
         groups = [self.world.group(group_id) for group_id in group_ids]
         self.error_on_dryrun()
         found.security_groups = groups
@@ -245,7 +250,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         return EmptyResult()
 
     def modify_instance_metadata_options(self) -> ActionResult:
-        """What is not named stays as it is (moto would set it back)."""
+        """Change only the options that are named; moto would reset the others."""
         (found,) = self._instances([self._get_param("InstanceId")])
         _check_hop_limit(self._get_int_param("HttpPutResponseHopLimit", None))
         if self.given.get("InstanceMetadataTags") == "enabled":
@@ -273,7 +278,7 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         return found
 
     def replace_iam_instance_profile_association(self) -> ActionResult:
-        """Let the instance tell the profile that it has then; moto changes the association alone."""
+        """Give the new profile to the instance as well; moto changes only the association."""
         result = super().replace_iam_instance_profile_association()
         association = result.result["IamInstanceProfileAssociation"]
         profile = {"Arn": association.iam_instance_profile.arn, "Id": association.association_id}
@@ -291,8 +296,10 @@ _METADATA_OPTIONS = {
 
 
 def _allocate_by(subnet: Any, world: World) -> None:
-    """Have moto's subnet give out what is really free: it knows only addresses of launches, not those that
-    were assigned, created with an interface, or reserved.
+    """Make moto's subnet give out only addresses that are really free.
+
+    moto knows only the addresses of launches, not those that were assigned, created with an interface, or
+    reserved.
     """
     subnet.get_available_subnet_ip = lambda instance: world.free_address(subnet)
     subnet.request_ip = lambda ip, instance: None

@@ -1,7 +1,7 @@
-"""The EC2 actions on network interfaces, where moto's own do not do as AWS does.
+"""The EC2 actions on network interfaces in which moto differs from AWS.
 
-Codes and messages are AWS's where a real error is public; each says where. Those marked "second-hand" are
-taken from other emulators whose remaining texts agree with real ones.
+If a real error is public, we use AWS's code and message, and a comment names the source. Those marked
+"second-hand" come from other emulators, whose remaining texts agree with real ones.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def fail(code: str, message: str) -> Exception:
 
 
 class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
-    """Assign, Unassign, Describe and the rest that concerns addresses and groups of an interface."""
+    """Assign, Unassign, Describe, and the other actions on an interface's addresses and groups."""
 
     world: World
 
@@ -67,7 +67,7 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
         return ActionResult(result)
 
     def _assign(self, eni: Any, wanted: list[str], allow_reassignment: bool) -> None:
-        """All or none. Source: EC2 user guide, MultipleIP: the call fails if one address cannot be had."""
+        """Assign all or none. Source: EC2 user guide, MultipleIP: the call fails if one is unavailable."""
         for address in wanted:
             self._check_place(eni, address)
         own = {item["PrivateIpAddress"] for item in eni.private_ip_addresses}
@@ -110,7 +110,7 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
                     "The primary IP address of an interface cannot be unassigned.",
                 )
         if any(address not in items for address in unwanted):
-            # The text that AWS's own VPC CNI matches and takes for success.
+            # AWS's own VPC CNI matches this text and treats it as success.
             raise fail(
                 "InvalidParameterValue",
                 f"Some of the specified addresses are not assigned to interface {eni.id}",
@@ -179,14 +179,14 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
             self.error_on_dryrun()
             eni.delete_on_termination = change["DeleteOnTermination"]
         result = super().modify_network_interface_attribute()
-        # moto adds the instance's groups to the interface's: in a VPC they are one and the same.
+        # moto adds the instance's groups to the interface's; in a VPC the two are the same.
         if found and eni.instance is not None and eni.device_index == 0:
             eni.instance.security_groups = found
         return result
 
     def _interface(self, eni_id: str) -> Any:
         if not re.fullmatch(r"eni-([0-9a-f]{8}|[0-9a-f]{17})", eni_id or ""):
-            # The spelling of the code is from memory: no public record was found.
+            # We spell the code from memory, as we found no public record.
             raise fail("InvalidNetworkInterfaceId.Malformed", f'Invalid id: "{eni_id}"')
         eni = self.ec2_backend.enis.get(eni_id)
         if eni is None:
@@ -226,7 +226,7 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
 
 
 class Described:
-    """A network interface as Describe shows it: moto's own, with the addresses that are consistent by now."""
+    """A network interface as Describe shows it: moto's, with the addresses that Describe knows by now."""
 
     def __init__(self, eni: Any, world: World) -> None:
         self._eni = eni

@@ -1,4 +1,4 @@
-"""The states of instances, between what the API asks and what the machines report."""
+"""The states of instances, which API calls and the machines' reports change."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 
 class Lifecycle:
-    """Moves instances through their states and has machines follow.
+    """Moves instances through their states and makes the machines follow.
 
-    The API sets the state on the way ("stopping"); the machine's report sets the one it ends in.
+    The API sets the transitional state ("stopping"); the machine's report sets the final one.
     """
 
     def __init__(self, world: World, machines: Machines | None) -> None:
@@ -41,7 +41,10 @@ class Lifecycle:
         self._lock = threading.Lock()
 
     def ask(self, instance_id: str, call: Callable[[], None]) -> None:
-        """Have a machine do something: in its own thread, in order, for a boot or shutdown takes time."""
+        """Run a machine's call in its own thread, in order, because a boot or shutdown takes time.
+
+        NullMachines run it at once, in the caller's thread.
+        """
         if isinstance(self.machines, NullMachines):
             call()
             return
@@ -58,7 +61,7 @@ class Lifecycle:
             waiting.put(call)
 
     def close(self) -> None:
-        """Let the machines' threads end after what they are doing."""
+        """Let each machine's thread end after the calls that are in its queue."""
         with self._lock:
             for waiting in self._queues.values():
                 waiting.put(None)
@@ -74,7 +77,10 @@ class Lifecycle:
                 self._failed(instance_id)
 
     def _failed(self, instance_id: str) -> None:
-        """A machine that cannot come up ends as AWS ends one: a launch in terminated, a start in stopped."""
+        """Set the final state of an instance whose machine failed, as AWS does.
+
+        A launch or termination ends in terminated, a start or stop in stopped.
+        """
         with self._world.lock:
             found = self._world.find_instance(instance_id)
             state = found.state if found is not None else None
@@ -84,12 +90,12 @@ class Lifecycle:
             self.report(instance_id, STOPPED if state == STOPPING else TERMINATED)
 
     def begin(self, found: Any, state: str) -> None:
-        """The API has accepted a change: the state on the way to it. The world's lock is held."""
+        """Enter the state on the way to a change that the API accepted. The caller holds the world's lock."""
         _set(found, state)
         self._world.note({"kind": "instance", "instance_id": found.id, "state": state})
 
     def report(self, instance_id: str, state: str) -> None:
-        """The machine has come to "running", "stopped" or "terminated" ("pending", "stopping": on the way).
+        """Take a machine's report: "running", "stopped" or "terminated" ("pending", "stopping": on the way).
 
         Raises ValueError for a state or an instance that does not exist.
         """
@@ -103,7 +109,7 @@ class Lifecycle:
             if found.state == TERMINATED:
                 return
             if found.state == SHUTTING_DOWN and state != TERMINATED:
-                return  # a guest on its way out may still say that it stopped
+                return  # a guest that is shutting down may still report that it stopped
             by_itself = found.state == RUNNING and state == STOPPED
             if by_itself and found.instance_initiated_shutdown_behavior == "terminate":
                 state = TERMINATED
@@ -130,7 +136,7 @@ class Lifecycle:
         _set(found, state)
 
     def fresh_metadata(self, found: Any) -> None:
-        """A reboot or start shows the guest the addresses it has by now. The world's lock is held."""
+        """Show the guest its current addresses, at a reboot or start. The caller holds the world's lock."""
         for nic in found.nics.values():
             held = [item["PrivateIpAddress"] for item in nic.private_ip_addresses if not item.get("Primary")]
             self._world.addresses.refresh_metadata(nic.vpc_id, held, nic.id)

@@ -1,4 +1,4 @@
-"""What the emulator shows of itself: interfaces, instances and rules, as the data plane must follow them."""
+"""The emulator's interfaces, instances and rules, as the data plane must implement them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class Instance:
-    """An instance; `user_data` is decoded, `hop_limit` is the IP TTL of the metadata token's answer."""
+    """An instance. `user_data` is decoded; `hop_limit` is the IP TTL of answers with a metadata token."""
 
     id: str
     type: str
@@ -59,9 +59,9 @@ class Instance:
 
 @dataclass(frozen=True)
 class GroupRule:
-    """One rule of a security group: an address range or a group it speaks of, never both.
+    """One rule of a security group. It names either an address range or a group, never both.
 
-    `protocol` is "tcp", "udp", "icmp" or "-1" (all); for ICMP the ports are type and code, -1 being any.
+    `protocol` is "tcp", "udp", "icmp" or "-1" (all). For ICMP the ports are type and code; -1 means any.
     """
 
     group_id: str
@@ -74,9 +74,9 @@ class GroupRule:
 
 
 class Machines(Protocol):
-    """What boots guests. Each call runs in a thread of its instance, in the order of the API's calls.
+    """Boots the guests. Each instance has its own thread for these calls, in the order of the API calls.
 
-    A call may take its time or return at once; either way the machine tells how it ends by
+    A call may block or return at once. Either way, the machine reports the outcome with
     `Emulator.set_instance_state`: "running", "stopped" or "terminated".
     """
 
@@ -94,7 +94,7 @@ class Machines(Protocol):
 
 
 class NullMachines:
-    """Machines that reach at once whatever state they are asked for: for work on the API alone."""
+    """Machines that reach any requested state at once, for work on the API alone."""
 
     def __init__(self) -> None:
         self.report: Callable[[str, str], None] = lambda instance_id, state: None

@@ -1,4 +1,4 @@
-"""What may not be deleted while something depends on it, and moto would."""
+"""Refuses to delete resources on which others depend; moto would delete them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class NetworkApi(EC2BaseResponse):  # type: ignore[misc]
-    """Deletions in the order that AWS demands. Texts: real errors in the public issues named."""
+    """Deletions, only in the order that AWS demands. The texts are real errors from the issues named."""
 
     world: World
 

@@ -1,7 +1,7 @@
-"""Which instance types there are where.
+"""Which Regions and zones offer which instance types.
 
-Source: moto's copy of AWS's answers to DescribeInstanceTypeOfferings. It has none for China and GovCloud: there,
-all types are taken to be in all zones. Texts: ned1313/Getting-Started-Terraform#44 (a zone without the type),
+Source: moto's copy of AWS's answers to DescribeInstanceTypeOfferings. It lacks China and GovCloud; there we assume
+all types in all zones. Sources of the texts: ned1313/Getting-Started-Terraform#44 (a zone without the type),
 hashicorp/terraform-provider-aws#9113 (a Region without it).
 """
 
@@ -67,7 +67,7 @@ def check_launch(region: str, instance_type: str, zone: str) -> None:
 
 @functools.lru_cache(maxsize=16)
 def offered(region: str, kind: str) -> Mapping[str, tuple[str, ...]]:
-    """The places (of a kind: "region", "availability-zone", "availability-zone-id") of each type that has one."""
+    """The places of each type that has any. `kind`: "region", "availability-zone", "availability-zone-id"."""
     places: dict[str, list[str]] = defaultdict(list)
     for each in INSTANCE_TYPE_OFFERINGS[kind].get(region, ()):
         places[each["InstanceType"]].append(each["Location"])

@@ -1,4 +1,4 @@
-"""A request's parameters as the service's model describes them, read from what came over the wire.
+"""Reads a request's parameters into the structure that the service's model describes.
 
 Sources: botocore's service models (names, types), and its serializers for the three protocols: `ec2` (flat lists),
 `query` (lists below `member` or the member's own name) and `json`.
@@ -26,8 +26,9 @@ COMMON = ("Action", "Version")
 class Flaw:
     """What is wrong with one parameter.
 
-    `kind` is "unknown", "missing", "type" or "constraint"; `path` is a member's name in the model, ".Tags[0].Key",
-    but an unknown one's name as it came; `rule` says what a value must be, as AWS's newer services word it.
+    `kind` is "unknown", "missing", "type" or "constraint". `path` is the member's name in the model
+    (".Tags[0].Key"), or an unknown member's name as the request has it. `rule` says what a value must be, in
+    the words of AWS's newer services.
     """
 
     kind: str
@@ -37,7 +38,7 @@ class Flaw:
 
 
 def operation(service: str, action: str) -> Any:
-    """The action's model. Raises KeyError for an action that the service has not."""
+    """The action's model. Raises KeyError if the service does not have the action."""
     model = get_service_model(service)
     if action not in model.operation_names:
         raise KeyError(action)
@@ -45,7 +46,7 @@ def operation(service: str, action: str) -> Any:
 
 
 def read_query(service: str, action: str, flat: Mapping[str, str]) -> tuple[Given, list[Flaw]]:
-    """The parameters of an `ec2` or `query` request, and what in it could not be read."""
+    """The parameters of an `ec2` or `query` request, and a flaw for each that cannot be read."""
     shape = operation(service, action).input_shape
     root: Tree = {}
     for name, value in flat.items():
@@ -57,7 +58,7 @@ def read_query(service: str, action: str, flat: Mapping[str, str]) -> tuple[Give
 
 
 def read_json(body: bytes) -> tuple[Given, list[Flaw]]:
-    """The parameters of a `json` request. Raises ValueError if the body is no JSON object."""
+    """The parameters of a `json` request. Raises ValueError if the body is not a JSON object."""
     loaded = json.loads(body or b"{}")
     if not isinstance(loaded, dict):
         raise ValueError("the body is not a JSON object")

@@ -1,6 +1,6 @@
-"""AWS's partitions: the part of an ARN, the names and the services' principals that are not the same everywhere.
+"""AWS's partitions: their part of an ARN, and the names and service principals that differ between them.
 
-Source: botocore's data of the partitions. Which endpoint services of China have "cn." before their name:
+Source: botocore's partition data. Source for the endpoint services in China whose names start with "cn.":
 aws/aws-cdk#25329 and #25333, with the answers of DescribeVpcEndpointServices in both Regions.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from botocore.loaders import Loader
 
-# Those of the services that the emulator offers in China (see endpoints_api) whose name has "cn." in front.
+# The services, of those that the emulator offers (see endpoints_api), whose names start with "cn." in China.
 WITH_CN = ("autoscaling", "ebs", "ec2", "lambda", "monitoring", "s3", "sts")
 
 
@@ -26,21 +26,21 @@ class Partition:
     @staticmethod
     @functools.lru_cache(maxsize=64)
     def of(region: str) -> Partition:
-        """The partition of a Region. Raises ValueError for a Region of none."""
+        """The partition of a Region. Raises ValueError if no partition has the Region."""
         for found in Loader().load_data("partitions")["partitions"]:
             if region in found["regions"] or re.fullmatch(found["regionRegex"], region):
                 return Partition(found["id"], found["outputs"]["dnsSuffix"])
         raise ValueError(f"no partition of AWS has a Region {region!r}")
 
     def passed_to(self, service: str) -> str:
-        """The principal of a service as `iam:PassedToService` has it; China's has China's suffix.
+        """The principal of a service in `iam:PassedToService`; in China it has China's suffix.
 
-        Second-hand: AWS writes for China that policies should name both spellings.
+        Second-hand: AWS says that policies for China should name both spellings.
         """
         return f"{service}.{self.dns_suffix}"
 
     def trusted(self, service: str) -> tuple[str, ...]:
-        """The principals by which a role's trust policy may name a service; China takes both spellings."""
+        """The principals that may name a service in a role's trust policy; China accepts both spellings."""
         return tuple(dict.fromkeys((f"{service}.amazonaws.com", f"{service}.{self.dns_suffix}")))
 
     def endpoint_service(self, service: str, region: str) -> str:

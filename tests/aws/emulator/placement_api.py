@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STRATEGIES = ("cluster", "spread", "partition")
 
-# moto tags what it knows the id's prefix of.
+# moto tags only resources whose id has a prefix that it knows.
 EC2_RESOURCE_TO_PREFIX["placement-group"] = "pg"
 
 

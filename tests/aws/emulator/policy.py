@@ -1,7 +1,7 @@
-"""What IAM policies allow: the evaluation of statements, without knowledge of any service.
+"""Evaluates the statements of IAM policies, without knowledge of any service.
 
-Source: AWS IAM user guide, "Policy evaluation logic" and "IAM JSON policy elements". Left out, as nothing
-here uses them: session policies, resource policies.
+Source: AWS IAM user guide, "Policy evaluation logic" and "IAM JSON policy elements". Session policies and
+resource policies are left out because nothing here uses them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Context = Mapping[str, "str | list[str]"]
 
 
 class Verdict(enum.Enum):
-    """The three ends an evaluation comes to."""
+    """The outcome of an evaluation."""
 
     ALLOWED = "allowed"
     IMPLICIT_DENY = "no statement allows it"
@@ -80,7 +80,7 @@ def _condition(operator: str, key: str, wanted: list[Any], context: Context) -> 
     if operator == "Null":
         return (found is None) == (str(wanted[0]).lower() == "true")
     if found is None:
-        # A missing key fails a condition, except negated ones and those that ask for it only if it exists.
+        # A missing key fails a condition, unless the condition is negated, ForAllValues or IfExists.
         return if_exists or quantifier == "ForAllValues" or operator in _NEGATED
     test = _OPERATORS.get(operator)
     if test is None:
@@ -115,7 +115,7 @@ def _compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
 
 
 def _arn_like(pattern: str, value: str) -> bool:
-    """Each of the six parts of an ARN on its own, so that a wildcard does not reach over a colon."""
+    """Whether an ARN matches. We compare its six parts one by one, so a wildcard does not span a colon."""
     wanted, found = pattern.split(":", 5), value.split(":", 5)
     if len(wanted) != 6 or len(found) != 6:
         return pattern == "*"

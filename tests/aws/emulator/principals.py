@@ -1,4 +1,4 @@
-"""Who calls: the account's administrator, an IAM user, or an instance in a role."""
+"""Identifies callers: the account's administrator, an IAM user, or an instance in a role."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from .errors import ApiError
 from .http import Request
 from .world import World
 
-RENEW_BEFORE_S = 300  # new role credentials are there five minutes before the old expire; EC2 user guide
+RENEW_BEFORE_S = 300  # new role credentials appear five minutes before the old ones expire; EC2 user guide
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller whose signature was good. `policies` is None for who may do everything; what is not in `boundary`
-    too, where there is one, is not allowed (IAM user guide, "Permissions boundaries for IAM entities").
+    """A caller with a valid signature.
+
+    `policies` is None for the administrator, who may do everything. If there is a `boundary`, it must allow an
+    action too (IAM user guide, "Permissions boundaries for IAM entities").
     """
 
     arn: str
@@ -31,7 +33,7 @@ class Principal:
 
 
 class Principals:
-    """Issues the credentials of roles, and tells from a request's signature who made it."""
+    """Issues role credentials, and identifies who signed a request."""
 
     def __init__(self, world: World, administrator: tuple[str, str]) -> None:
         self._world = world
@@ -40,9 +42,9 @@ class Principals:
         self._lock = threading.Lock()
 
     def credentials(self, instance_id: str, role: Any) -> Any:
-        """The role's credentials for an instance: the last ones, or new ones when those are near their end.
+        """The role's credentials for an instance: the last ones, or new ones if those expire soon.
 
-        A lifetime too short for the five minutes is renewed at half.
+        We renew them RENEW_BEFORE_S before they expire, but not before half of their lifetime is over.
         """
         world = self._world
         now, lifetime = world.clock(), world.settings.credential_lifetime_s
@@ -63,7 +65,7 @@ class Principals:
             return current
 
     def session_instance(self, access_key_id: str) -> str | None:
-        """The instance an access key was issued to, unverified."""
+        """The instance that an access key was issued to, or None. The caller is not verified."""
         with self._lock:
             issued = dict(self._issued)
         return next((i for (i, _), each in issued.items() if each.access_key_id == access_key_id), None)
@@ -71,11 +73,12 @@ class Principals:
     def identify(
         self, request: Request, signature: signing.Signature | None, instance_id: str | None
     ) -> Principal:
-        """Who signed the request, by the clock of the instance it came from. The world's lock is held.
+        """Return who signed the request, by the clock of the instance it came from.
 
-        Raises ApiError: `MissingAuthenticationToken` unsigned, `AuthFailure` or the query services'
-        `InvalidClientTokenId` and `SignatureDoesNotMatch` for credentials that do not hold,
-        `RequestExpired` for a stale time stamp or expired role credentials (EC2 API error codes).
+        The caller holds the world's lock. Raises ApiError: `MissingAuthenticationToken` for an unsigned
+        request; `AuthFailure`, or the query services' `InvalidClientTokenId` and `SignatureDoesNotMatch`, for
+        invalid credentials; `RequestExpired` for a stale time stamp. Expired role credentials get
+        `RequestExpired` from EC2 (EC2 API error codes) and `ExpiredToken` from the other services.
         """
         if signature is None:
             raise ApiError(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
@@ -141,7 +144,7 @@ class Principals:
         return documents + [_managed(policy) for policy in role.managed_policies.values()]
 
     def _boundary(self, arn: str | None) -> Mapping[str, Any] | None:
-        """The document of a boundary. A policy that is not there any more allows nothing."""
+        """The document of a boundary, if any. A policy that no longer exists allows nothing."""
         if not arn:
             return None
         managed = self._world.iam.managed_policies.get(arn)

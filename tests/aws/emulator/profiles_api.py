@@ -1,4 +1,4 @@
-"""Instance profiles of instances that exist already."""
+"""Instance profiles of existing instances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ProfilesApi(EC2BaseResponse):  # type: ignore[misc]
-    """ReplaceIamInstanceProfileAssociation, which makes another association (API reference, its example)."""
+    """ReplaceIamInstanceProfileAssociation, which creates a new association (API reference, its example)."""
 
     world: World
 

@@ -1,7 +1,7 @@
-"""EC2's default quotas, as far as a stack comes near them.
+"""EC2's default quotas that a stack comes near.
 
-Sources: Amazon VPC user guide, "Amazon VPC quotas": 60 rules per group and direction, for IPv4 and IPv6 each; one
-that names a group or a prefix list counts for both; five groups per interface. Codes and the rules' text:
+Sources: Amazon VPC user guide, "Amazon VPC quotas": 60 rules per group and direction, for IPv4 and IPv6 each; a
+rule that names a group or a prefix list counts for both; five groups per interface. Codes and the rules' text:
 hashicorp/terraform-provider-aws#30289, aws-samples/aws-cloudfront-samples#53; the interface's text is assumed.
 """
 
@@ -23,7 +23,7 @@ GROUPS = {
 
 
 def check(action: str, given: Given) -> None:
-    """Raise ApiError for more than an interface may have."""
+    """Raise ApiError for more security groups than an interface may have."""
     lists = [given.get(GROUPS.get(action, ""), [])]
     lists += [interface.get("Groups", []) for interface in given.get("NetworkInterfaces", [])]
     if any(isinstance(groups, list) and len(groups) > GROUPS_PER_INTERFACE for groups in lists):
@@ -35,7 +35,10 @@ def check(action: str, given: Given) -> None:
 
 
 def check_rules(there: list[Any], permissions: list[Given]) -> None:
-    """Raise ApiError if a group with these rules (moto's) in a direction cannot have more of that many."""
+    """Raise ApiError if the permissions exceed a security group's quota of rules.
+
+    `there` are the group's rules (moto's) in the same direction.
+    """
     counts = {"IpRanges": 0, "Ipv6Ranges": 0, "UserIdGroupPairs": 0, "PrefixListIds": 0}
     for rule in there:
         ranges = rule.ip_range or {}

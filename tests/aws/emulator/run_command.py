@@ -1,4 +1,4 @@
-"""Systems Manager's Run Command, as far as it goes to instances whose agent is there: moto answers it blindly."""
+"""Systems Manager's Run Command for instances with an agent; moto would answer for any instance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .errors import ApiError
 from .http import Response
 
 Agent = Callable[[list[str]], tuple[int, str]]
-"""What an instance's SSM agent does with the lines of a command: exit status and standard output."""
+"""An instance's SSM agent: it takes a command's lines and returns exit status and standard output."""
 
 ACTIONS = ("DescribeInstanceInformation", "GetCommandInvocation", "SendCommand")
 OUTPUT_LIMIT = 24000
@@ -20,14 +20,14 @@ OUTPUT_LIMIT = 24000
 
 
 class RunCommand:
-    """The agents by instance, none unless a test puts one there, and the commands that were sent to them."""
+    """The agents by instance, and the commands sent to them. There are no agents until a test adds one."""
 
     def __init__(self) -> None:
         self.agents: dict[str, Agent] = {}
         self._invocations: dict[tuple[str, str], dict[str, Any]] = {}
 
     def respond(self, action: str, body: bytes) -> Response:
-        """Answer one of ACTIONS. Raises ApiError as AWS words it."""
+        """Answer one of ACTIONS. Raises ApiError in AWS's words."""
         asked = json.loads(body or b"{}")
         if action == "DescribeInstanceInformation":
             answer = self._describe(asked)

@@ -1,4 +1,4 @@
-"""Things to be done later, in order, by one thread."""
+"""Runs delayed actions in order, in one thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """Runs actions after a delay in seconds; without delay at once, in the caller's thread."""
+    """Runs actions after a delay in seconds; without a delay, at once and in the caller's thread."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
@@ -25,7 +25,7 @@ class Scheduler:
         self._thread: threading.Thread | None = None
 
     def after(self, delay: float, action: Callable[[], object]) -> None:
-        """Do it after `delay` seconds; never for an infinite one."""
+        """Run the action after `delay` seconds; never, if the delay is infinite."""
         if delay <= 0:
             action()
             return
@@ -39,7 +39,7 @@ class Scheduler:
             self._changed.notify()
 
     def close(self) -> None:
-        """Forget what is still due."""
+        """Drop the actions that are still due, and stop the thread."""
         with self._changed:
             self._closed = True
             self._changed.notify()

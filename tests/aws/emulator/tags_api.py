@@ -1,4 +1,4 @@
-"""Tags put on what exists already."""
+"""Tags on existing resources."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TagsApi(EC2BaseResponse):  # type: ignore[misc]
-    """CreateTags, which heeds that an instance's tags may be in its metadata."""
+    """CreateTags, which checks the keys if an instance's metadata show its tags."""
 
     world: World
     given: Given

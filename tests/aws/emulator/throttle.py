@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rate:
-    """Tokens a bucket holds, and tokens a second that come back."""
+    """How many tokens a bucket holds, and how many it regains a second."""
 
     capacity: float
     refill: float
@@ -31,7 +31,7 @@ READS = ("Describe", "Get", "List")
 
 
 def rate_of(action: str, *, narrowed: bool) -> Rate:
-    """The bucket of an action. A read is `narrowed` by a filter or by paging; ids alone do not count."""
+    """The rate of an action. A filter or paging makes a read `narrowed`; ids alone do not."""
     if action in RATES:
         return RATES[action]
     if action.startswith(READS):
@@ -48,7 +48,7 @@ class Throttle:
         self._buckets: dict[tuple[str, Rate], tuple[float, float]] = {}
 
     def take(self, action: str, *, narrowed: bool) -> bool:
-        """Take a token for one call; False when there is none, and then nothing is taken."""
+        """Take a token for one call. Returns False, and takes nothing, if there is none."""
         rate = rate_of(action, narrowed=narrowed)
         with self._lock:
             now = self._now()

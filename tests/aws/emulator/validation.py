@@ -1,9 +1,9 @@
-"""What a service refuses before it looks at anything else: a request that does not fit the service's own model.
+"""Refuses a request that does not fit the service's own model, before anything else looks at it.
 
-Source of what is right: botocore's models. Its validator checks names, types, what is required, and minima;
-maxima, enumerations and patterns are in the models too, and checked here. Sources of the texts: for EC2's unknown
-parameter appoxy/aws#32 and aws/aws-sdk-cpp#327, for a missing one ClusterLabs/resource-agents#1395. The form that
-IAM and Systems Manager share is AWS's own, known from many errors; EC2's remaining texts are assumed.
+The rules come from botocore's models. botocore's validator checks names, types, required members and minima. We
+also check the models' maxima, enumerations and patterns. Sources of the texts: for EC2's unknown parameter
+appoxy/aws#32 and aws/aws-sdk-cpp#327, for a missing one ClusterLabs/resource-agents#1395. The form that IAM and
+Systems Manager share is AWS's own, known from many errors. EC2's remaining texts are assumed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ QUERY_SERVICES, JSON_SERVICES = ("ec2", "iam", "sts"), ("ssm",)
 
 
 def check(service: str, action: str, flat: Mapping[str, str], body: bytes) -> Given:
-    """The request's parameters, structured and typed. Raises ApiError as the service words it."""
+    """The request's parameters, structured and typed. Raises ApiError in the service's words."""
     if service not in QUERY_SERVICES + JSON_SERVICES:
         raise ApiError(400, "InvalidAction", f"This emulator has no service {service!r}.")
     try:
@@ -41,7 +41,7 @@ def check(service: str, action: str, flat: Mapping[str, str], body: bytes) -> Gi
     else:
         given, flaws = parameters.read_query(service, action, flat)
     if shape is not None:
-        # What could not be read is missing from the structure, and must not be called missing as well.
+        # A parameter that we could not read is not in the structure; it must not count as missing too.
         unread = {flaw.path for flaw in flaws}
         flaws += [flaw for flaw in _Validator().flaws(given, shape) if flaw.path not in unread]
     if flaws:
@@ -52,7 +52,7 @@ def check(service: str, action: str, flat: Mapping[str, str], body: bytes) -> Gi
 
 
 class _Found(ValidationErrors):
-    """botocore's findings as flaws."""
+    """Collects botocore's findings as flaws."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,16 +71,16 @@ class _Found(ValidationErrors):
             self.flaws.append(Flaw("type", name, about.get("param"), f"Member has an {reason}"))
 
 
-_Base: Any = ParamValidator  # the methods that say how a type is checked are not in its public face
+_Base: Any = ParamValidator  # the methods that check a type are not part of its public interface
 
 
 class _Validator(_Base):  # type: ignore[misc]
-    """botocore's validator, and the constraints of the models that it leaves unchecked."""
+    """botocore's validator, plus the constraints in the models that it does not check."""
 
     VALIDATED_METADATA_ATTRS = ParamValidator.VALIDATED_METADATA_ATTRS | {"max", "enum", "pattern"}
 
     def flaws(self, given: Given, shape: Any) -> list[Flaw]:
-        """Everything that is wrong with the parameters."""
+        """All flaws of the parameters."""
         found = _Found()
         self._validate(given, shape, found, name="")
         return found.flaws
@@ -132,7 +132,7 @@ def _fits(pattern: str, value: str) -> bool:
 
 @functools.lru_cache(maxsize=256)
 def _compiled(pattern: str) -> Any:
-    # The models' patterns are Java's, with Unicode's classes (\p{L}), which Python's own `re` has not.
+    # The models' patterns are Java's, with Unicode's classes (\p{L}), which Python's own `re` lacks.
     return regex.compile(pattern)
 
 
@@ -143,7 +143,7 @@ def _refused(service: str, flaws: list[Flaw]) -> ApiError:
     texts = []
     for flaw in flaws:
         if flaw.kind == "unknown":
-            # AWS is thought to pass over what these services do not know; a slip must not go unseen here.
+            # AWS probably ignores parameters that these services do not know. We report them, to catch slips.
             texts.append(f"'{flaw.path.lstrip('.')}' is not a parameter of this action")
             continue
         value = "null" if flaw.kind == "missing" else f"'{flaw.value}'"

@@ -1,4 +1,4 @@
-"""One account in one Region: moto's objects, and what moto does not know of them."""
+"""One account in one Region: moto's objects, and the state that moto does not keep."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Event = dict[str, Any]
 
 
 class World:
-    """All state of one emulator. Whoever touches moto's objects holds `lock`, and never while waiting."""
+    """All state of one emulator. Hold `lock` to touch moto's objects, but never while you wait."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class World:
         self.lifecycle = Lifecycle(self, machines)
         self.placement_groups: dict[str, dict[str, Any]] = {}
         self.launches: dict[str, Any] = {}  # reservations by client token
-        self.shared: dict[str, str] = {}  # owners of what is not this account's own: subnets and their VPCs
+        self.shared: dict[str, str] = {}  # owners of subnets, and their VPCs, of other accounts
 
     def close(self) -> None:
-        """End the threads and give the account's memory back: moto keeps accounts for the process's life."""
+        """Stop the threads and free the account's memory; moto would keep it for the life of the process."""
         self.scheduler.close()
         self.lifecycle.close()
         with self.lock:
@@ -77,7 +77,7 @@ class World:
     def arn(
         self, service: str, resource: str, *, account: str | None = None, region: str | None = None
     ) -> str:
-        """An ARN in this partition; of this account and Region unless another (or none, "") is given."""
+        """An ARN in this partition. `account` and `region` default to this world's; "" means none."""
         return ":".join(
             (
                 "arn",
@@ -91,8 +91,9 @@ class World:
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """Holds the lock for one API call, and puts off `changed` to its end: called under the lock, it
-        could wait for another thread that waits for the lock.
+        """Hold the lock for one API call. Meanwhile `changed` does nothing; the API server calls it later.
+
+        If `changed` ran under the lock, it could wait for another thread that waits for the lock.
         """
         with self.lock:
             self._thread.answering = True
@@ -102,10 +103,10 @@ class World:
                 self._thread.answering = False
 
     def changed(self) -> None:
-        """Tell the data plane. What fails there must not become an answer of the API."""
+        """Tell the data plane of a change. Its errors must not become answers of the API."""
         if self._on_change is not None and not getattr(self._thread, "answering", False):
             try:
-                with self._telling:  # one at a time: the last to look sees the newest state
+                with self._telling:  # one at a time, so the last call sees the newest state
                     self._on_change()
             except Exception:
                 log.exception("on_change failed")
@@ -119,14 +120,14 @@ class World:
                 log.exception("record failed")
 
     def clock_of(self, instance_id: str | None) -> float:
-        """The world's time of day, in seconds since the epoch, as an instance is to see it.
+        """The world's time of day, in seconds since the epoch, as an instance sees it.
 
-        All of them run on this machine's clock: where one is to be ahead, the world is behind.
+        All instances run on this machine's clock. To put one ahead, we set the world's time back for it.
         """
         return self.clock() - self.faults.clock_error(instance_id)
 
     def owner_of(self, resource_id: str) -> str:
-        """The account that a subnet or its VPC belongs to; this one, unless another has shared it."""
+        """The account that owns a subnet or VPC: this one, unless another account has shared it."""
         return self.shared.get(resource_id, self.account_id)
 
     # Addresses
@@ -140,9 +141,9 @@ class World:
         }
 
     def free_address(self, subnet: Any, besides: Collection[str] = ()) -> str:
-        """The lowest address AWS might give out by itself: unused, not its own, and not in a reservation.
+        """The lowest address that AWS might pick itself: unused, not one AWS keeps, and not in a reservation.
 
-        Raises `InsufficientFreeAddressesInSubnet`.
+        Raises `InsufficientFreeAddressesInSubnet` if none is left.
         """
         network = ipaddress.IPv4Network(subnet.cidr_block)
         taken = {*self.used_addresses(subnet.vpc_id), *besides, *reserved(subnet.cidr_block)}
@@ -157,9 +158,10 @@ class World:
         )
 
     def check_launch_addresses(self, subnet: Any, wanted: Iterable[str]) -> None:
-        """Addresses asked for by RunInstances and CreateNetworkInterface: inside, not AWS's own, and free.
+        """Raise an EC2 error unless each address is in the subnet, not one AWS keeps, and free.
 
-        Sources: JamesWoolfenden/terraform-aws-cassandra#18 (range), pulumi/pulumi#8679 and #10923 (in use).
+        RunInstances and CreateNetworkInterface check requested addresses in this way. Sources of the texts:
+        JamesWoolfenden/terraform-aws-cassandra#18 (range), pulumi/pulumi#8679 and #10923 (in use).
         """
         used = self.used_addresses(subnet.vpc_id)
         for address in wanted:
@@ -182,7 +184,7 @@ class World:
                 raise EC2ClientError("InvalidIPAddress.InUse", f"Address {address} is in use.")
 
     def adopt(self, eni: Any) -> None:
-        """A new interface: its secondaries are in effect everywhere."""
+        """Put a new interface's secondaries into effect everywhere."""
         secondaries = [
             item["PrivateIpAddress"] for item in eni.private_ip_addresses if not item.get("Primary")
         ]
@@ -193,9 +195,10 @@ class World:
         return f"ip-{address.replace('.', '-')}.{domain}"
 
     def address_limit(self, eni: Any) -> int | None:
-        """Addresses per interface of the instance's type, primary included; None while unattached.
+        """How many addresses the interface may have, the primary included; None while unattached.
 
-        Source: EC2 user guide, using-eni, and the same in DescribeInstanceTypes.
+        The instance's type sets the limit. Source: EC2 user guide, using-eni, and the same in
+        DescribeInstanceTypes.
         """
         return addresses_per_interface(eni.instance.instance_type) if eni.instance is not None else None
 
@@ -286,5 +289,5 @@ def addresses_per_interface(instance_type: str) -> int | None:
 
 
 def decoded_user_data(instance: Any) -> bytes:
-    """User data as the guest reads them: decoded from base64, byte for byte."""
+    """The user data as the guest reads them: the bytes, decoded from base64."""
     return base64.b64decode(str(instance.user_data)) if instance.user_data else b""

@@ -1,4 +1,4 @@
-"""How a table of API calls is written down, and how calls are held against it."""
+"""The format of a table of API calls, and how to compare calls with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Call:
-    """One call. `many`: as often as it takes, at least once. `only_warns`: a failure goes to the log alone."""
+    """One call. `many`: once or more often. `only_warns`: the provider only logs a failure."""
 
     action: str
     many: bool = False
@@ -18,7 +18,7 @@ class Call:
 
 @dataclass(frozen=True)
 class When:
-    """Calls that are made together, if the condition holds."""
+    """Calls that the provider makes together, if the condition holds."""
 
     condition: str
     calls: tuple[Row, ...]
@@ -92,7 +92,7 @@ class LookUp:
 
 
 def condense(rows: Sequence[Row], calls: Sequence[str]) -> set[int] | None:
-    """Which of the rows' calls, by their place, were made; None if the calls are others, or in another order."""
+    """The places of the rows' calls that were made; None if other calls were made, or in another order."""
     pattern = "".join(_patterns(rows, [0]))
     found = re.fullmatch(pattern, "".join(f"{call};" for call in calls))
     if found is None:
@@ -101,7 +101,7 @@ def condense(rows: Sequence[Row], calls: Sequence[str]) -> set[int] | None:
 
 
 def flat(rows: Sequence[Row]) -> list[Call]:
-    """The calls of the rows, by their place."""
+    """The calls of the rows, each at its place."""
     return [call for row in rows for call in (flat(row.calls) if isinstance(row, When) else [row])]
 
 

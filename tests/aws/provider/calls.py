@@ -1,12 +1,12 @@
-"""The API calls that terraform-provider-aws makes for each type, operation and look-up, in their order.
+"""The API calls that terraform-provider-aws makes for each type and operation, in order.
 
-It is data: `tests/engine/test_provider_calls.py` compares what the stand-in really calls with it, and demands
-that each row is used. `file` is below `internal/service/` in hashicorp/terraform-provider-aws. `at` is the
-commit at which the file was read, or the release. A public index has few versions of each file, so they
-differ, and those of 5.x are older than what pulumi-aws 7 wraps (6.x).
+The calls of look-ups are in `calls_of_functions.py`. `tests/engine/test_provider_calls.py` compares the stand-in's
+real calls with this table, and demands that each row is used. `file` is below `internal/service/` in
+hashicorp/terraform-provider-aws. `at` is the commit or the release at which we read the file. A public index has
+few versions of each file, so these differ, and those of 5.x are older than what pulumi-aws 7 wraps (6.x).
 
-The operations are the functions `resource…Create`, `…Read`, `…Update` and `…Delete` in that file; a create and an
-update of the older SDK end in a read. Each update begins with the tags (`updateTags` in `tags_gen.go`, called by
+The operations are the functions `resource…Create`, `…Read`, `…Update` and `…Delete` in that file. In the older SDK
+a create or an update ends in a read. Each update begins with the tags (`updateTags` in `tags_gen.go`, called by
 the interceptor of `internal/provider`).
 """
 

@@ -1,6 +1,7 @@
 """The API calls of look-ups; see `calls.py`.
 
-Their files were not in reach: each calls what it is named for, and what its documentation says it returns.
+The provider's files were not available. We assume that each look-up makes the call that it is named for, and
+those for what its documentation says it returns.
 """
 
 from __future__ import annotations

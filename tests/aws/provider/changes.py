@@ -1,4 +1,4 @@
-"""What differs between an object's state and what is wanted of it, as the Terraform bridge sees it."""
+"""The differences between an object's state and its wanted inputs, as the Terraform bridge sees them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPLACING = {
 
 
 def equal(prop: Property, live: Any, wanted: Any) -> bool:
-    """Whether a live value is the wanted one, in the manner of the property."""
+    """Whether a live value is the wanted one, compared as the property's `kind` says."""
     if UNKNOWN in (live, wanted):
         return False
     if prop.kind == "set" and isinstance(live, list) and isinstance(wanted, list):
@@ -38,9 +38,10 @@ def differences(
     after: Mapping[str, Any],
     ignored: Collection[str] = (),
 ) -> dict[str, pb.PropertyDiff.Kind.ValueType]:
-    """Changed paths and how each changes, from the state, the inputs before and the inputs now.
+    """The changed paths and how each changes, given the state and the inputs before and after.
 
-    An input that is no longer given goes back to nothing, unless AWS would fill it in.
+    An input that is no longer given counts as deleted, unless AWS fills it in, or the state has nothing or the
+    default there.
     """
     found: dict[str, pb.PropertyDiff.Kind.ValueType] = {}
     for name, prop in inputs.items():
@@ -93,7 +94,7 @@ def _map(
 
 
 def narrowed(given: Any, live: Any) -> Any:
-    """The live value cut down to what the inputs have of it: what a refresh makes of the inputs."""
+    """The live value, cut down to the keys that the input has; a refresh makes this the input."""
     if isinstance(given, Mapping) and isinstance(live, Mapping):
         return {key: narrowed(value, live[key]) for key, value in given.items() if key in live}
     return live
@@ -102,7 +103,7 @@ def narrowed(given: Any, live: Any) -> Any:
 def overlaid(
     inputs: Mapping[str, Property], old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The plan of a change: the old properties under the new inputs, block by block."""
+    """The plan of a change: the new inputs laid over the old properties, block by block."""
     plan = {**old, **new}
     for name, prop in inputs.items():
         if prop.kind == "block" and isinstance(old.get(name), Mapping) and isinstance(new.get(name), Mapping):

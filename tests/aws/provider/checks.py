@@ -1,4 +1,4 @@
-"""What the stand-in takes: no unknown input, none missing, names made up where they are left out."""
+"""Checks inputs: it refuses unknown and missing ones, and makes up names that are left out."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from .schema import UNKNOWN, Property, ResourceType, Values
 
 NAME_LENGTH_MAX = 64
-"""The shortest limit among the things that get a name: an IAM role's."""
+"""The shortest limit of the names that we make up: an IAM role's."""
 RANDOM_DIGITS = 7
 
 
 def with_defaults(
     kind: ResourceType, inputs: Values, before: Values, *, resource_name: str, region: str, seed: bytes
 ) -> Values:
-    """The inputs with what the provider adds: defaults, the Region, a name that stays once it is made up.
+    """The inputs plus what the provider adds: defaults, the Region, and a made-up name, which then stays.
 
-    `seed` is the engine's, so that a preview and its update make up the same name.
+    `seed` comes from the engine, so a preview and its update make up the same name.
     """
     filled = {name: p.default for name, p in kind.inputs.items() if p.default is not None} | inputs
     if "region" in kind.inputs:
@@ -31,7 +31,7 @@ def with_defaults(
 
 
 def failures(kind: ResourceType, inputs: Values) -> list[tuple[str, str]]:
-    """What is wrong with the inputs: pairs of an input's path and the reason."""
+    """The errors in the inputs: pairs of an input's path and a reason."""
     found = _failures(kind.token, kind.inputs, inputs, "")
     return found or kind.invalid(inputs)
 

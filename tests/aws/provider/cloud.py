@@ -1,4 +1,4 @@
-"""The way to AWS, or to what stands for it, and errors as the provider words them."""
+"""The connection to AWS or its emulator, and errors in the provider's words."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 GONE = ("NotFound", "NoSuchEntity", ".Unknown")
-"""What the codes of errors about absent objects contain."""
+"""The error codes for absent objects contain one of these."""
 SSM_TAGGING = ("AddTagsToResource", "ListTagsForResource", "RemoveTagsFromResource")
 WAIT_S = 120.0
-"""How long an object may take to reach the state that it is waited for in."""
+"""How long an object may take to reach the state that we wait for."""
 POLL_S = 0.1
 
 
 class ProviderError(Exception):
-    """What the user reads as the outcome of an operation."""
+    """An operation has failed; the user reads the message."""
 
 
 class Cloud:
@@ -30,7 +30,7 @@ class Cloud:
 
     def __init__(self, region: str) -> None:
         self.region = region
-        # One of its own: boto3's default session keeps the first credentials that it finds.
+        # Not boto3's default session, because that keeps the first credentials that it finds.
         self._session = boto3.Session()
 
     @functools.cached_property
@@ -64,13 +64,14 @@ class Cloud:
         return str(self.ec2.meta.partition)
 
     def arn(self, kind: str, name: str, owner: str | None = None) -> str:
-        """The ARN of one of EC2's objects, of its owner's account or of one's own."""
+        """The ARN of an EC2 object, in its owner's account (by default our own)."""
         return f"arn:{self.partition}:ec2:{self.region}:{owner or self.account}:{kind}/{name}"
 
     def retag(self, object_id: str, old: dict[str, str], new: dict[str, str]) -> None:
-        """Change an EC2 object's tags from the old ones to the new (internal/service/ec2/tags_gen.go, updateTags).
+        """Change an EC2 object's tags from the old ones to the new.
 
-        A tag is deleted with its value: EC2 leaves one alone whose value has changed meanwhile.
+        Source: internal/service/ec2/tags_gen.go, updateTags. We delete a tag by key and value, so EC2 keeps a
+        tag whose value has changed meanwhile.
         """
         gone, changed = tag_changes(old, new)
         if gone:
@@ -89,12 +90,12 @@ class Cloud:
 
 
 def dns_suffix(partition: str) -> str:
-    """What names of AWS's in the partition end in."""
+    """The domain in which AWS's names in the partition end."""
     return "amazonaws.com.cn" if partition == "aws-cn" else "amazonaws.com"
 
 
 def default_region() -> str | None:
-    """The Region of the environment."""
+    """The Region in the environment, or None."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
@@ -114,13 +115,13 @@ def tag_specification(kind: str, tags: dict[str, str] | None) -> dict[str, Any]:
 
 
 def tag_changes(old: dict[str, str], new: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """The tags to remove, and those to set, on the way from the old ones to the new."""
+    """The tags to remove and the tags to set, to get from the old ones to the new."""
     gone = {key: value for key, value in old.items() if key not in new}
     return gone, {key: value for key, value in new.items() if old.get(key) != value}
 
 
 def by(**names: str) -> list[dict[str, Any]]:
-    """Filters by their names, `_` for `-` and `__` for `.`, each for one value."""
+    """Filters with one value each; in their names `_` stands for `-` and `__` for `.`."""
     return [
         {"Name": name.replace("__", ".").replace("_", "-"), "Values": [value]}
         for name, value in names.items()
@@ -129,7 +130,7 @@ def by(**names: str) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def only_a_warning() -> Iterator[None]:
-    """Go on if a call fails, where terraform-provider-aws only writes the error to its log."""
+    """Ignore a failed call, because terraform-provider-aws only logs the error."""
     with contextlib.suppress(ClientError):
         yield
 
@@ -145,7 +146,7 @@ def is_gone(error: ClientError) -> bool:
 
 
 def explain(doing: str, error: ClientError) -> str:
-    """The error as the provider words it, under the AWS SDK for Go's own text."""
+    """The error in the provider's words, followed by the AWS SDK for Go's own text."""
     meta = error.response.get("ResponseMetadata", {})
     service = {"ec2": "EC2", "iam": "IAM", "ssm": "SSM", "sts": "STS"}.get(_service(error), "AWS")
     return (
@@ -156,7 +157,7 @@ def explain(doing: str, error: ClientError) -> str:
 
 
 def _service(error: ClientError) -> str:
-    # botocore does not say which service an error is from; the names of the operations tell.
+    # botocore does not say which service an error is from, so we tell by the operation's name.
     operation = error.operation_name
     if operation.endswith(("Parameter", "Parameters")) or operation in SSM_TAGGING:
         return "ssm"
@@ -171,9 +172,9 @@ def _service(error: ClientError) -> str:
 def wait_until(
     what: str, check: Callable[[], str], wanted: str, pending: tuple[str, ...], *, times: int = 1
 ) -> None:
-    """Ask for a state until it is the wanted one, `times` in a row.
+    """Poll a state until it is the wanted one `times` in a row.
 
-    Raises ProviderError for a state that is not on the way there, and if that takes longer than WAIT_S.
+    Raises ProviderError for a state that is neither wanted nor pending, and after WAIT_S.
     """
     deadline = time.monotonic() + WAIT_S
     seen = 0
@@ -192,17 +193,17 @@ def wait_until(
 
 
 def wait_until_there(what: str, look: Callable[[], object], *, times: int = 1) -> None:
-    """Look for an object until it is there, `times` in a row. Raises ProviderError after WAIT_S."""
+    """Look for an object until we find it `times` in a row. Raises ProviderError after WAIT_S."""
     wait_until(what, lambda: "there" if found(look) else "absent", "there", ("absent",), times=times)
 
 
 def wait_until_gone(what: str, look: Callable[[], object]) -> None:
-    """Look for an object until it is not there. Raises ProviderError after WAIT_S."""
+    """Look for an object until it is gone. Raises ProviderError after WAIT_S."""
     wait_until(what, lambda: "there" if found(look) else "absent", "absent", ("there",))
 
 
 def found(look: Callable[[], object]) -> bool:
-    """Whether a look-up finds something: an empty answer and AWS's "not found" are no."""
+    """Whether a look-up finds something. An empty answer or AWS's "not found" means no."""
     try:
         return bool(look())
     except ClientError as e:
@@ -212,9 +213,10 @@ def found(look: Callable[[], object]) -> bool:
 
 
 def retried(codes: tuple[str, ...], attempt: Callable[[], Any], texts: tuple[str, ...] = ("",)) -> Any:
-    """What an attempt returns, repeated while it fails with one of the codes and one of the texts in its message.
+    """Repeat an attempt while it fails with one of the codes and one of the texts in its message.
 
-    Codes are compared whole, as the SDK does. It gives up after WAIT_S and raises what the last one raised.
+    Returns what the attempt returns. Compares codes whole, as the SDK does. After WAIT_S it raises the last
+    error; it raises any other error at once.
     """
     deadline = time.monotonic() + WAIT_S
     while True:
@@ -229,5 +231,5 @@ def retried(codes: tuple[str, ...], attempt: Callable[[], Any], texts: tuple[str
 
 
 def absent(what: str) -> NoReturn:
-    """Say that a look-up has found nothing, in the provider's words."""
+    """Raise ProviderError because a look-up found nothing, in the provider's words."""
     raise ProviderError(f"no matching {what} found")

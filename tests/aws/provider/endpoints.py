@@ -61,7 +61,7 @@ class VpcEndpoint(ResourceType):
         endpoint = self._find(cloud, object_id)
         if endpoint is None:
             return None
-        # Gateway endpoints have a prefix list; the provider looks for one of any.
+        # Only gateway endpoints have a prefix list, but the provider looks for one of any endpoint.
         cloud.ec2.describe_prefix_lists(Filters=by(prefix_list_name=endpoint["ServiceName"]))
         for interface in endpoint.get("NetworkInterfaceIds", []):
             cloud.ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])

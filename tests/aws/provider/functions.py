@@ -1,4 +1,4 @@
-"""What programs look up: every function's arguments, and where its calls are."""
+"""The look-ups: each function's arguments, and the code that makes its calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .schema import Values
 
 
 def get_region(cloud: Cloud, arguments: Values) -> Values:
-    """The Region that the provider is for; no call (internal/service/meta/region_data_source.go)."""
+    """The provider's Region, without a call (internal/service/meta/region_data_source.go)."""
     return {
         "id": cloud.region,
         "name": cloud.region,
@@ -20,7 +20,7 @@ def get_region(cloud: Cloud, arguments: Values) -> Values:
 
 
 def get_partition(cloud: Cloud, arguments: Values) -> Values:
-    """The partition that the Region is in; no call (internal/service/meta/partition_data_source.go)."""
+    """The Region's partition, without a call (internal/service/meta/partition_data_source.go)."""
     suffix = dns_suffix(cloud.partition)
     return {
         "id": cloud.partition,
@@ -31,13 +31,13 @@ def get_partition(cloud: Cloud, arguments: Values) -> Values:
 
 
 def get_caller_identity(cloud: Cloud, arguments: Values) -> Values:
-    """Whose the credentials are (internal/service/sts/caller_identity_data_source.go)."""
+    """The identity that the credentials belong to (internal/service/sts/caller_identity_data_source.go)."""
     who = cloud.sts.get_caller_identity()
     return {"id": who["Account"], "accountId": who["Account"], "arn": who["Arn"], "userId": who["UserId"]}
 
 
 def get_parameter(cloud: Cloud, arguments: Values) -> Values:
-    """A parameter of the Systems Manager (internal/service/ssm/parameter_data_source.go)."""
+    """A Systems Manager parameter (internal/service/ssm/parameter_data_source.go)."""
     decrypted = arguments.get("withDecryption", True)
     found = cloud.ssm.get_parameter(Name=arguments["name"], WithDecryption=decrypted)["Parameter"]
     return {

@@ -20,7 +20,7 @@ class Function:
 
 
 def filters(arguments: Values, tags: str = "tags", **more: str | None) -> dict[str, Any]:
-    """The argument `Filters` for the arguments' filters and tags, and for more of the API's names; or nothing."""
+    """The `Filters` argument for the filters, the tags and `more` of the API's names; or nothing."""
     given = [(name.replace("_", "-"), [value]) for name, value in more.items() if value]
     given += [(f"tag:{key}", [value]) for key, value in arguments.get(tags, {}).items()]
     given += [(one["name"], one["values"]) for one in arguments.get("filters", [])]
@@ -28,7 +28,7 @@ def filters(arguments: Values, tags: str = "tags", **more: str | None) -> dict[s
 
 
 def the_one(label: str, found: list[Values]) -> Values:
-    """The only one that was found. Raises ProviderError for none and for several."""
+    """The only object found. Raises ProviderError if there are none or several."""
     if not found:
         absent(label)
     if len(found) > 1:
@@ -51,7 +51,7 @@ def get_availability_zones(cloud: Cloud, arguments: Values) -> Values:
 
 
 def get_instances(cloud: Cloud, arguments: Values) -> Values:
-    """Instances, those that are running unless the arguments name other states."""
+    """Instances; only running ones, unless the arguments name other states."""
     wanted = filters(arguments, "instanceTags").get("Filters", [])
     states = arguments.get("instanceStateNames") or ["running"]
     wanted.append({"Name": "instance-state-name", "Values": states})
@@ -84,7 +84,7 @@ def get_instance_type(cloud: Cloud, arguments: Values) -> Values:
 
 
 def get_instance_type_offerings(cloud: Cloud, arguments: Values) -> Values:
-    """Which instance types there are where: in the Region, or by `locationType`."""
+    """Which instance types the Region offers, or which places do, by `locationType`."""
     where = arguments.get("locationType")
     pages = cloud.ec2.get_paginator("describe_instance_type_offerings").paginate(
         **filters(arguments), **({"LocationType": where} if where else {})
@@ -99,7 +99,7 @@ def get_instance_type_offerings(cloud: Cloud, arguments: Values) -> Values:
 
 
 def get_ami(cloud: Cloud, arguments: Values) -> Values:
-    """The newest image that the filters find."""
+    """The newest image that the filters find; ProviderError for none, or several without `mostRecent`."""
     owners = {"Owners": arguments["owners"]} if arguments.get("owners") else {}
     found = cloud.ec2.describe_images(
         **owners, **filters(arguments), IncludeDeprecated=bool(arguments.get("includeDeprecated"))

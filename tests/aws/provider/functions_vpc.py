@@ -9,7 +9,7 @@ from .schema import Values
 
 
 def get_subnet(cloud: Cloud, arguments: Values) -> Values:
-    """A subnet; its ARN is of the account that owns it, which may have shared it."""
+    """A subnet. Its ARN has the account that owns it and may have shared it."""
     ids = {"SubnetIds": [arguments["id"]]} if arguments.get("id") else {}
     found = cloud.ec2.describe_subnets(**ids, **filters(arguments, vpc_id=arguments.get("vpcId")))["Subnets"]
     subnet = the_one("EC2 Subnet", found)
@@ -143,9 +143,10 @@ def get_vpc_endpoint(cloud: Cloud, arguments: Values) -> Values:
 
 
 def get_vpc_endpoint_service(cloud: Cloud, arguments: Values) -> Values:
-    """A service that can have an endpoint, by its whole name or by its short one.
+    """A service that can have an endpoint, by its full or its short name.
 
-    The short one becomes `com.amazonaws.REGION.SERVICE` in every partition, which is wrong for some in China.
+    A short name becomes `com.amazonaws.REGION.SERVICE` in every partition; for some services in China, that is
+    wrong.
     """
     name = arguments.get("serviceName")
     if not name and arguments.get("service"):

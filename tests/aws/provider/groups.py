@@ -1,5 +1,8 @@
-"""Security groups and their rules: internal/service/ec2/vpc_security_group.go, vpc_security_group_ingress_rule.go,
-vpc_security_group_egress_rule.go."""
+"""Security groups and their rules.
+
+Source: internal/service/ec2/vpc_security_group.go, vpc_security_group_ingress_rule.go,
+vpc_security_group_egress_rule.go.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class SecurityGroup(ResourceType):
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
         wait_until_there(f"Security Group ({object_id}) create", lambda: _group(cloud, object_id))
-        # AWS gives every new group a rule that lets everything out; the provider takes it away.
+        # AWS gives every new group a rule that allows all egress; the provider removes it.
         everything = {"IpProtocol": "-1", "FromPort": 0, "ToPort": 0}
         cloud.ec2.revoke_security_group_egress(
             GroupId=object_id, IpPermissions=[{**everything, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
@@ -54,7 +57,7 @@ class SecurityGroup(ResourceType):
         self.update(cloud, object_id, {}, inputs)
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        """Look at the group, for rules in its own block; there are none here."""
+        """Only read the group. The provider looks for rules in its own block, and here there are none."""
         _group(cloud, object_id)
 
     def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
@@ -70,7 +73,7 @@ class SecurityGroup(ResourceType):
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
         see_lingering_interfaces(cloud, group_id=object_id)
-        # Groups that name this one, and interfaces that wear it, go at the same time.
+        # Groups that name this one, and interfaces that use it, are deleted at the same time, so we retry.
         retried((*IN_USE, "InvalidGroup.InUse"), lambda: cloud.ec2.delete_security_group(GroupId=object_id))
         wait_until_gone(f"Security Group ({object_id}) delete", lambda: _group(cloud, object_id))
 
@@ -96,7 +99,7 @@ class _SecurityGroupRule(ResourceType):
         "toPort": Property(),
         "cidrIpv4": Property(replaces=_another_kind_of_source),
         "referencedSecurityGroupId": Property(replaces=_another_kind_of_source),
-        # moto forgets it where the source is a group.
+        # moto forgets it if the source is a group.
         "description": Property(unread=True),
         "region": REGION,
         "tags": TAGS,
@@ -149,7 +152,7 @@ class _SecurityGroupRule(ResourceType):
         if not found:
             return None
         rule = found[0]
-        # The API has -1 for the ports of "any protocol", where the provider has nothing.
+        # For the ports of "any protocol" the API has -1 and the provider nothing.
         ports = rule["IpProtocol"] != "-1"
         return {
             "arn": cloud.arn("security-group-rule", object_id),
@@ -182,7 +185,7 @@ class _SecurityGroupRule(ResourceType):
 
 
 class SecurityGroupIngressRule(_SecurityGroupRule):
-    """One thing that a security group lets in."""
+    """A rule for what a security group lets in."""
 
     token = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
     label = "VPC Security Group Rule"
@@ -190,7 +193,7 @@ class SecurityGroupIngressRule(_SecurityGroupRule):
 
 
 class SecurityGroupEgressRule(_SecurityGroupRule):
-    """One thing that a security group lets out."""
+    """A rule for what a security group lets out."""
 
     token = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
     label = "VPC Security Group Rule"

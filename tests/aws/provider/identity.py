@@ -1,5 +1,7 @@
-"""Roles, their policies, and instance profiles: internal/service/iam/role.go, role_policy.go,
-role_policy_attachment.go, instance_profile.go."""
+"""Roles, their policies, and instance profiles.
+
+Source: internal/service/iam/role.go, role_policy.go, role_policy_attachment.go, instance_profile.go.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from .schema import TAGS, Property, ResourceType, Values
 
 
 def _document(value: object) -> str:
-    """A policy's text: the API escapes it for a URL, and boto3 may have parsed it."""
+    """A policy's text. The API escapes it for a URL, and boto3 may have parsed it."""
     return json.dumps(value, sort_keys=True) if isinstance(value, dict) else unquote(str(value))
 
 
@@ -111,7 +113,10 @@ class Role(ResourceType):
         }
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
-        """Remove it, after whatever the last refresh has seen on it, and anything if it is to be forced."""
+        """Take the role out of its instance profiles, then delete it.
+
+        Its policies go too if the last refresh saw any of their kind, or if `forceDetachPolicies` is set.
+        """
         forced = state.get("forceDetachPolicies")
         for profile in cloud.iam.list_instance_profiles_for_role(RoleName=object_id)["InstanceProfiles"]:
             _take_role(cloud, profile["InstanceProfileName"], object_id)
@@ -129,7 +134,7 @@ def _when_the_principal_is_known(attempt: Callable[[], object]) -> None:
 
 
 class RolePolicy(ResourceType):
-    """A policy inside a role. Its id is made of the role's name and its own."""
+    """An inline policy of a role. Its id consists of the role's name and its own."""
 
     token = "aws:iam/rolePolicy:RolePolicy"
     label = "IAM Role Policy"
@@ -168,7 +173,7 @@ class RolePolicy(ResourceType):
 
 
 class RolePolicyAttachment(ResourceType):
-    """A managed policy on a role. Its id is made of the role's name and the policy's ARN."""
+    """A managed policy on a role. Its id consists of the role's name and the policy's ARN."""
 
     token = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
     label = "IAM Role Policy Attachment"
@@ -189,7 +194,7 @@ class RolePolicyAttachment(ResourceType):
 
 
 class InstanceProfile(ResourceType):
-    """What gives a role to an instance."""
+    """An instance profile, which gives a role to an instance."""
 
     token = "aws:iam/instanceProfile:InstanceProfile"
     label = "IAM Instance Profile"

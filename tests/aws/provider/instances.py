@@ -24,7 +24,7 @@ from .volumes import root_device, root_tags, root_volume, set_root, volume_ids, 
 
 ON_THE_WAY_OUT = ("pending", "running", "stopping", "stopped", "shutting-down")
 NOT_RUNNING = ("stopped", "stopping", "shutting-down")
-# What EC2 says of a profile, and of its role, that IAM has and EC2 does not know yet; the provider tries again.
+# EC2's errors for a profile, or its role, that IAM has but EC2 does not know yet; the provider retries.
 NO_PROFILE_YET = "Invalid IAM Instance Profile"
 NO_ROLE_YET = " has no associated IAM Roles"
 
@@ -100,7 +100,7 @@ class Instance(ResourceType):
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
         instance = _wait(cloud, object_id, "create", "running", ("pending",))
         if tags := root_tags(inputs):
-            # After the launch, by a call of its own. Whoever may not make it has an untagged volume and no error.
+            # A separate call after the launch; if it is denied, the volume is untagged and there is no error.
             with only_a_warning():
                 cloud.retag(root_volume(instance), {}, tags)
         if not inputs["sourceDestCheck"]:
@@ -130,7 +130,7 @@ class Instance(ResourceType):
                     cloud, interface, old.get("secondaryPrivateIps", []), new["secondaryPrivateIps"]
                 )
             if regrouped:
-                # Of the interface, not of the instance: that would fail if there were several.
+                # We set the interface's groups: setting the instance's fails if it has several interfaces.
                 cloud.ec2.modify_network_interface_attribute(
                     NetworkInterfaceId=interface, Groups=new["vpcSecurityGroupIds"]
                 )
@@ -143,21 +143,21 @@ class Instance(ResourceType):
                 cloud, object_id, {**old.get("metadataOptions", {}), **new["metadataOptions"]}
             )
         if new.get("rootBlockDevice"):
-            # After volumeTags: tags that go from here to there are set, and then deleted.
+            # After volumeTags: tags that move from this block to volumeTags are set, and then deleted.
             set_root(cloud, object_id, old["rootBlockDevice"], new["rootBlockDevice"])
 
     def read(self, cloud: Cloud, object_id: str, known: Values) -> Values | None:
         instance = _find(cloud, object_id)
-        # One that is shutting down is still there, and is read (findInstanceByID).
+        # An instance that is shutting down still exists and is read (findInstanceByID).
         if instance["State"]["Name"] == "terminated":
             return None
         kind = cloud.ec2.describe_instance_types(InstanceTypes=[instance["InstanceType"]])["InstanceTypes"][0]
-        # Was it launched by a template?
+        # The provider asks whether a template launched the instance.
         cloud.ec2.describe_tags(Filters=by(resource_id=object_id, key="aws:ec2launchtemplate:id"))
         of_volumes = bool(known.get("volumeTags")) and not root_tags(known)
         tags_of_all = volume_tags(cloud, object_id) if of_volumes else None
         if instance.get("VpcId"):
-            # Only for the names of groups in a default VPC.
+            # The provider needs this only for the names of groups in a default VPC.
             with only_a_warning():
                 cloud.ec2.describe_vpcs(VpcIds=[instance["VpcId"]])
         shutdown = "instanceInitiatedShutdownBehavior"
@@ -217,7 +217,7 @@ def _find(cloud: Cloud, object_id: str) -> Values:
 
 
 def _interface(instance: Values) -> Values:
-    """The primary interface; an instance that goes may have none any more."""
+    """The primary interface; empty for an instance on its way out that no longer has one."""
     for interface in instance.get("NetworkInterfaces", []):
         if interface["Attachment"]["DeviceIndex"] == 0:
             found: Values = interface
@@ -231,7 +231,7 @@ def _profile(instance: Values) -> str | None:
 
 
 def _wait(cloud: Cloud, object_id: str, doing: str, wanted: str, pending: tuple[str, ...]) -> Values:
-    """Wait for a state, and return the instance as it was then; empty if it is not known any more."""
+    """Wait for a state, and return the instance as it was then; empty if EC2 no longer knows it."""
     seen: Values = {}
 
     def state() -> str:
@@ -301,7 +301,7 @@ def _set_addresses(cloud: Cloud, interface: str, old: list[str], new: list[str])
 
 
 def _stopped_for(cloud: Cloud, object_id: str, **attribute: Values) -> None:
-    """Change an attribute that a running instance does not let change; once for each."""
+    """Stop the instance, change one attribute that needs that, and start it again."""
     cloud.ec2.stop_instances(InstanceIds=[object_id], Force=False)
     _wait(cloud, object_id, "stop", "stopped", ("pending", "running", "shutting-down", "stopping"))
     cloud.ec2.modify_instance_attribute(InstanceId=object_id, **attribute)
@@ -324,7 +324,7 @@ def _set_metadata_options(cloud: Cloud, object_id: str, options: Values) -> None
 
 
 def _differs(live: Values, wanted: Values | None) -> bool:
-    """Whether a block wants something else of what it names."""
+    """Whether the live block differs from the wanted one in anything that the latter names."""
     return wanted is not None and any(live.get(name) != value for name, value in wanted.items())
 
 
@@ -334,7 +334,7 @@ def _attribute(cloud: Cloud, object_id: str, name: str) -> Any:
 
 
 def _credits(cloud: Cloud, object_id: str) -> None:
-    """Look at the credits, which the program leaves as they are. China and GovCloud do not have the action."""
+    """Read the CPU credits, which the program never sets. China and GovCloud do not have the action."""
     try:
         cloud.ec2.describe_instance_credit_specifications(InstanceIds=[object_id])
     except ClientError as e:

@@ -1,4 +1,4 @@
-"""What an instance is launched with: internal/service/ec2/ec2_instance.go, buildInstanceOpts and what it calls."""
+"""The arguments of a launch: internal/service/ec2/ec2_instance.go, buildInstanceOpts and what it calls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def launch(cloud: Cloud, inputs: Values) -> Values:
     if inputs.get("rootBlockDevice"):
         arguments["BlockDeviceMappings"] = [_root(cloud, inputs["ami"], inputs["rootBlockDevice"])]
     tags = tag_specification("instance", inputs.get("tags")).get("TagSpecifications", [])
-    # Those of rootBlockDevice are not among them: they come after the launch.
+    # The tags of rootBlockDevice are not here: the provider sets them after the launch.
     tags += tag_specification("volume", inputs.get("volumeTags")).get("TagSpecifications", [])
     if tags:
         arguments["TagSpecifications"] = tags
@@ -44,7 +44,7 @@ def launch(cloud: Cloud, inputs: Values) -> Values:
 def _network(
     subnet: str | None, address: str | None, more: list[str] | None, groups: list[str] | None
 ) -> Values:
-    """An address of one's own makes the provider describe the interface (buildNetworkInterfaceOpts)."""
+    """The network arguments. With an address they describe the interface (buildNetworkInterfaceOpts)."""
     if subnet is None or not (address or more):
         return {"SubnetId": subnet, "SecurityGroupIds": groups}
     interface = {
@@ -63,7 +63,7 @@ def _root(cloud: Cloud, image_id: str, root: Values) -> dict[str, Any]:
         "DeleteOnTermination": True,
         "Encrypted": root.get("encrypted") or None,
         "VolumeType": root.get("volumeType"),
-        # EC2 would take it from the image by itself; moto wants to be told.
+        # EC2 takes the size from the image by itself; moto does not.
         "VolumeSize": image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"],
     }
     return {
@@ -73,7 +73,7 @@ def _root(cloud: Cloud, image_id: str, root: Values) -> dict[str, Any]:
 
 
 def metadata_options(options: Values) -> Values:
-    """The options as the API takes them; with the endpoint off it takes no other."""
+    """The options as the API takes them; with the endpoint off, it takes no other option."""
     if options.get("httpEndpoint") == "disabled":
         options = {"httpEndpoint": "disabled"}
     return {name[0].upper() + name[1:]: value for name, value in options.items() if value is not None}
@@ -87,7 +87,7 @@ def user_data(inputs: Values) -> bytes | None:
 
 
 def text(encoded: str | None) -> str | None:
-    """The user data as a text, if it is one."""
+    """The user data as text, or None if they are empty or not UTF-8."""
     try:
         return base64.b64decode(encoded or "").decode() or None
     except UnicodeDecodeError:

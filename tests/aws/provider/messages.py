@@ -1,4 +1,4 @@
-"""Values between Pulumi's messages and Python's own."""
+"""Converts values between Pulumi's messages and Python."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def to_values(message: struct_pb2.Struct) -> dict[str, Any]:
 
 
 def to_struct(values: dict[str, Any]) -> struct_pb2.Struct:
-    """Values as a message, those that are None left out."""
+    """Values as a message; None is left out."""
     message = struct_pb2.Struct()
     message.update(_plain(values))
     return message

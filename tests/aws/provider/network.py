@@ -1,5 +1,7 @@
-"""VPCs, subnets and their reservations: internal/service/ec2/vpc_.go, vpc_subnet.go,
-vpc_subnet_cidr_reservation.go."""
+"""VPCs, subnets and their reservations.
+
+Source: internal/service/ec2/vpc_.go, vpc_subnet.go, vpc_subnet_cidr_reservation.go.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ class Vpc(ResourceType):
             wanted="available",
             pending=("pending",),
         )
-        # What a new VPC has.
+        # These are the attributes of a new VPC.
         self.update(cloud, object_id, {"enableDnsHostnames": False, "enableDnsSupport": True}, inputs)
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
@@ -95,7 +97,7 @@ def _attribute(cloud: Cloud, vpc_id: str, name: str) -> bool:
 
 
 def _set_attribute(cloud: Cloud, vpc_id: str, name: str, value: bool) -> None:
-    """The API takes one attribute at a time."""
+    """Set one attribute, because the API takes only one at a time."""
     argument = name[0].upper() + name[1:]
     cloud.ec2.modify_vpc_attribute(VpcId=vpc_id, **{argument: {"Value": value}})
     wait_until(
@@ -107,20 +109,20 @@ def _set_attribute(cloud: Cloud, vpc_id: str, name: str, value: bool) -> None:
 
 
 def vpc_attributes(cloud: Cloud, vpc_id: str) -> dict[str, bool]:
-    """Names for the VPC's instances, name service, and metrics of its use of addresses."""
+    """The VPC's attributes for DNS host names, DNS support and address-usage metrics."""
     names = ("enableDnsHostnames", "enableDnsSupport", "enableNetworkAddressUsageMetrics")
     return {name: _attribute(cloud, vpc_id, name) for name in names}
 
 
 def main_route_table(cloud: Cloud, vpc_id: str) -> str | None:
-    """The id of the route table of the subnets that have none of their own."""
+    """The id of the main route table, which subnets without their own use; None if there is none."""
     filters = by(association__main="true", vpc_id=vpc_id)
     found = cloud.ec2.describe_route_tables(Filters=filters)["RouteTables"]
     return str(found[0]["RouteTableId"]) if found else None
 
 
 def see_lingering_interfaces(cloud: Cloud, **owner: str) -> None:
-    """Look for interfaces that Lambda, Comprehend or DMS may have left; there are none of theirs here.
+    """Look for interfaces that Lambda, Comprehend or DMS may have left; here they leave none.
 
     Source: internal/service/ec2/vpc_network_interface.go, deleteLingeringENIs.
     """
@@ -187,7 +189,7 @@ class Subnet(ResourceType):
 
     def delete(self, cloud: Cloud, object_id: str, state: Values) -> None:
         see_lingering_interfaces(cloud, subnet_id=object_id)
-        # Interfaces of instances that have just ended go some moments after them.
+        # The interfaces of instances that have just ended disappear a few moments later, so we retry.
         retried(IN_USE, lambda: cloud.ec2.delete_subnet(SubnetId=object_id))
 
 
@@ -197,7 +199,7 @@ def _subnet(cloud: Cloud, subnet_id: str) -> Values:
 
 
 class SubnetCidrReservation(ResourceType):
-    """A part of a subnet that AWS hands out by request alone. To import one, name it SUBNET:RESERVATION."""
+    """A part of a subnet that AWS hands out only on request. Its id for an import is SUBNET:RESERVATION."""
 
     token = "aws:ec2/subnetCidrReservation:SubnetCidrReservation"
     label = "EC2 Subnet CIDR Reservation"

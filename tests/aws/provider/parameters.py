@@ -1,4 +1,4 @@
-"""Parameters of the Systems Manager: internal/service/ssm/parameter.go."""
+"""Systems Manager parameters: internal/service/ssm/parameter.go."""
 
 from __future__ import annotations
 

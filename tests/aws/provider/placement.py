@@ -9,7 +9,7 @@ from .schema import REGION, TAGS, Property, ResourceType, Values
 
 
 class PlacementGroup(ResourceType):
-    """How far apart, or how close together, instances are put."""
+    """A placement group: how far apart, or how close together, instances are."""
 
     token = "aws:ec2/placementGroup:PlacementGroup"
     label = "EC2 Placement Group"

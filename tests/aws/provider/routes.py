@@ -1,5 +1,8 @@
-"""The ways out of a VPC: internal/service/ec2/vpc_internet_gateway.go, vpc_route_table.go, vpc_route.go,
-vpc_route_table_association.go."""
+"""Internet gateways and routes.
+
+Source: internal/service/ec2/vpc_internet_gateway.go, vpc_route_table.go, vpc_route.go,
+vpc_route_table_association.go.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from .network import FIXED, IN_USE, REQUIRED_FIXED
 from .schema import REGION, TAGS, Property, ResourceType, Values
 
 SETTLED = 2
-"""How often in a row a route or a table must be there before the provider believes it."""
+"""How many times in a row the provider must find a new route or table before it goes on."""
 
 
 class InternetGateway(ResourceType):
@@ -73,7 +76,7 @@ class InternetGateway(ResourceType):
 
     def _detach(self, cloud: Cloud, object_id: str, vpc: str) -> None:
         try:
-            # Public addresses hold on to it.
+            # This fails as long as the VPC has public addresses.
             retried(
                 IN_USE,
                 lambda: cloud.ec2.detach_internet_gateway(InternetGatewayId=object_id, VpcId=vpc),
@@ -133,7 +136,7 @@ def _table(cloud: Cloud, table_id: str) -> Values:
 
 
 class Route(ResourceType):
-    """One route, to an internet gateway. To import one, name it TABLE_DESTINATION."""
+    """A route to an internet gateway. Its id for an import is TABLE_DESTINATION."""
 
     token = "aws:ec2/route:Route"
     label = "Route in Route Table"
@@ -221,7 +224,10 @@ class RouteTableAssociation(ResourceType):
         )
 
     def update(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
-        """Replace it. EC2 gives it another id, which Pulumi does not learn until somebody refreshes."""
+        """Replace the association. EC2 gives it a new id; Pulumi keeps the old one.
+
+        A refresh no longer finds the old id.
+        """
         try:
             object_id = cloud.ec2.replace_route_table_association(
                 AssociationId=object_id, RouteTableId=new["routeTableId"]
@@ -251,7 +257,7 @@ def _association(cloud: Cloud, association_id: str) -> Values | None:
 
 def _association_state(cloud: Cloud, association_id: str) -> str:
     one = _association(cloud, association_id)
-    # moto tells no state.
+    # moto returns no state.
     return str(one.get("AssociationState", {}).get("State", "associated")) if one else "absent"
 
 

@@ -1,4 +1,4 @@
-"""What a resource type takes, and how it behaves when that changes."""
+"""The inputs of a resource type, and what it does if they change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from .cloud import Cloud
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""What the engine puts for a value that a preview cannot know (sdk/go/common/resource/plugin/rpc.go)."""
+"""The engine's placeholder for a value that a preview cannot know (sdk/go/common/resource/plugin/rpc.go)."""
 
 Values = dict[str, Any]
 
@@ -19,10 +19,10 @@ Values = dict[str, Any]
 class Property:
     """One input.
 
-    `replaces` says whether a change needs another object, always or by the inputs before and after. `computed`
-    is an optional one that AWS fills in: leaving it out changes nothing. `kind` is how two values compare:
+    `replaces` says whether a change needs a new object: always, or by the inputs before and after. `computed`
+    marks an optional input that AWS fills in; leaving it out changes nothing. `kind` is how two values compare:
     `value`, `set` (a list without order), `map`, `json` (a document's text) or `block` (with `block`, its own
-    inputs). `unread` marks what the API does not always tell, so that what is known already stands in for it.
+    inputs). `unread` marks an input that the API does not always return; the known value then stands in.
     """
 
     required: bool = False
@@ -34,7 +34,7 @@ class Property:
     unread: bool = False
 
     def is_replacing(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-        """Whether a change from those inputs to these needs another object."""
+        """Whether a change from the inputs before to those after needs a new object."""
         return self.replaces(before, after) if callable(self.replaces) else self.replaces
 
 
@@ -43,14 +43,14 @@ TAGS = Property(kind="map")
 
 
 class ResourceType(abc.ABC):
-    """A type of resource: its inputs, and the calls that terraform-provider-aws makes for it (see `calls.py`).
+    """A resource type: its inputs, and the calls that terraform-provider-aws makes for it (see `calls.py`).
 
-    `token` is Pulumi's name for it, `label` the provider's own in messages. `autoname` makes up a `name` from
-    the resource's when the inputs have none.
+    `token` is Pulumi's name for the type, `label` the provider's own in messages. With `autoname`, we make up a
+    missing `name` from the resource's name.
 
-    `framework` marks a type of Terraform's newer plugin framework. It takes a new object's and a changed object's
-    state from the plan, without reading, and keeps the old state if a change fails. A type of the older SDK
-    reads at the end, and keeps the plan as its state if a change fails (terraform-plugin-sdk,
+    `framework` marks a type of Terraform's newer plugin framework. It takes the state of a new or changed object
+    from the plan, without a read, and keeps the old state if a change fails. A type of the older SDK reads the
+    object at the end, and keeps the plan as its state if a change fails (terraform-plugin-sdk,
     helper/schema/resource_data.go, Partial).
     """
 
@@ -61,15 +61,15 @@ class ResourceType(abc.ABC):
     framework: ClassVar[bool] = False
 
     def invalid(self, inputs: Values) -> list[tuple[str, str]]:
-        """What is wrong with the inputs beyond names and presence: pairs of an input and a reason."""
+        """Errors in the inputs, beyond names and presence: pairs of an input and a reason."""
         return []
 
     @abc.abstractmethod
     def create(self, cloud: Cloud, inputs: Values) -> str:
-        """Make the object and return its id."""
+        """Create the object and return its id."""
 
     def finish(self, cloud: Cloud, object_id: str, inputs: Values) -> None:
-        """What is left to do once the object is there; a failure here does not lose it."""
+        """Do what remains once the object exists. A failure here does not lose the object."""
         return
 
     @abc.abstractmethod
@@ -77,13 +77,13 @@ class ResourceType(abc.ABC):
         """The object's properties, or None if it is gone. `known` are the properties so far."""
 
     def planned(self, cloud: Cloud, object_id: str, inputs: Values) -> Values:
-        """The properties of an object of the framework that nobody reads after a change."""
+        """The properties of a framework type's object after a change, without a read."""
         raise NotImplementedError(f"{self.token} is read after each change")
 
     def retag(self, cloud: Cloud, object_id: str, old: Values, new: Values) -> None:
         """Change the tags from those of the old properties to those of the new inputs.
 
-        terraform-provider-aws does so before any other change (internal/provider, tags interceptor).
+        terraform-provider-aws does this before any other change (internal/provider, tags interceptor).
         """
         cloud.retag(object_id, old.get("tags", {}), new.get("tags", {}))
 

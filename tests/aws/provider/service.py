@@ -25,32 +25,32 @@ from .registry import FUNCTIONS, TYPES
 from .schema import ResourceType, Values
 
 VERSION = "7.51.1"
-"""At least what the newest pulumi_aws that was tried asks for; an older one makes the engine warn."""
+"""At least the version that the newest pulumi_aws we tried asks for; the engine warns about an older one."""
 ORPHAN_S = 0.5
-"""Between two looks whether the engine still lives."""
+"""Between two checks that the engine is still alive."""
 SETTINGS = ("region", "version", "skipCredentialsValidation", "skipMetadataApiCheck", "skipRegionValidation")
 _REPLACING = (pb.PropertyDiff.ADD_REPLACE, pb.PropertyDiff.DELETE_REPLACE, pb.PropertyDiff.UPDATE_REPLACE)
 
 
 class Provider(provider_pb2_grpc.ResourceProviderServicer):
-    """The provider's operations. What is not here answers UNIMPLEMENTED."""
+    """The provider's operations. Any other answers UNIMPLEMENTED."""
 
     cloud: Cloud
 
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """No flag is set: the engine keeps secrets and outputs to itself and sends plain values."""
+        """Set no flag, so the engine keeps secrets and outputs to itself and sends plain values."""
         return pb.ProviderHandshakeResponse()
 
     def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """The version."""
+        """Return the version."""
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """The engine has found a provider that runs already."""
+        """Accept an engine that has found this provider already running."""
         return empty_pb2.Empty()
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Sent at every end, also the orderly one; what is under way comes to its end by itself."""
+        """Do nothing. The engine calls this at every end, even an orderly one; running operations finish."""
         return empty_pb2.Empty()
 
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -67,13 +67,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return pb.CheckResponse(inputs=request.news, failures=wrong)
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Another Region means other resources; nothing else matters to them."""
+        """Replace the resources if the Region changes; no other setting matters to them."""
         moved = to_values(request.old_inputs).get("region") != to_values(request.news).get("region")
         changed = pb.DiffResponse.DIFF_SOME if moved else pb.DiffResponse.DIFF_NONE
         return pb.DiffResponse(changes=changed, replaces=["region"] if moved else [])
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Take the Region."""
+        """Set the Region."""
         self.cloud = Cloud(to_values(request.args).get("region") or default_region() or "us-east-1")
         return pb.ConfigureResponse(supportsPreview=True)
 
@@ -107,7 +107,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Make an object. What fails once it is there is reported with its id, so that the state has it."""
+        """Create an object. If a later step fails, the error has the object's id, so the state keeps it."""
         kind, inputs = _type(request.type, context), to_values(request.properties)
         if request.preview:
             return pb.CreateResponse(properties=request.properties)
@@ -125,7 +125,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return pb.CreateResponse(id=object_id, properties=to_struct(properties))
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """An object as it is: for a refresh, with the inputs brought in line; for an import."""
+        """Read an object: for a refresh, with the inputs brought up to date, or for an import."""
         kind = _type(request.type, context)
         given = to_values(request.inputs)
         try:
@@ -158,7 +158,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return pb.UpdateResponse(properties=to_struct(properties or plan))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Remove an object; one that is gone already counts as removed."""
+        """Remove an object. One that is already gone counts as removed."""
         kind = _type(request.type, context)
         try:
             kind.delete(self.cloud, request.id, to_values(request.properties))
@@ -196,7 +196,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def _read(self, kind: ResourceType, object_id: str, known: Values) -> Values | None:
-        """The object's properties, with those that the API does not tell from what is known."""
+        """The object's properties, or None if it is gone. What the API does not return comes from `known`."""
         try:
             live = kind.read(self.cloud, object_id, known)
         except ClientError as e:
@@ -229,13 +229,13 @@ def _text(doing: str, error: Exception) -> str:
 
 
 def _fail(context: grpc.ServicerContext, doing: str, error: Exception) -> NoReturn:
-    # UNKNOWN and INTERNAL would make the engine take the state for broken.
+    # With UNKNOWN or INTERNAL the engine would consider the state broken.
     text = f"1 error occurred:\n\t* {_text(doing, error)}\n\n"
     _abort(context, grpc.StatusCode.FAILED_PRECONDITION, text)
 
 
 def _fail_half_made(context: grpc.ServicerContext, object_id: str, values: Values, reason: str) -> NoReturn:
-    """Report a failure together with the object that it has left behind; the engine counts the reasons."""
+    """Report a failure together with the object that it left behind; the engine counts the reasons."""
     detail = any_pb2.Any()
     detail.Pack(pb.ErrorResourceInitFailed(id=object_id, properties=to_struct(values), reasons=[reason]))
     status = status_pb2.Status(
@@ -251,9 +251,9 @@ def _abort(context: grpc.ServicerContext, status: grpc.StatusCode, text: str) ->
 
 
 def _end_with(engine: int) -> None:
-    """End this process when the engine, its parent, has ended, however that was: nobody else will.
+    """End this process once the engine, its parent, has ended in any way. Nothing else would end it.
 
-    Not by PR_SET_PDEATHSIG: that is about the thread that started us, and the engine's threads come and go.
+    PR_SET_PDEATHSIG does not help: it watches the thread that started us, and the engine's threads come and go.
     """
     while os.getppid() == engine:
         time.sleep(ORPHAN_S)
@@ -261,10 +261,10 @@ def _end_with(engine: int) -> None:
 
 
 def main() -> None:
-    """Serve until told to stop. The first line of output is the port, which is how the engine finds it."""
+    """Serve until told to stop. The first line of output is the port, from which the engine learns it."""
     threading.Thread(target=_end_with, args=(os.getppid(),), name="orphan", daemon=True).start()
     done = threading.Event()
-    # The engine ends a provider with SIGINT; one that does not go is killed after five seconds.
+    # The engine stops a provider with SIGINT, and kills it if it is still there after five seconds.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     server = grpc.server(

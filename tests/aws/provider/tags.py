@@ -1,7 +1,7 @@
-"""One tag of an object that somebody else has made.
+"""A single tag of an object that is not ours.
 
-Its calls are those of terraform-provider-aws, internal/service/ec2/tag_gen.go: CreateTags, DescribeTags for every
-look, DeleteTags. A tag that is gone is a resource that is gone; its removal fails as DeleteTags does.
+It makes the calls of terraform-provider-aws, internal/service/ec2/tag_gen.go: CreateTags, DescribeTags for every
+read, DeleteTags. If the tag is gone, so is the resource. Its removal fails if DeleteTags fails.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .schema import REGION, Property, ResourceType, Values
 
 
 class Tag(ResourceType):
-    """A tag of an EC2 object. Its id is made of the object's id and the tag's key."""
+    """A tag of an EC2 object. Its id consists of the object's id and the tag's key."""
 
     token = "aws:ec2/tag:Tag"
     label = "EC2 Tag"

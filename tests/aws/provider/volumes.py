@@ -1,4 +1,4 @@
-"""The volumes of an instance: internal/service/ec2/ec2_instance.go, readBlockDevices and what else is theirs."""
+"""The volumes of an instance: internal/service/ec2/ec2_instance.go, readBlockDevices and related code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def volume_tags(cloud: Cloud, instance_id: str) -> dict[str, str]:
 
 
 def root_device(cloud: Cloud, instance: Values, *, tagged: bool) -> Values | None:
-    """The root device. It has no tags of its own if `volumeTags` has those of all volumes."""
+    """The root device, or None; with its tags if `tagged`.
+
+    It gets no tags of its own if `volumeTags` has those of all volumes.
+    """
     devices = {d["Ebs"]["VolumeId"]: d["DeviceName"] for d in instance.get("BlockDeviceMappings", [])}
     if not devices:
         return None
@@ -60,7 +63,7 @@ def set_root(cloud: Cloud, instance_id: str, old: Values, new: Values) -> None:
     volume = old["volumeId"]
     if new.get("volumeType", old.get("volumeType")) != old.get("volumeType"):
         cloud.ec2.modify_volume(VolumeId=volume, VolumeType=new["volumeType"])
-        # It can be used while it is "optimizing", which may last for a day.
+        # The volume is usable while it is "optimizing", which may last for a day.
         wait_until(
             f"EC2 Instance ({instance_id}) volume ({volume}) update",
             lambda: "modifying" if _modification(cloud, volume) == "modifying" else "modified",

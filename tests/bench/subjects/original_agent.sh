@@ -1,7 +1,7 @@
 #!/bin/sh
-# An agent as the original write-up (2015) describes its own: the AWS CLI for everything. Monitor describes the
-# interface, start assigns with AllowReassignment, both start and stop look first and are idempotent.
-# For comparison only; it repeats the faults that the project's agent was written to be rid of.
+# An agent as the original write-up (2015) describes its own, which uses the AWS CLI for everything. Monitor
+# describes the interface, start assigns with AllowReassignment. Both start and stop look first and are
+# idempotent. For comparison only: it has the faults that the project's agent was written to avoid.
 
 : "${OCF_ROOT=/usr/lib/ocf}" "${OCF_FUNCTIONS_DIR=$OCF_ROOT/lib/heartbeat}"
 # shellcheck source=/dev/null

@@ -1,4 +1,4 @@
-"""Gives the running pair one subject after another, and in the end its own cluster back."""
+"""Gives the running pair one subject after another, and its own cluster back at the end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.lab.lab import Lab
 COROSYNC = "/etc/corosync/corosync.conf"
 CIB = "/var/lib/pacemaker/cib"
 OFF_FOR_GOOD_S = 3.0
-"""A node that reboots is without power for less."""
+"""A node that reboots is without power for less than this."""
 BOOTED = ("SystemState=running", "SystemState=degraded")
 POLICY = "bench"
-"""The inline policy that the nodes' role has while subjects run that ask EC2 for more than ours."""
+"""The nodes' role has this inline policy while the bench runs, because others need more of EC2 than ours."""
 
 
 class Stage:
@@ -40,7 +40,7 @@ class Stage:
 
     @contextlib.contextmanager
     def ready(self) -> Iterator[None]:
-        """The nodes have what all subjects need; after the block they run the pair's own cluster again."""
+        """Give the nodes what all subjects need. After the block they run the pair's own cluster again."""
         self._install(sorted({package for subject in self.subjects for package in subject.packages}))
         self._allow(sorted({action for subject in self.subjects for action in subject.actions}))
         try:
@@ -58,7 +58,7 @@ class Stage:
         if subject is self.current:
             return
         for instance_id in self.pair.node_ids:
-            # One after the other: the VIP moves once more, and the last one gives it back to EC2.
+            # One node after the other: the VIP moves once more, and the last node gives it back to EC2.
             self._run(instance_id, "systemctl", "stop", "pacemaker", "corosync")
         for instance_id in self.pair.node_ids:
             self._run(instance_id, "sh", "-c", f"rm -f {CIB}/cib*")
@@ -73,7 +73,7 @@ class Stage:
         self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
 
     def idle_calls_per_hour(self, seconds: float) -> float:
-        """EC2 calls of the nodes in an hour while nothing happens, from those in `seconds`."""
+        """The nodes' calls to EC2 in an hour while nothing happens, extrapolated from `seconds`."""
         since = time.monotonic()
         time.sleep(seconds)
         return len(self.lab.timeline.read("api", since=since)) * 3600 / seconds
@@ -81,7 +81,7 @@ class Stage:
     def _install(self, packages: Sequence[str]) -> None:
         for instance_id in self.pair.node_ids:
             apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "--yes"]
-            # A baked image has no lists of what there is.
+            # A baked image has no lists of the available packages.
             self.lab.run_in(instance_id, [*apt, "update"], timeout_s=300)
             words = [*apt, "--no-install-recommends", "install", *packages]
             self.lab.run_in(instance_id, words, timeout_s=300)
@@ -111,7 +111,7 @@ class Stage:
 
 
 def take_back_leave(lab: Lab) -> None:
-    """No role of the lab has the bench's policy any more; IAM does not delete a role that has one."""
+    """Remove the bench's policy from every role of the lab: IAM does not delete a role that has one."""
     iam = lab.client("iam")
     for role in iam.list_roles()["Roles"]:
         if POLICY in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]:
@@ -119,7 +119,10 @@ def take_back_leave(lab: Lab) -> None:
 
 
 def revive(lab: Lab, pair: Pair) -> None:
-    """Until both nodes have power and take commands: an interruption may come in the middle of a failover."""
+    """Give both nodes power, and wait until they take commands: an interruption may come amid a failover.
+
+    Raises LabError if a node does not come back.
+    """
     asked = ["systemctl", "show", "--property=SystemState"]
     for instance_id in pair.node_ids:
         began, off_since = time.monotonic(), time.monotonic()

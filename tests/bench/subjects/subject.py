@@ -1,4 +1,4 @@
-"""What the bench compares: agents with their cluster's settings, each of which the same two nodes can be given."""
+"""What the bench compares: agents with their cluster's settings, all of them for the same two nodes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ ORIGINAL_TOKEN_MS = 1000
 """Corosync's default in 2015; since October 2020 it is 3000 (corosync/corosync#600)."""
 
 AWSVIP_MONITOR_S = 20
-"""The interval that awsvip's own metadata advise."""
+"""The interval that awsvip's own metadata advises."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """An agent and its cluster: `resources` are the group's members, EC2's side first; `cib` the cluster's
-    settings; `corosync` its configuration, both members' alike; `files` what else the nodes get; `packages` what
-    they install for it, and `actions` what their role must allow besides."""
+    """An agent and its cluster.
+
+    `resources` are the group's members, EC2's side first. `cib` has the cluster's settings, and `corosync` is
+    its configuration, the same for both members. `files` are what else the nodes get, `packages` what they
+    install for it, and `actions` what their role must also allow.
+    """
 
     name: str
     purpose: str
@@ -40,7 +43,7 @@ class Subject:
 
     @property
     def detection_s(self) -> float:
-        """How long Corosync takes to give a dead peer up: token and consensus."""
+        """How long Corosync takes to give a dead peer up (s): token and consensus."""
         token = _milliseconds(self.corosync, "token")
         return (token + _milliseconds(self.corosync, "consensus", token * 12 // 10)) / 1000
 
@@ -48,7 +51,7 @@ class Subject:
 def subjects(
     cib: str, corosync: str, vip: str, addresses: tuple[str, str], names: tuple[str, str]
 ) -> list[Subject]:
-    """The three, from what the pair runs with: its CIB (XML), its corosync.conf, its VIP, and its members."""
+    """The three subjects, made from the pair's CIB (XML), its corosync.conf, its VIP, and its members."""
     aws_config = {"/root/.aws/config": "[default]\nca_bundle = /etc/ssl/certs/ca-certificates.crt\n"}
     clis = ("awscli", "curl")
     return [
@@ -88,7 +91,7 @@ def subjects(
 
 
 def configuration(cib: str) -> str:
-    """A CIB's settings alone: no history, no state of nodes, and a version that any other wins against."""
+    """A CIB's settings alone, without history and states of nodes; its version is lower than any other."""
     root = ElementTree.fromstring(cib)
     for name in list(root.attrib):
         if name not in ("validate-with", "crm_feature_set"):
@@ -100,12 +103,12 @@ def configuration(cib: str) -> str:
     for constraint in root.findall("./configuration/constraints/*"):
         if constraint.get("id", "").startswith("cli-") or constraint.get("id", "").endswith("-taker"):
             root.find("./configuration/constraints").remove(constraint)  # type: ignore[union-attr]
-    ElementTree.indent(root)  # what is left out leaves no gap
+    ElementTree.indent(root)  # closes the gaps that removed elements leave
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _with_awsvip(cib: str, vip: str) -> str:
-    """The same cluster, with the EC2 side by awsvip: as its own users have it, before IPaddr2 in the group."""
+    """The same cluster with awsvip for the EC2 side, before IPaddr2 in the group, as its users have it."""
     root = ElementTree.fromstring(configuration(cib))
     primitive = _find(root, ".//primitive[@id='ec2vip']")
     renamed = ElementTree.tostring(primitive, encoding="unicode").replace('"ec2vip', '"awsvip')
@@ -116,7 +119,7 @@ def _with_awsvip(cib: str, vip: str) -> str:
     for pair in list(given):
         given.remove(pair)
     ElementTree.SubElement(given, "nvpair", id="awsvip-address", name="secondary_private_ip", value=vip)
-    # Its migrate_to gives the address up, so a migration of it gains nothing.
+    # awsvip's migrate_to gives the address up, so migrating it gains nothing.
     for meta in replacement.findall("meta_attributes"):
         replacement.remove(meta)
     for operation in replacement.findall("operations/op[@name='monitor']"):
@@ -133,7 +136,7 @@ def _with_awsvip(cib: str, vip: str) -> str:
 
 
 def _original_cib(cib: str, vip: str) -> str:
-    """The cluster of 2015. From `cib` there are the members of the pair, and the network's prefix length."""
+    """The cluster of 2015, with the pair's members and the network's prefix length from `cib`."""
     root = ElementTree.fromstring(configuration(cib))
     netmask = _find(root, ".//nvpair[@name='cidr_netmask']").get("value", "24")
     new = _find(root, "configuration")
@@ -175,7 +178,7 @@ def _primitive(
     parameters: Mapping[str, str],
     operations: Mapping[str, tuple[str, str, str | None]],
 ) -> ElementTree.Element:
-    """A resource; its operations are time-out, what to do on failure, and an interval for the recurring one."""
+    """A resource. An operation has a time-out, what to do on failure, and an interval if it recurs."""
     element = ElementTree.Element(
         "primitive", id=name, attrib={"class": "ocf", "provider": "heartbeat", "type": agent}
     )

@@ -1,4 +1,4 @@
-"""An application that finds its database through the VIP, whichever node has it."""
+"""An application that reaches its database through the VIP, whichever node holds it."""
 
 import pulumi
 import pulumi_aws as aws
@@ -13,7 +13,7 @@ application = aws.ec2.Instance(
     ).insecure_value,
     instance_type="t3.micro",
     subnet_id=pair.require_output("subnetId"),
-    # This is what lets it reach the VIP; its own groups go beside it.
+    # This group lets the application reach the VIP. It could have groups of its own as well.
     vpc_security_group_ids=[pair.require_output("clientSecurityGroupId")],
     user_data=pulumi.Output.format("#!/bin/sh\necho DATABASE_HOST={0} >> /etc/environment\n", vip),
     tags={"Name": "application"},

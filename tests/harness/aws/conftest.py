@@ -1,6 +1,6 @@
-"""An emulator on loopback, and a small account in it.
+"""An emulator on loopback and a small account in it.
 
-The VPC is 127.0.0.0/16, so that a test can ask the metadata service from an instance's own address.
+The VPC is 127.0.0.0/16, so a test can ask the metadata service from an instance's own address.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NODE_A, NODE_B, VIP = "127.0.250.186", "127.0.250.187", "127.0.250.185"
 ONCE = Config(
     retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=5, parameter_validation=False
 )
-DEADLINE_S = 20.0  # how long a busy machine may take for what should take milliseconds
+DEADLINE_S = 20.0  # for a busy machine; milliseconds should do
 
 _session = botocore.session.get_session()
 _loader = _session.get_component("data_loader")
@@ -43,7 +43,7 @@ class Metadata:
     def ask(
         self, path: str, method: str = "GET", **headers: str
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
-        """Status, body and headers. Underscores in the names of headers stand for dashes."""
+        """Send a request; returns status, body and headers. `_` in a header's name stands for `-`."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._port, timeout=DEADLINE_S, source_address=(self._address, 0)
         )
@@ -61,7 +61,7 @@ class Metadata:
         return body.decode()
 
     def get(self, path: str) -> str:
-        """An item below `/latest/`, with a token."""
+        """Get an item below `/latest/`, with a token."""
         status, body, _ = self.ask(f"/latest/{path}", X_aws_ec2_metadata_token=self.token())
         assert status == 200, f"{path}: {status}"
         return body.decode()
@@ -81,7 +81,7 @@ class Cloud:
         self.imds = self.emulator.serve_imds("127.0.0.1", 0)
         self.ec2 = self.client("ec2")
         self.vpc_id = self.ec2.create_vpc(CidrBlock="127.0.0.0/16")["Vpc"]["VpcId"]
-        # Left open, the zone may be one that has not the type to be launched.
+        # We name the zone, because EC2 may pick one that lacks the instance type.
         zone = f"{self.emulator.region}a"
         made = self.ec2.create_subnet(VpcId=self.vpc_id, CidrBlock=SUBNET, AvailabilityZone=zone)
         self.subnet_id = made["Subnet"]["SubnetId"]
@@ -129,7 +129,7 @@ class Cloud:
         return self.interface(instance_id).eni_id
 
     def described(self, eni_id: str) -> list[str]:
-        """The addresses Describe shows, the primary first."""
+        """The interface's addresses as DescribeNetworkInterfaces lists them, the primary first."""
         (found,) = self.ec2.describe_network_interfaces(NetworkInterfaceIds=[eni_id])["NetworkInterfaces"]
         return [item["PrivateIpAddress"] for item in found["PrivateIpAddresses"]]
 
@@ -139,7 +139,7 @@ class Cloud:
         )
 
     def role(self, name: str, *statements: dict[str, Any]) -> str:
-        """A role with these statements and a profile of the same name."""
+        """Create a role with these statements and an instance profile of the same name; returns the name."""
         iam = self.client("iam")
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(TRUST))
         if statements:
@@ -149,7 +149,7 @@ class Cloud:
         return name
 
     def user(self, name: str, *statements: dict[str, Any]) -> dict[str, str]:
-        """An IAM user with these statements; the arguments of `client` that make it speak."""
+        """Create an IAM user with these statements; returns its key as arguments for `client`."""
         iam = self.client("iam")
         iam.create_user(UserName=name)
         iam.put_user_policy(UserName=name, PolicyName="given", PolicyDocument=document(*statements))
@@ -175,7 +175,7 @@ class Cloud:
         return f"arn:{partition}:ec2:{self.emulator.region}:{self.emulator.account_id}:{kind}/{name}"
 
     def calls(self, action: str) -> list[dict[str, Any]]:
-        """The recorded API calls of an action."""
+        """The recorded API calls of that action."""
         return [event for event in self.events if event["kind"] == "api" and event["action"] == action]
 
 
@@ -200,7 +200,7 @@ def error_of(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[str, 
 
 
 def eventually(read: Callable[[], T], wanted: Callable[[T], bool]) -> T:
-    """Read until it is as wanted."""
+    """Read repeatedly until the value is as wanted; returns it. Fails after DEADLINE_S seconds."""
     end = time.monotonic() + DEADLINE_S
     while True:
         found = read()
@@ -212,7 +212,7 @@ def eventually(read: Callable[[], T], wanted: Callable[[T], bool]) -> T:
 
 @pytest.fixture
 def new_cloud() -> Iterator[Callable[..., Cloud]]:
-    """Makes clouds with settings of their own, and ends them."""
+    """A function that creates clouds with given settings; the fixture closes them."""
     made: list[Cloud] = []
 
     def make(settings: Settings | None = None, machines: Machines | None = None, **more: Any) -> Cloud:

@@ -14,7 +14,7 @@ from .conftest import NODE_A, NODE_B, VIP, Cloud, error_of
 
 @pytest.fixture
 def pair(cloud: Cloud) -> tuple[str, str]:
-    """The interfaces of two nodes, of a type with room for one more address each."""
+    """The interfaces of two nodes, each of a type with room for one more address."""
     return cloud.eni(cloud.launch(NODE_A)), cloud.eni(cloud.launch(NODE_B))
 
 
@@ -132,7 +132,7 @@ def test_addresses_asked_for_by_number_are_never_reserved_ones(cloud: Cloud) -> 
     answer = cloud.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, SecondaryPrivateIpAddressCount=1)
     assert answer["AssignedPrivateIpAddresses"] == [{"PrivateIpAddress": "127.0.250.8"}]
     cloud.ec2.unassign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=["127.0.250.8"])
-    cloud.assign(eni, "127.0.250.5")  # by name a reserved one may be had: that is what it is reserved for
+    cloud.assign(eni, "127.0.250.5")  # a reservation keeps addresses for requests by name
 
 
 def test_a_full_subnet_has_no_address_to_give(cloud: Cloud) -> None:

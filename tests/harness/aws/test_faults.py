@@ -1,4 +1,4 @@
-"""Faults of the API and of the metadata service, and their ends."""
+"""Faults of the API and of the metadata service, and what ends them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pair(cloud: Cloud) -> tuple[str, str]:
 
 
 def in_background(call: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
-    """Run it in a thread; what it answered or raised is in the list at its end."""
+    """Run the call in a thread; the list gets its answer or its error at the end."""
     result: list[Any] = []
 
     def run() -> None:
@@ -158,7 +158,7 @@ def test_metadata_can_be_slow_and_can_hang(cloud: Cloud, pair: tuple[str, str]) 
 
 
 def seen_by(cloud: Cloud, instance_id: str) -> dict[str, float]:
-    """How far ahead of this machine's clock the times are that the instance is shown, in seconds."""
+    """How far the times that the instance sees are ahead of this machine's clock, in seconds, by source."""
     metadata = cloud.metadata(instance_id)
     credentials, info = cloud.credentials(instance_id), metadata.get("meta-data/iam/info")
     document = json.loads(metadata.get("dynamic/instance-identity/document"))
@@ -182,7 +182,7 @@ def seen_by(cloud: Cloud, instance_id: str) -> dict[str, float]:
 def test_to_a_clock_that_is_ahead_the_whole_world_is_behind(
     cloud: Cloud, pair: tuple[str, str], ahead: float
 ) -> None:
-    """All nodes run on one clock, so the world is turned instead: for that node alone."""
+    """All nodes share one clock, so the fault shifts the times that this one node sees."""
     right = seen_by(cloud, pair[0])
     with cloud.emulator.faults.clock(pair[0], seconds=ahead):
         wrong = seen_by(cloud, pair[0])
@@ -197,7 +197,7 @@ def test_to_a_clock_that_is_ahead_the_whole_world_is_behind(
 
 
 def test_to_a_clock_that_is_ahead_credentials_live_as_long_as_to_any(new_cloud: Callable[..., Cloud]) -> None:
-    """A clock says what time it is, not how fast it passes."""
+    """A skewed clock shows another time, but it runs at the same speed."""
     now = [1_800_000_000.0]
     cloud = new_cloud(Settings(credential_lifetime_s=600, clock_skew_s=1e12), clock=lambda: now[0])
     cloud.role("node", allow("ec2:Describe*"))

@@ -1,4 +1,4 @@
-"""Who may do what: roles of instances, users, the administrator, and credentials that do not hold."""
+"""Who may do what: instance roles, users, the administrator, and invalid credentials."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ def test_tags_are_shown_only_where_the_instance_allows_it(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("version", ["2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest"])
 def test_a_crawler_that_follows_the_listings_finds_every_item(metadata: Metadata, version: str) -> None:
-    """As cloud-init's Ec2 datasource does it: names with a slash are directories, all others leaves."""
+    """As cloud-init's Ec2 datasource crawls: names that end with a slash are directories, others leaves."""
     token = metadata.token()
     leaves: dict[str, bytes] = {}
 

@@ -1,4 +1,4 @@
-"""Instances: launch, the states and what they depend on, and what machines are asked for."""
+"""Instances: launch, the states and what changes them, and the requests to the machines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .conftest import NODE_A, NODE_B, VIP, Cloud, error_of, eventually
 
 
 class Recorder:
-    """Machines that write down what they are asked for, and report nothing by themselves."""
+    """Machines that record their requests and report nothing on their own."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, ...]] = []
@@ -41,7 +41,7 @@ class Recorder:
 
 
 def state(cloud: Cloud, instance_id: str) -> str:
-    """As DescribeInstances tells it."""
+    """The instance's state according to DescribeInstances."""
     found = cloud.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
     return str(found["State"]["Name"])
 

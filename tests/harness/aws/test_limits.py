@@ -1,4 +1,4 @@
-"""Zones that have not the type, and EC2's default quotas."""
+"""Zones without the instance type, and EC2's default quotas."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_offerings_say_where_a_type_is(cloud: Cloud) -> None:
 def test_a_group_has_at_most_sixty_rules_in_a_direction(cloud: Cloud, way: str) -> None:
     made = cloud.ec2.create_security_group(GroupName="g", Description="g", VpcId=cloud.vpc_id)["GroupId"]
     authorize = getattr(cloud.ec2, f"authorize_security_group_{way}")
-    room = 60 if way == "ingress" else 59  # a new group lets everything out already
+    room = 60 if way == "ingress" else 59  # a new group already lets everything out
 
     def allow(*numbers: int, **more: Any) -> dict[str, Any]:
         ranges = [{"CidrIp": f"10.0.{number}.0/24"} for number in numbers]
@@ -63,7 +63,7 @@ def test_a_group_has_at_most_sixty_rules_in_a_direction(cloud: Cloud, way: str) 
     authorize(**allow(*range(room - 1)))
     authorize(**allow(UserIdGroupPairs=[{"GroupId": made}]))
     assert error_of(authorize, **allow(200)) == refused
-    # A rule that names a group counts for IPv6 as well; those of IPv4 do not.
+    # A rule that names a group counts towards the IPv6 quota too; an IPv4 rule does not.
     authorize(**allow(Ipv6Ranges=[{"CidrIpv6": "2001:db8::/64"}]))
 
 

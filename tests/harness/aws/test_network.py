@@ -1,4 +1,4 @@
-"""Groups, gateways, placement groups, images: what the stack is made of, and in which order it goes."""
+"""Groups, gateways, placement groups, images: the parts of a stack, and the order in which they go."""
 
 from __future__ import annotations
 

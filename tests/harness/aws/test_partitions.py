@@ -1,4 +1,4 @@
-"""China and GovCloud: names, ARNs, principals and endpoint services of their own."""
+"""China and GovCloud have their own names, ARNs, principals and endpoint services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What IAM policies allow, on their own."""
+"""What IAM policies allow, evaluated without an account."""
 
 from __future__ import annotations
 

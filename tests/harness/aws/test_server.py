@@ -1,4 +1,4 @@
-"""The servers: TLS, sockets made elsewhere, records, and emulators that do not see each other."""
+"""The servers: TLS, sockets from the caller, records, and emulators that are independent of each other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_api_speaks_tls_on_a_socket_made_by_the_caller(cloud: Cloud) -> None
     listening.bind(("127.0.0.1", 0))
     server = cloud.emulator.serve("127.0.0.1", sock=listening, ssl_context=context)
     assert server.url == f"https://127.0.0.1:{listening.getsockname()[1]}"
-    # A client that never finishes its handshake holds up nobody.
+    # A client that never finishes its handshake must not delay other clients.
     with socket.create_connection(("127.0.0.1", server.port)), authority.cert_pem.tempfile() as bundle:
         ec2 = boto3.client(
             "ec2",
@@ -123,7 +123,7 @@ def test_an_emulator_ends_with_its_block() -> None:
     ("host", "status"), [("127.0.0.1", 403), ("localhost", 403), ("rebound.example", 421)]
 )
 def test_the_api_on_loopback_answers_to_its_own_name_only(cloud: Cloud, host: str, status: int) -> None:
-    """403 is the API's: the request is unsigned. A page whose name resolves to loopback does not get that far."""
+    """The API answers the unsigned request with 403; 421 stops other names that resolve to loopback."""
     connection = http.client.HTTPConnection("127.0.0.1", cloud.api.port, timeout=20)
     connection.request("GET", "/?Action=DescribeVpcs", headers={"Host": f"{host}:{cloud.api.port}"})
     assert connection.getresponse().status == status

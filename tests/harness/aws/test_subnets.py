@@ -1,4 +1,4 @@
-"""Whose a subnet is, and what of its addresses is reserved."""
+"""Who owns a subnet, and which of its addresses are reserved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which tags EC2, IAM and Systems Manager take."""
+"""Which tags EC2, IAM and Systems Manager accept."""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ def test_a_bucket_empties_and_fills_again() -> None:
 def test_calls_beyond_the_bucket_are_refused_for_everyone_in_the_account(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # On a clock that stands still: a busy machine would let tokens come back between two calls.
+    # The clock stands still: on a busy machine, tokens would come back between two calls.
     monkeypatch.setattr(cloud.emulator._front, "_throttle", Throttle(lambda: 0.0))
     cloud.role("node", allow("ec2:*"))
     instance_id = cloud.launch(IamInstanceProfile={"Name": "node"})
     cloud.ec2.stop_instances(InstanceIds=[instance_id])
-    for _ in range(40):  # five in the bucket
+    for _ in range(40):  # the bucket holds five
         try:
             cloud.ec2.start_instances(InstanceIds=[instance_id])
         except cloud.ec2.exceptions.ClientError as error:

@@ -1,4 +1,4 @@
-"""Answer, route, metadata: each in its time, one after the other."""
+"""The answer, the route and the metadata each change after their own delay, in that order."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_nobody_waits_for_another_ones_delay(new_cloud: Callable[..., Cloud]) ->
     eni, node = cloud.eni(instance_id), cloud.node(instance_id)
 
     def assign() -> None:
-        # It ends unanswered, with the emulator.
+        # The call gets no answer; the emulator's end ends it.
         try:
             node.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=[VIP])
         except Exception:
@@ -166,7 +166,7 @@ def test_the_data_plane_is_told_when_it_must_follow(new_cloud: Callable[..., Clo
 def test_the_data_plane_may_look_from_another_thread_while_it_is_told(
     new_cloud: Callable[..., Cloud],
 ) -> None:
-    """Told under the emulator's lock, it would wait for itself."""
+    """If the emulator called the data plane under its lock, the data plane would wait for itself."""
     holder: dict[str, Cloud] = {}
     stuck: list[threading.Thread] = []
 
@@ -202,7 +202,7 @@ def test_the_agenda_keeps_the_order_of_what_is_due() -> None:
 
     scheduler.after(0.001, hold)
     now = 1.0
-    scheduler.after(0.001, lambda: None)  # has it look at the clock again
+    scheduler.after(0.001, lambda: None)  # makes the scheduler look at the clock again
     assert busy.wait(20)
     for number, delay in ((3, 30), (1, 10), (2, 20)):
         scheduler.after(delay, partial(done.append, number))

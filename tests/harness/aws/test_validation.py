@@ -1,4 +1,4 @@
-"""What a service refuses because its own model, or the schema of what is made, does not have it."""
+"""Requests that a service refuses because its model or the resource's schema does not allow them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PERMISSION = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443}
 
 
 def raw(cloud: Cloud, service: str, **parameters: str) -> str:
-    """The body of the answer to a signed query request of these very parameters."""
+    """Send a signed query request with exactly these parameters; returns the body of the answer."""
     key = Credentials(*cloud.emulator.administrator)
     request = AWSRequest("POST", cloud.api.url + "/", data=parameters)
     SigV4Auth(key, service, REGION).add_auth(request)
@@ -129,7 +129,7 @@ def test_systems_manager_refuses_what_its_model_does_not_allow(cloud: Cloud) -> 
 
 
 def test_a_request_is_read_as_botocore_writes_it(cloud: Cloud) -> None:
-    """Every action that botocore knows with its least parameters: what its serializer writes is understood."""
+    """For every action that botocore knows, we understand what it serializes from minimal parameters."""
     from botocore.serialize import create_serializer
 
     from tests.aws.emulator import parameters, validation
@@ -225,7 +225,7 @@ def test_every_type_that_actions_make_has_a_schema_and_the_properties_named() ->
 
 
 def test_the_schemas_are_those_that_cfn_lint_gives() -> None:
-    """They are read past the library, which takes a second to load; this sees that it has nothing more."""
+    """We read cfn-lint's schemas directly, because the library takes a second to load; this compares both."""
     assert importlib.util.find_spec("cfnlint")
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 

@@ -117,7 +117,7 @@ def test_the_picture_and_the_report_have_what_was_run_alone(tmp_path: Path) -> N
     assert report(3, {"typical": {"ec2vip": made}}, LIMITS, {})["subjects"] == {}
 
 
-@pytest.mark.subprocess  # matplotlib asks fontconfig once on a machine
+@pytest.mark.subprocess  # matplotlib runs fontconfig once per machine
 def test_the_picture_shows_the_run_nearest_to_the_median(tmp_path: Path) -> None:
     path = tmp_path / "bench.svg"
     draw(results()["none"], "of a test", path)

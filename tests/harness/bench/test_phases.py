@@ -74,7 +74,7 @@ def test_a_client_that_is_answered_before_ec2_has_answered_ends_the_outage() -> 
 
 
 def test_an_address_given_back_is_no_delivery() -> None:
-    """A route to nobody is what Unassign leaves."""
+    """Unassign leaves a route to nobody."""
     assert crash([*ASSIGN, route(101.44, None)]) == crash(ASSIGN)
 
 
@@ -119,7 +119,7 @@ def test_a_move_starts_with_the_old_holder_giving_up() -> None:
 
 
 def test_a_migration_is_handed_over_before_it_is_stopped() -> None:
-    """Pacemaker stops the resource on the old node after migrate_from on the new one."""
+    """Pacemaker stops the resource on the old node only after migrate_from on the new one."""
     old = [
         Entry(10.15, CONTROLLER, "notice: Result of stop operation for vip on a: ok"),
         Entry(10.20, CONTROLLER, "notice: Result of migrate_to operation for ec2vip on a: ok"),

@@ -144,7 +144,7 @@ def test_what_is_not_measured_yet_has_no_figure() -> None:
     assert "-" in console.export_text()
 
 
-@pytest.mark.subprocess  # matplotlib asks fontconfig once on a machine
+@pytest.mark.subprocess  # matplotlib runs fontconfig once per machine
 def test_the_picture_shows_every_token(tmp_path: Path) -> None:
     path = tmp_path / "tokens.svg"
     draw(RESULTS, "of a test", path)

@@ -18,7 +18,7 @@ class NotThereError(Exception):
 
 
 class Ssm:
-    """SSM with a node that answers in `answers`' order; the first look is always too early."""
+    """SSM whose node gives `answers` in their order; the first look always comes too early."""
 
     class exceptions:  # noqa: N801 (boto3's name)
         class InvalidInstanceId(Exception):  # noqa: N818 (boto3's name)
@@ -52,7 +52,7 @@ class Ssm:
 
 
 class Ec2:
-    """One instance in a state; what is called is kept."""
+    """One instance in a given state; records the calls."""
 
     def __init__(self, state: str) -> None:
         self.state = state

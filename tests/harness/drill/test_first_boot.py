@@ -1,4 +1,4 @@
-"""The stages of a first boot, from a timeline."""
+"""The stages of a first boot, taken from a timeline."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ CRM_MON = """<pacemaker-result><nodes>
 
 
 class Cloud:
-    """A pair as EC2 and two shells would describe it."""
+    """A pair as EC2 and two shells describe it."""
 
     name = "fake"
     reach = Reach()
@@ -95,7 +95,7 @@ class Cloud:
 
 
 class Outside(Cloud):
-    """A pair whose nodes nobody can look into, and whose VIP nobody can ping."""
+    """A pair without shells on its nodes and without a client to ping the VIP."""
 
     reach = Reach(no_shell="SSM is off")
 
@@ -142,7 +142,7 @@ def test_a_flaw_is_named(cloud: Cloud, words: str) -> None:
 
 
 class Second(Cloud):
-    """A pair whose second VIP is in one place in EC2 and in another system."""
+    """A pair whose second VIP is on the given nodes, in EC2 and in their systems."""
 
     def __init__(self, ec2: str, system: Sequence[str]) -> None:
         super().__init__()
@@ -169,7 +169,7 @@ class Second(Cloud):
     ("ec2", "system", "words"),
     [
         ("i-a", ["i-a"], ""),
-        # Each VIP for itself: it may be on the other node, but not in two places.
+        # Each VIP is judged on its own: it may be on the other node, but not in two places.
         ("i-b", ["i-b"], ""),
         ("i-b", ["i-a"], f"the VIP {SECOND} is with ['ec2vip-b'] in EC2 and with ['ec2vip-a']"),
         ("nobody", [], f"the VIP {SECOND} is with nobody in EC2"),
@@ -256,7 +256,7 @@ def test_without_a_shell_a_vip_that_nobody_has_is_a_flaw() -> None:
     assert flaws(Outside(ec2="nobody")) == "the VIP is with nobody in EC2"
 
 
-#: As crm_mon 2.1.5 wrote it of a stop that could not be executed (on-fail=block), shortened.
+#: The output of crm_mon 2.1.5 for a stop that could not be executed (on-fail=block), shortened.
 BLOCKED = """<pacemaker-result><nodes>
 <node name="ec2vip-a" id="1" online="true"/><node name="ec2vip-b" id="2" online="true"/></nodes>
 <resources>

@@ -1,4 +1,4 @@
-"""What is made of a roll's pings and events."""
+"""What the drill derives from the pings and events of a roll."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class Pair:
 
 
 class Probe:
-    """Answers every 10 ms, with the gap that the test wants; the clock stands still."""
+    """A probe that gets an answer every 10 ms, but for the test's gap; its clock stands still."""
 
     gap = 0.0
 
@@ -89,7 +89,7 @@ class Probe:
 
 
 class Stage(Scene):
-    """A scene without a lab: what it was asked for, and a log of routes."""
+    """A scene without a lab: it counts the heals and has a log of routes."""
 
     routes: tuple[str, ...] = ()
     remembers = 0.0

@@ -59,7 +59,7 @@ def test_in_the_long_run_every_fault_comes_on_either_node_alone_and_in_pairs() -
 
 
 class Stage:
-    """A scene whose pair becomes whole, or not."""
+    """A scene whose pair becomes whole, unless the test breaks it."""
 
     broken = inactive = ""
 

@@ -15,7 +15,7 @@ BY_NAME = {trial.name: trial for trial in TRIALS}
 
 
 class Powered(Outside):
-    """A pair in which the VIP moves when the power is cut, unless the cluster is broken."""
+    """A pair whose VIP moves if the power is cut, unless `moves` is False."""
 
     reach = Reach(poll_s=0.0, no_shell="SSM is off")
 

@@ -1,4 +1,4 @@
-"""What `make verify` shows at its end: a table that fits, a sentence for anybody, a picture."""
+"""What `make verify` shows at its end: a table that fits, a sentence that anybody understands, a picture."""
 
 from __future__ import annotations
 

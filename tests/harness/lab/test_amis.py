@@ -1,4 +1,4 @@
-"""Which image an AMI id stands for: the platforms' look-ups, the baked ones, and words that mean nothing."""
+"""Which image an AMI id stands for: the platforms' look-ups, the baked images, and ids without a meaning."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_mirror_has_what_the_platform_installs_and_the_image_asks_the_platfo
     platform: str,
 ) -> None:
     chosen = PLATFORMS[platform]
-    asked = set(chosen.packages) - {"iproute2"}  # in the image already
+    asked = set(chosen.packages) - {"iproute2"}  # already in the image
     assert asked <= set(rpm_names() if chosen.installer == "dnf" else mirror_packages(platform))
     if chosen.installer == "dnf":
         assert AMAZON.split(".")[1:] == ["s3", "dualstack", "us-east-1", "amazonaws", "com"]

@@ -1,4 +1,4 @@
-"""What the cache keeps and what it lets go."""
+"""What the cache keeps and what it removes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_is_used_again_stays(kept: Path) -> None:
 
 @pytest.mark.subprocess
 def test_what_a_process_holds_stays_until_its_end(kept: Path) -> None:
-    """Another process: a lab's."""
+    """The holder is another process, such as a lab."""
     folder = made(kept, IMAGE)
     code = "import sys; from tests.lab.cache import hold; from pathlib import Path; hold(Path(sys.argv[1])); "
     words = [sys.executable, "-c", code + "print('held', flush=True); sys.stdin.read()", str(folder)]
@@ -118,7 +118,7 @@ OTHERS = (
 
 
 def test_what_is_not_exactly_of_ours_stays_however_old(kept: Path, tmp_path: Path) -> None:
-    """A disk that is shared: names like ours, and a link of such a name to a folder elsewhere."""
+    """On a shared disk: names like ours, and links with our names to a folder elsewhere."""
     for name in OTHERS:
         made(kept, name)
     elsewhere = made(tmp_path, "elsewhere")
@@ -154,7 +154,7 @@ def test_a_folder_of_other_things_is_refused_with_the_remedy(kept: Path) -> None
 
 
 def test_a_folder_in_which_only_pythons_bytecode_is_becomes_ours(kept: Path) -> None:
-    """Python writes that of set-up itself before set-up has looked (see the Makefile)."""
+    """Python writes the bytecode of set-up before set-up has looked at the folder (see the Makefile)."""
     (kept / cache.MARK).unlink()
     (kept / "pycache").mkdir()
     with one_at_a_time():

@@ -1,4 +1,4 @@
-"""What `make fault` offers is what it says, and each of it has a test of its effect."""
+"""Each entry of `make fault` does what its name says, and has a test of its effect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TESTS = [PROJECT / f"tests/cluster/test_lab_{part}.py" for part in ("faults", "p
 
 
 class Begun:
-    """In the place of `Faults`: what was begun, and with what."""
+    """Replaces `Faults` and records which faults were begun, with their arguments."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, list[Any]]] = []

@@ -16,7 +16,7 @@ def upper(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lower(tmp_path: Path) -> list[Path]:
-    """Two layers, the newer one first."""
+    """Two layers below, the newer one first."""
     return [tmp_path / "newer", tmp_path / "older"]
 
 

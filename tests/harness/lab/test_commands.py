@@ -1,4 +1,4 @@
-"""Every command has a help with an example that the Makefile takes."""
+"""Every command has a help text with an example that the Makefile accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A signal ends a command in order, and does not end what it has begun to mend."""
+"""A signal ends a command in order, but does not interrupt a repair that has begun."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_first_one_while_it_mends_counts_at_the_end_of_that() -> None:
 
 
 def test_what_was_ignored_stays_ignored() -> None:
-    """As nohup has it."""
+    """`nohup` ignores SIGHUP."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Ending().in_order() as ending:

@@ -1,4 +1,4 @@
-"""State that is there whole or not at all, and labs whose state is broken all the same."""
+"""State files are whole or absent, and a lab whose state is broken can still be ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.lab.process import ProcessId
 
 @pytest.fixture
 def labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for labs, on a machine where nothing else is looked for."""
+    """A folder for labs; the tests leave the machine's cgroups alone."""
     monkeypatch.setenv("EC2VIP_LABS", str(tmp_path / "labs"))
     monkeypatch.setattr(cgroup, "remove", lambda name: None)
     monkeypatch.setattr(cgroup, "thaw", lambda name: None)

@@ -53,5 +53,5 @@ def test_what_else_they_say_is_kept_as_text(source: str, text: str) -> None:
     ],
 )
 def test_what_says_nothing_is_left_out(source: str, text: object) -> None:
-    """Also what journalctl gives as numbers, because it is no text."""
+    """Among them messages that are not text, which journalctl gives as numbers."""
     assert event_of(entry(source, text)) is None

@@ -22,7 +22,7 @@ def _nothing_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def program(folder: Path, text: str, name: str = plugin.NAME) -> Path:
-    """An executable script."""
+    """Create an executable script; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_text(text)
@@ -31,7 +31,7 @@ def program(folder: Path, text: str, name: str = plugin.NAME) -> Path:
 
 
 def listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *versions: str) -> None:
-    """Let `pulumi plugin ls` list these versions of the AWS plugin."""
+    """Make `pulumi plugin ls` list these versions of the AWS plugin."""
     entries = [{"name": "aws", "kind": "resource", "version": version} for version in versions]
     listed = json.dumps([{"name": "random", "kind": "resource", "version": "4.0.0"}, *entries])
     program(tmp_path / "bin", f"#!/bin/sh\ncat <<'EOF'\n{listed}\nEOF\n", "pulumi")

@@ -11,7 +11,7 @@ from tests.lab.errors import LabError
 from tests.lab.paths import lab_dir
 from tests.lab.process import CommandError, ProcessId, run
 
-pytestmark = pytest.mark.subprocess  # what is under test starts and ends processes
+pytestmark = pytest.mark.subprocess  # the code under test starts and ends processes
 
 
 def test_a_failed_program_tells_its_words_status_and_output() -> None:
@@ -53,7 +53,7 @@ def test_another_process_with_the_same_number_is_never_ended() -> None:
     mine = ProcessId.of(os.getpid())
     stranger = ProcessId(mine.pid, mine.started + 1)
     assert not stranger.is_alive()
-    stranger.end(grace_s=0)  # would end the test's own process if it looked at the number alone
+    stranger.end(grace_s=0)  # by its number alone, this is the test's own process
 
 
 def test_a_lab_name_that_could_leave_its_folder_is_refused() -> None:

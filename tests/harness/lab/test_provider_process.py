@@ -12,7 +12,7 @@ import pytest
 from tests.lab.plugin import STAND_IN
 from tests.lab.process import ProcessId
 
-pytestmark = pytest.mark.subprocess  # it is about processes
+pytestmark = pytest.mark.subprocess  # the code under test starts and ends processes
 
 ENGINE = """
 import subprocess, sys, time

@@ -1,4 +1,4 @@
-"""The table of fidelity in the lab's README names tests that there are."""
+"""Every test that the lab README's fidelity table names exists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAMED = re.compile(r"`(?P<file>(?:(?:engine|cluster)/)?[\w.]*)(?:::(?P<test>\w+)
 
 
 def named() -> list[tuple[Path, str]]:
-    """File and test of every reference in the tables' last columns; `::test_x` is of the file before it."""
+    """File and test of each reference in the tables' last columns; `::test_x` is in the file before it."""
     found, file = [], Path()
     for row in README.read_text().partition("## Fidelity")[2].splitlines():
         for match in NAMED.finditer(row.rpartition(" | ")[2] if row.startswith("|") else ""):
@@ -29,7 +29,7 @@ def named() -> list[tuple[Path, str]]:
 
 
 def rows() -> list[list[str]]:
-    """The cells of every row of the tables, headings left out."""
+    """The cells of every row of the tables, without the headings."""
     table = [
         row for row in README.read_text().partition("## Fidelity")[2].splitlines() if row.startswith("|")
     ]

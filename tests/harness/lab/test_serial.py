@@ -1,4 +1,4 @@
-"""A machine's console on disk: bounded, and no reason for the machine to stand still."""
+"""A machine's console on disk: its size is bounded, and it never blocks the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.lab import serial
 
 
 def written(path: Path, *chunks: bytes) -> bytes:
-    """The console's file after a machine has written these."""
+    """The console's file after a machine has written these chunks; empty if there is none."""
     source, sink = os.pipe()
     thread = serial.keep(os.fdopen(source, "rb", buffering=0), path)
     with os.fdopen(sink, "wb", buffering=0) as machine:
@@ -46,5 +46,5 @@ def test_a_full_disk_does_not_hold_the_machine_up(tmp_path: Path, monkeypatch: p
         raise OSError("No space left on device")
 
     monkeypatch.setattr(serial, "_append", refuse)
-    # More than a pipe holds: whoever writes would wait for a reader.
+    # This is more than a pipe holds, so the machine would block if nothing read it.
     assert written(tmp_path / "console.log", *(b"x" * 65536 for _ in range(32))) == b""

@@ -62,7 +62,7 @@ def test_lines_of_many_writers_stay_whole(timeline: Timeline) -> None:
 def test_it_does_not_grow_without_bound_and_says_what_it_dropped(
     timeline: Timeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By several writers at once: each line is in one of two files, until a third takes the older one's place."""
+    """Several writers at once: each line is in one of two files until a third replaces the older one."""
     monkeypatch.setattr("tests.lab.timeline.MOST_BYTES", 20_000)
 
     def write(number: int) -> None:
@@ -75,7 +75,7 @@ def test_it_does_not_grow_without_bound_and_says_what_it_dropped(
     events = timeline.read()
     assert all(event["bytes"] >= 20_000 for event in timeline.read("dropped"))
     assert timeline.read("dropped")
-    # What is kept is the end of what each has written, without a gap.
+    # Each writer's last events are kept, without a gap.
     for number in range(4):
         counts = [event["count"] for event in events if event.get("instance_id") == f"i-{number}"]
         assert counts == list(range(300))[300 - len(counts) :]

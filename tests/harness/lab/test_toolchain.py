@@ -1,4 +1,4 @@
-"""Set-up on machines that can't have it: one line with the value, the rule and the remedy."""
+"""If a machine cannot have set-up, it says so in one line: the value, the rule and the remedy."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_under_ci_a_lab_that_cannot_be_is_a_failure(monkeypatch: pytest.MonkeyPa
 def test_without_an_engine_nothing_is_downloaded_that_nobody_has_the_hash_of(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Go checks modules against go.sum; Pulumi's installer checks nothing, and would run as root."""
+    """Go checks modules against go.sum; Pulumi's installer checks nothing and would run as root."""
     built: list[Path] = []
 
     def build(into: Path) -> None:
@@ -116,7 +116,7 @@ def test_without_an_engine_nothing_is_downloaded_that_nobody_has_the_hash_of(
 
 
 def pins() -> dict[str, list[Requirement]]:
-    """The lock's packages, each with the version for every Python that differs."""
+    """The lock's packages by name, each with its version; several if Pythons need different ones."""
     found: dict[str, list[Requirement]] = {}
     for entry in toolchain.LOCK.read_text().replace("\\\n", " ").splitlines():
         if entry and not entry.startswith("#"):
@@ -129,7 +129,7 @@ def pins() -> dict[str, list[Requirement]]:
 
 
 def test_the_lock_has_a_version_and_hashes_of_all_that_is_asked_for() -> None:
-    """`make lock` after a change of requirements.txt or of the `test` extra."""
+    """Run `make lock` after a change of requirements.txt or of the `test` extra."""
     locked = pins()
     for line in toolchain.declared():
         wanted = Requirement(line)
@@ -143,7 +143,7 @@ def test_the_lock_has_a_version_and_hashes_of_all_that_is_asked_for() -> None:
 def test_what_is_there_is_used_though_the_cache_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """No lock is taken, nothing pruned, nothing asked of the network: a read-only cache serves."""
+    """A read-only cache is enough: set-up takes no lock, prunes nothing and makes no network request."""
     venv = toolchain.venv_dir()
     venv.mkdir(parents=True)
     (venv / "complete").touch()
@@ -170,7 +170,7 @@ def test_what_is_about_to_be_used_is_not_pruned_however_old(monkeypatch: pytest.
 def test_a_folder_that_is_not_the_caches_is_left_as_it_is(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An engine that the machine has, in /usr/local/bin."""
+    """For example /usr/local/bin, if the machine already has an engine there."""
     venv = toolchain.venv_dir()
     venv.mkdir(parents=True)
     (venv / "complete").touch()
@@ -198,7 +198,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(
 
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a lab, and a set-up that must not begin."""
+    """The folder of a lab; the test fails if set-up begins."""
     monkeypatch.setenv("EC2VIP_LABS", str(tmp_path))
     monkeypatch.setenv("LAB", "mine")
     monkeypatch.delenv("STACK", raising=False)
@@ -216,7 +216,7 @@ def test_a_command_on_a_running_lab_has_what_the_lab_was_started_with(lab: Path)
 
 
 def test_of_no_lab_it_is_said_and_nothing_is_installed(lab: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Who wants it down has it."""
+    """`down` succeeds, because the lab is already down."""
     lab.rmdir()
     for command, status in (("status", 1), ("verify", 1), ("env", 1), ("down", 0)):
         assert toolchain.main(["running", "--", "python", "-m", "tests.lab", command]) == status
@@ -263,7 +263,7 @@ def test_another_hash_is_another_virtual_environment(monkeypatch: pytest.MonkeyP
 
 
 def installed(words: Sequence[str], made: list[Sequence[str]]) -> CompletedProcess[str]:
-    """As Python and pip would: a folder, and what pip was asked for."""
+    """Act as Python and pip: create the environment's folder, or record pip's arguments."""
     if words[1] == "-m":
         Path(words[3]).mkdir()
     else:

@@ -1,4 +1,4 @@
-"""Two at once: the second waits, says for whom, and nothing stays behind."""
+"""With two processes at once, the second waits and names the first; no lock file stays behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_second_waits_and_names_the_first(lock: Path, capsys: pytest.Capture
 
 
 def test_of_many_at_once_one_is_at_it(lock: Path) -> None:
-    """Each removes its file at its end: whoever has waited for a removed one must not go on beside a third."""
+    """Each removes the lock file at its end. A waiter for a removed file must not run beside a third."""
     inside: list[int] = []
     most: list[int] = []
 

@@ -1,4 +1,4 @@
-"""Faults of who has the VIP and who may move it: in EC2, in a node's system, in IAM."""
+"""Faults of the VIP: who has it in EC2 and in a node's system, and who may move it according to IAM."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def interface_with(ec2: Any, address: str) -> dict[str, Any]:
-    """The network interface that has the address in EC2. Raises LabError where none has."""
+    """The network interface that has the address in EC2. Raises LabError if none has."""
     match = [{"Name": "addresses.private-ip-address", "Values": [address]}]
     for found in ec2.describe_network_interfaces(Filters=match)["NetworkInterfaces"]:
         return dict(found)
@@ -28,7 +28,7 @@ THIEF = "thief"
 
 
 def steal_again(lab: Lab, vip: str) -> None:
-    """The interface that has stolen the VIP, and has it no more, takes it once again."""
+    """Let the interface that stole the VIP, and has lost it since, take it again."""
     ec2 = lab.client()
     match = [{"Name": "description", "Values": [THIEF]}]
     (found,) = ec2.describe_network_interfaces(Filters=match)["NetworkInterfaces"]
@@ -39,7 +39,8 @@ def steal_again(lab: Lab, vip: str) -> None:
 def stolen(lab: Lab, vip: str) -> Iterator[None]:
     """A third interface, attached to nothing, takes the VIP in EC2.
 
-    At the end it is gone; what it still had then goes back to the interface it was taken from.
+    At the end we delete that interface. If it still has the VIP, we first give the VIP back to the interface
+    that lost it.
     """
     ec2 = lab.client()
     victim = interface_with(ec2, vip)
@@ -66,9 +67,9 @@ def _has(ec2: Any, eni: str, address: str) -> bool:
 
 @contextmanager
 def os_address_deleted(lab: Lab, node: str, vip: str) -> Iterator[None]:
-    """The holder's system loses the VIP; EC2 goes on delivering to it.
+    """The holder's system loses the VIP; EC2 still delivers to it.
 
-    At the end it is back, unless the cluster has put it there or moved the VIP in the meantime.
+    At the end we put it back, unless the cluster has done so or has moved the VIP in the meantime.
     """
     listed = delete_address(lab, node, vip)
     yield
@@ -77,11 +78,14 @@ def os_address_deleted(lab: Lab, node: str, vip: str) -> Iterator[None]:
 
 
 def delete_address(lab: Lab, node: str, address: str) -> list[str]:
-    """Take the address from the node's system for good; how it had it. Raises LabError where it had it not."""
+    """Take the address from the node's system for good. Returns it as `_listed` does.
+
+    Raises LabError if the system does not have it.
+    """
     listed = _listed(lab, node, address)
     if not listed:
         raise LabError(f"the system of {node} does not have {address}", "name the holder: `make status`")
-    # An address may be there twice, with another prefix: a network tool's beside IPaddr2's.
+    # The address may be there twice with different prefixes: one from a network tool, one from IPaddr2.
     lab.run_in(node, ["ip", "address", "flush", "to", address, "dev", GUEST_LINK])
     return listed
 
@@ -93,9 +97,9 @@ def has_address(lab: Lab, node: str, address: str) -> bool:
 
 @contextmanager
 def os_address_added(lab: Lab, node: str, vip: str) -> Iterator[None]:
-    """The system of a node that is not the holder has the VIP too, as when a network tool puts it there.
+    """The system of a node that is not the holder has the VIP too, as if a network tool had put it there.
 
-    At the end it has it no more, unless the node has become the holder and has no other of its own.
+    At the end we delete it again, unless the node has become the holder and its system has no other entry.
     """
     if _listed(lab, node, vip):
         raise LabError(f"the system of {node} has {vip} already", "name the other node: `make status`")
@@ -108,7 +112,7 @@ def os_address_added(lab: Lab, node: str, vip: str) -> Iterator[None]:
 
 
 def _listed(lab: Lab, node: str, address: str) -> list[str]:
-    """How the node's system has the address: `[CIDR, "brd", BROADCAST]`, or without the last two; else empty."""
+    """The address as the node's system has it: `[CIDR, "brd", BROADCAST]` or `[CIDR]`, or empty."""
     shown = lab.run_in(node, ["ip", "-4", "-oneline", "address", "show", "dev", GUEST_LINK]).stdout
     found = re.search(rf"inet ({re.escape(address)}/\d+)(?: (brd) (\S+))?", shown)
     return [word for word in found.groups() if word] if found else []
@@ -116,9 +120,9 @@ def _listed(lab: Lab, node: str, address: str) -> list[str]:
 
 @contextmanager
 def role_detached(lab: Lab, node: str) -> Iterator[None]:
-    """The node's instance profile is taken from it; at the end it has the same one again, unless it has another.
+    """The node loses its instance profile. At the end it gets it back, unless it has another one by then.
 
-    Credentials that it holds already work to their end, as on EC2.
+    As on EC2, credentials that it already has work until they expire.
     """
     ec2 = lab.client()
     associations = _associations(ec2, node)

@@ -1,4 +1,4 @@
-"""Every fault by name, as `make fault` offers them, with what each breaks by default."""
+"""Every fault by name, as `make fault` offers it, with what it breaks by default."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.lab.faults.machine import DAEMONS
 
 @dataclass(frozen=True)
 class Target:
-    """What a fault is to hit: `node` (an instance id), seen beside the pair's `other` node and its VIP."""
+    """What a fault hits: `node` (an instance id), along with the pair's `other` node and its VIP."""
 
     node: str
     other: str
@@ -20,7 +20,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Entry:
-    """A fault of the catalogue: what it does to a target, in words and in deed."""
+    """A fault of the catalogue: its name, what it does to a target in words, and how to begin it."""
 
     name: str
     does: str

@@ -1,4 +1,4 @@
-"""What every fault is: something that is in force from its making until `undo()`, and told to the timeline."""
+"""What all faults share: each is in force from its making until `undo()`, and is recorded in the timeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
 HOOKS = ("forward", "input", "output")
-"""Where a packet can be met in the fabric: between interfaces, to one of its services, from one."""
+"""Where we can catch a packet in the fabric: between interfaces, to one of its services, from one of them."""
 
 
 class Fault:
@@ -26,7 +26,7 @@ class Fault:
     def __init__(
         self, name: str, effect: AbstractContextManager[None], timeline: Timeline, **told: Any
     ) -> None:
-        """Bring `effect` about: entering it begins the fault, leaving it ends it."""
+        """Begin the fault by entering `effect`; leaving it will end the fault."""
         self.name, self.told = name, told
         self._effect, self._timeline = effect, timeline
         effect.__enter__()
@@ -34,7 +34,7 @@ class Fault:
         self._tell("begins")
 
     def undo(self) -> None:
-        """End it. Raises LabError where something of it can't be put back."""
+        """End the fault. Raises LabError if something of it can't be put back."""
         if not self.in_force:
             return
         self.in_force = False
@@ -58,9 +58,9 @@ class Fault:
 
 @contextmanager
 def filtering(lab: Lab, **rules: Sequence[str]) -> Iterator[None]:
-    """Put nft rules in front of the VPC's own, by hook, in a table of their own: nothing of the VPC's changes.
+    """Put nft rules (by hook) in front of the VPC's own, in a separate table; the VPC's rules do not change.
 
-    Established flows are met too, for these chains come before the one that lets them pass.
+    They apply to established flows too, because these chains come before the one that lets such flows pass.
     """
     table = f"fault_{uuid.uuid4().hex[:8]}"
     lines = [f"table inet {table} {{"]
@@ -71,13 +71,13 @@ def filtering(lab: Lab, **rules: Sequence[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        # Made, if somebody has deleted it already, so that deleting is never an error.
+        # We make the table first in case somebody has deleted it already: so deleting it never fails.
         gone = f"table inet {table}\ndelete table inet {table}\n"
         run([*lab.in_fabric(), "nft", "-f", "-"], input=gone)
 
 
 def described(lab: Lab, node: str) -> dict[str, Any]:
-    """The instance as EC2 describes it. Raises LabError where there is none of that id."""
+    """The instance as EC2 describes it. Raises LabError if there is none with that id."""
     for reservation in lab.client().describe_instances(Filters=[{"Name": "instance-id", "Values": [node]}])[
         "Reservations"
     ]:
@@ -92,7 +92,7 @@ def eni_of(lab: Lab, node: str) -> str:
 
 
 def link(lab: Lab, end: str) -> str:
-    """The fabric's end of a node's interface; CLIENT stands for the client's."""
+    """The name of the fabric's end of a node's interface, or of the client's if `end` is CLIENT."""
     return CLIENT_LINK if end == CLIENT else link_of(eni_of(lab, end))
 
 

@@ -1,4 +1,4 @@
-"""Faults of the network, all of them packets that the fabric drops."""
+"""Faults of the network: for all of them, the fabric drops packets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ PROTOCOLS = {
 def partition(
     lab: Lab, one: str, other: str, protocol: str | None, one_way: bool
 ) -> AbstractContextManager[None]:
-    """No packet from `one` to `other`, nor back unless `one_way`; only those of `protocol` where it is named."""
+    """Drop packets from `one` to `other` and, unless `one_way`, those back.
+
+    With `protocol`, it drops only those of that protocol. Raises LabError if that is not in PROTOCOLS.
+    """
     if protocol is not None and protocol not in PROTOCOLS:
         raise LabError(f"there is no protocol {protocol!r}", f"use one of {', '.join(PROTOCOLS)}")
     match = f"{PROTOCOLS[protocol]} " if protocol else ""
@@ -36,12 +39,12 @@ def partition(
 
 
 def silence(lab: Lab, node: str) -> AbstractContextManager[None]:
-    """No packet to or from the node, the metadata, name and API services included."""
+    """Drop all packets to and from the node, including those of the metadata, name and API services."""
     return _everywhere(lab, node, "counter drop")
 
 
 def loss(lab: Lab, node: str, percent: float) -> AbstractContextManager[None]:
-    """So many packets of a hundred to and from the node get lost, at random."""
+    """Drop `percent` of the packets to and from the node, at random. Raises LabError outside (0, 100]."""
     if not 0 < percent <= 100:
         raise LabError(f"a loss of {percent} % is none", "name one above 0 and up to 100")
     return _everywhere(lab, node, f"numgen random mod 10000 < {round(percent * 100)} counter drop")
@@ -54,7 +57,7 @@ def _everywhere(lab: Lab, node: str, verdict: str) -> AbstractContextManager[Non
 
 
 def dns_down(lab: Lab, node: str) -> AbstractContextManager[None]:
-    """The name service does not answer the node; names that it remembers go on working."""
+    """The name service does not answer the node; names that the node remembers still work."""
     return filtering(
         lab,
         input=[

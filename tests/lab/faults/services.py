@@ -1,4 +1,4 @@
-"""Faults of the EC2 API, the metadata service and the clock, for one node: the emulator has them."""
+"""Faults of the EC2 API, the metadata service and the clock, for one node; the emulator carries them out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def broken(lab: Lab, part: str, node: str, kind: str, seconds: float) -> Iterator[None]:
-    """The `api`, `imds` or `clock` fails the node in this way; `seconds` is what "slow" adds to each answer, and
-    by how much the clock is ahead."""
+    """The `api`, `imds` or `clock` fails the node in the way of `kind`.
+
+    `seconds` is the delay that "slow" adds to each answer, or how far the clock is ahead.
+    """
     number = lab.ask("begin-fault", part=part, instance_id=node, kind=kind, seconds=seconds)
     yield
     lab.ask("end-fault", number=number)

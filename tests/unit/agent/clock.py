@@ -1,4 +1,4 @@
-"""The agent's time in these tests: it passes when the agent waits, and not while this machine is busy."""
+"""The agent's time in these tests: it passes while the agent waits, but not because this machine is busy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from agent import api, metadata, outcome, record, rules
 
 PATIENCE = 60.0
-"""Real seconds for one exchange with a server of the test's, however busy the machine is."""
+"""Real seconds for one exchange with a test's server, however busy the machine is."""
 SHORT = 0.1
-"""The same where no answer is to come in time: it makes no difference how far the exchange gets."""
+"""Real seconds for an exchange that must not be answered in time; how far it gets makes no difference."""
 IMDS_S, API_S = 0.005, 0.3
-"""What one exchange takes by the agent's clock."""
+"""The seconds that one exchange takes by the agent's clock."""
 
 
 class Clock:
-    """Stands in for the module `time`: what waits for a moment has it at once."""
+    """Replaces the module `time`: a sleep returns at once and advances the clock."""
 
     now = 1e6
     gmtime, strftime = staticmethod(time.gmtime), staticmethod(time.strftime)
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Patience(outcome.Deadline):
-    """A deadline of real time. It is over too if `heard` says so, for the process that waits for the answer."""
+    """A deadline in real time. In the process that waits for an answer, it also ends once `heard` is true."""
 
     def __init__(self, seconds: float, heard: Callable[[], bool] | None = None) -> None:
         self.end, self.heard, self.owner = time.monotonic() + seconds, heard, os.getpid()
@@ -56,8 +56,9 @@ class Patience(outcome.Deadline):
 
 
 class Exchanges:
-    """The agent's exchanges with servers: each is given so many real seconds. By the agent's clock it takes as
-    long as such an exchange does, or all that it was given if it does not end.
+    """The agent's exchanges with servers; `imds_s` and `api_s` are the real seconds that each may take.
+
+    By the agent's clock, an exchange takes IMDS_S or API_S, or all of its time if it does not end.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -88,6 +89,6 @@ class Exchanges:
 
 
 def tick(patch: pytest.MonkeyPatch, clock: Clock) -> None:
-    """Let the agent's time be the clock's."""
+    """Make the agent use this clock."""
     for module in (rules, record, outcome):
         patch.setattr(module, "time", clock)

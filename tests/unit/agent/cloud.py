@@ -1,7 +1,7 @@
-"""A small EC2 on loopback for one agent or two: the metadata service of a node, and the API, over real HTTP.
+"""A small EC2 on loopback for one or two agents: a node's metadata service and the API, over real HTTP.
 
-What it answers follows AWS's documents and the real error bodies in public issue threads; each fault is a
-switch. It keeps which interface has which address, so that two nodes meet in it.
+The answers follow AWS's documents and real error bodies from public issue threads. Each fault is a switch. The
+API knows which interface has which address, so two nodes can share it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.aws.emulator import signing
 from tests.aws.emulator.http import Request
 
 VIP = "10.0.250.18"
-LONGER = "10.0.250.185"  # holds the VIP's text, and is another address
+LONGER = "10.0.250.185"  # contains the VIP's text, but is another address
 REGION = "eu-west-1"
 KEYS = {"AccessKeyId": "ASIAEXAMPLE", "SecretAccessKey": "hush", "Token": "session"}
 #: (HTTP status, EC2's code, message)
@@ -37,7 +37,7 @@ DENIED: Fault = (403, "UnauthorizedOperation", "You are not authorized to perfor
 
 @dataclass
 class Eni:
-    """A network interface: its primary address and the secondary ones."""
+    """A network interface: its primary address and its secondary ones."""
 
     id: str
     primary: str
@@ -51,7 +51,7 @@ class Eni:
 
 @dataclass
 class Api:
-    """What EC2 knows, and how it is (mis)behaving."""
+    """What EC2 knows, and how it (mis)behaves."""
 
     enis: dict[str, Eni]
     faults: dict[str, list[Fault]] = field(default_factory=dict)  # by action; the last one stays
@@ -59,15 +59,15 @@ class Api:
     queries: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
     page_size: int = 0  # 0: one page
-    raw: bytes | None = None  # answer this, whatever is asked
+    raw: bytes | None = None  # the answer to every request
     trickle: bool = False  # one byte at a time, without end
-    silent: threading.Event | None = None  # answer nothing until it is set
+    silent: threading.Event | None = None  # no answer until it is set
     refuses_own: bool = False  # a second assign to the same interface is an error
     ahead: float = 0.0  # seconds that EC2's clock is ahead of the node's
-    untimely: str = "RequestExpired"  # what it says to a time stamp that is not its own time
+    untimely: str = "RequestExpired"  # the error code for a time stamp that is off
 
     def now(self) -> float:
-        """EC2's time of day."""
+        """EC2's time of day, in seconds since the epoch."""
         return time.time() + self.ahead
 
     def answer(self, query: dict[str, str]) -> tuple[int, str]:
@@ -125,7 +125,7 @@ class Api:
         ]
         token = ""
         if self.page_size:
-            # AWS may give an empty page with a token: what is asked for comes on the last.
+            # AWS may answer with an empty page and a token: the interfaces are all on the last page.
             page = int(query.get("NextToken") or 0)
             token = str(page + 1) if page + 1 < self.page_size else ""
             found = [] if token else found
@@ -166,11 +166,11 @@ def error(status: int, code: str, message: str) -> tuple[int, str]:
 
 @dataclass
 class Imds:
-    """One node's metadata service, and how it is (mis)behaving."""
+    """One node's metadata service, and how it (mis)behaves."""
 
     eni: Eni
     mac: str = "02:00:00:00:00:01"
-    others: dict[str, Eni] = field(default_factory=dict)  # further interfaces by their MAC
+    others: dict[str, Eni] = field(default_factory=dict)  # more interfaces, by MAC
     shown: list[str] | None = None  # local-ipv4s while IMDS is stale; None: the truth
     role: str | None = "node"
     expires: str = "2999-01-01T00:00:00Z"
@@ -178,7 +178,7 @@ class Imds:
     delay: dict[str, float] = field(default_factory=dict)  # seconds, by the end of the path
     bodies: dict[str, bytes] = field(default_factory=dict)  # instead of the right one, by the end of the path
     ahead: float = 0.0  # seconds that IMDS's clock is ahead of the node's
-    token_uses: int = 10**9  # a token is good for so many requests
+    token_uses: int = 10**9  # requests that one token is good for
     tokens: int = 0
     asked: list[str] = field(default_factory=list)
     _left: int = 0
@@ -259,7 +259,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def handle_error(self, *_: object) -> None:  # a client that gives up is part of the tests
+    def handle_error(self, *_: object) -> None:  # some tests make a client give up
         pass
 
 
@@ -281,7 +281,7 @@ def serve(
 
 @contextlib.contextmanager
 def metadata_service(imds: Imds) -> Iterator[tuple[str, int]]:
-    """The node's metadata service; yields its address."""
+    """Serve a node's metadata; yields the service's address and port."""
 
     class Handler(_Handler):
         def do_GET(self) -> None:
@@ -300,7 +300,7 @@ def metadata_service(imds: Imds) -> Iterator[tuple[str, int]]:
 
 @contextlib.contextmanager
 def ec2_api(api: Api, folder: Path, name: str = "localhost") -> Iterator[tuple[str, Path]]:
-    """The API over TLS; yields its URL and the file of the authority that vouches for it."""
+    """Serve the API over TLS; yields its URL and its authority's certificate file."""
     authority = trustme.CA()
     file = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(file))
@@ -318,7 +318,7 @@ def ec2_api(api: Api, folder: Path, name: str = "localhost") -> Iterator[tuple[s
             self.reply(status, text.encode() if api.raw is None else api.raw, api.trickle)
 
         def refusal(self, body: bytes, action: str) -> tuple[int, str] | None:
-            """As the lab's emulator judges: the signature must hold, and its time be EC2's to five minutes."""
+            """The refusal of a wrong signature, or a time over 5 min off EC2's, as in the lab's emulator."""
             request = Request("POST", self.path, self.headers, body, "127.0.0.1", "https", lambda _: None)
             signature, stamp = signing.read(request), signing.signed_at(request)
             assert signature is not None

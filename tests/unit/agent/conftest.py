@@ -1,5 +1,4 @@
-"""Nodes that run the agent in this process, in an environment that Pacemaker gave it, against an EC2 on
-loopback."""
+"""Nodes that run the agent in this process, in Pacemaker's environment, against an EC2 on loopback."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ from .recorded import USUAL, environment
 
 @dataclass
 class Result:
-    """What an action gave: the exit code, the reason for Pacemaker, all that it said to it and to the log."""
+    """The result of an action: exit code, reason for Pacemaker, and all output to Pacemaker and the log."""
 
     code: int
     reason: str
@@ -31,7 +30,7 @@ class Result:
 
 @dataclass
 class Node:
-    """One node of the pair; `members` and `ring` are what Corosync tells it."""
+    """One node of the pair; Corosync tells it `members` and `ring`."""
 
     imds: Imds
     api: Api
@@ -54,25 +53,25 @@ class Node:
         return self.folder / "ec2vip-ec2vip"
 
     def kept(self) -> dict[str, str]:
-        """What the node remembers."""
+        """The contents of the node's record."""
         return dict(line.split("=", 1) for line in self.record.read_text().splitlines())
 
     def remembers(self, **changes: str) -> None:
-        """Change what the node remembers."""
+        """Change the node's record."""
         self.record.write_text("".join(f"{n}={v}\n" for n, v in {**self.kept(), **changes}.items()))
 
     def earlier(self, name: str, seconds: float) -> None:
-        """Let time go by since a moment that the node remembers."""
+        """Move a moment in the node's record into the past, as if that much time had gone by."""
         self.remembers(**{name: str(float(self.kept()[name]) - seconds)})
 
     def act(self, kind: str, **parameters: str) -> Result:
-        """Run an action as Pacemaker does; `probe` is a monitor that nothing was started before."""
+        """Run an action as Pacemaker does; `probe` is a monitor before anything was started."""
         result = self.act_unexpectedly(kind, **parameters)
         assert "unexpected" not in result.said, result.said
         return result
 
     def act_unexpectedly(self, kind: str, **parameters: str) -> Result:
-        """The same where a fault of the agent's own is what is tried."""
+        """The same, but for tests of the agent's own faults: allows "unexpected" in its output."""
         environ = environment(kind, self.platform, **{"ec2_vip": VIP, **parameters})
         self.api.calls.clear()
         self.imds.asked.clear()
@@ -99,21 +98,21 @@ class Node:
         return Result(code, reasons[0] if reasons else "", "\n".join([*logged, stderr]))
 
     def membership(self) -> tuple[str, str]:
-        """What Corosync says of the membership."""
+        """What Corosync says about the membership."""
         return self.members, self.ring
 
     def spawn(self, path: str, words: list[str], environ: object, *, file_actions: object) -> None:
-        """Start a program in the background."""
+        """Record a program that the agent would start in the background."""
         self.spawned.append(words)
 
     def probe(self) -> Result:
-        """What Pacemaker runs to learn what a node has, before it has started anything there."""
+        """Probe the node, as Pacemaker does before it starts anything there."""
         return self.act("probe")
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The agent's time."""
+    """The agent's clock."""
     clock = Clock()
     tick(monkeypatch, clock)
     return clock
@@ -121,7 +120,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture(autouse=True)
 def exchanges(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Exchanges:
-    """The agent's bounds are its own, and its exchanges as patient as a busy machine needs."""
+    """Exchanges as patient as a busy machine needs; the agent's bounds stay, but UNKNOWN_LIMIT is 3."""
     monkeypatch.setattr(rules, "UNKNOWN_LIMIT", 3)
     return Exchanges(monkeypatch, clock)
 

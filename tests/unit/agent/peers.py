@@ -1,4 +1,4 @@
-"""Two nodes, each with its own picture of an EC2 that has one VIP, and what a partition does to them."""
+"""Two nodes that each see an EC2 with one VIP in their own way, and what a partition does to them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RUNNING, STOPPED, FAILED = outcome.SUCCESS, outcome.NOT_RUNNING, outcome.ERR_GEN
 
 @dataclass
 class World:
-    """EC2: which interface has the VIP. One place, so never two owners."""
+    """EC2's view: which interface has the VIP. There is one entry, so there are never two owners."""
 
     owner: str = ""
     moves: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class World:
 
 
 class Client:
-    """EC2 as one node reaches it."""
+    """EC2 as one node sees it."""
 
     def __init__(self, world: World, eni: str, primary: str) -> None:
         self.world, self.eni, self.primary = world, eni, primary
@@ -65,7 +65,7 @@ class Client:
 
 
 class Service:
-    """A node's IMDS: the truth, or an old picture, or nothing."""
+    """A node's IMDS: it shows the truth or old data, or does not answer."""
 
     def __init__(self, world: World, eni: str, primary: str) -> None:
         self.world, self.eni, self.primary = world, eni, primary
@@ -92,7 +92,7 @@ class Service:
 
 @dataclass
 class Peer:
-    """A node, its Corosync ring and what it keeps."""
+    """A node, its Corosync ring and its record."""
 
     world: World
     eni: str
@@ -125,7 +125,7 @@ class Peer:
         return rules.Agent(VIP, imds, lambda _: client, kept, outcome.Deadline(20), probe, corosync)
 
     def act(self, action: str) -> int:
-        """An action as a process of its own: nothing is left of it but the record."""
+        """Run an action as a process of its own would: only the record remains afterwards."""
         probe = action == "probe"
         try:
             return self.agent(probe).act("monitor" if probe else action)
@@ -142,8 +142,11 @@ def pair(folder: Path) -> tuple[World, Peer, Peer]:
 
 
 def partition(a: Peer, b: Peer, clock: Clock, seconds: int, failure_timeout: int = 60) -> None:
-    """Both nodes alone, each with a Pacemaker that monitors each 10 s, bans after a failure and tries again
-    when the ban is over, as migration-threshold=1 and failure-timeout have it."""
+    """Run both nodes alone for that many seconds of the clock, each with its own Pacemaker.
+
+    Pacemaker monitors every 10 s, bans a node after a failure and tries again when the ban is over, as with
+    migration-threshold=1 and failure-timeout.
+    """
     wants = {a.eni: True, b.eni: True}
     banned = {a.eni: 0.0, b.eni: 0.0}
     runs = {a.eni: a.holds(), b.eni: b.holds()}

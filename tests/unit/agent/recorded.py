@@ -1,4 +1,4 @@
-"""What Pacemaker's executor hands the agent, as recorded on nodes by tests/cluster/record_agent.py."""
+"""What Pacemaker's executor passes to the agent, as recorded on nodes by tests/cluster/record_agent.py."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ USUAL = "debian12"
 
 
 def recording(kind: str, platform: str = USUAL) -> dict[str, Any]:
-    """One action's words, environment, open files and working directory; `probe` is a monitor without an
-    interval."""
+    """An action's words, environment, open files and folder; `probe` is a monitor without an interval."""
     found = json.loads((FOLDER / f"{platform}.json").read_text(encoding="utf-8"))[kind]
     assert isinstance(found, dict)
     return found
 
 
 def environment(kind: str, platform: str = USUAL, **parameters: str) -> Mapping[str, str]:
-    """The environment of an action, with other parameters of the resource."""
+    """The environment of an action, with the given parameters of the resource."""
     given = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
     return {**recording(kind, platform)["environment"], **given}

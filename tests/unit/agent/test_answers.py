@@ -1,4 +1,4 @@
-"""What the agent reads out of what it is told: its addresses by IMDS, its membership by Corosync."""
+"""What the agent reads from its answers: its addresses from IMDS, its membership from Corosync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two nodes and one VIP: any order of actions and faults."""
+"""Two nodes and one VIP, with actions and faults in any order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .peers import FAILED, RUNNING, STOPPED, THIEF, pair
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Whatever comes in whatever order, no node is wrong about the VIP or takes it but by a start."""
+    """In any order, no node is wrong about the VIP, and only a start or a migrate_from takes it."""
 
     nodes = st.sampled_from([0, 1])
 
@@ -80,8 +80,10 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(n=nodes, goes=st.integers(0, 3), recovers=nodes)
     def move(self, n: int, goes: int, recovers: int) -> None:
-        """Pacemaker's planned move from a holder, `goes` steps far, and what it does where a step failed or never
-        came: a stop on both nodes and a start on one."""
+        """Run the first `goes` steps of Pacemaker's planned move from a holder.
+
+        If a step fails or never comes, Pacemaker stops both nodes and starts one.
+        """
         old, new = self.pair[n], self.pair[1 - n]
         if not old.holds() or goes == 0:
             return

@@ -14,7 +14,7 @@ from .clock import Clock
 from .cloud import VIP
 from .recorded import environment
 
-#: The timeouts that the cluster gives the operations, in seconds.
+#: The timeouts of the operations in the cluster, in seconds.
 OPERATION_TIMEOUT = {
     "start": 60,
     "migrate_from": 60,
@@ -23,7 +23,7 @@ OPERATION_TIMEOUT = {
     "validate-all": 20,
     "migrate_to": 20,
 }
-#: What crash recovery can bear to wait for one action that fails, in seconds.
+#: How long crash recovery can wait for one failing action, in seconds.
 QUICK = 25
 BOUNDS = dict(rules.BOUND)
 ALONE = rules.ALONE_TIME
@@ -54,7 +54,7 @@ def test_what_is_unknown_is_borne_longer_than_any_imds_outage_on_record() -> Non
 
 
 def hangs(clock: Clock) -> Callable[..., object]:
-    """An exchange that takes all the time that it is given."""
+    """An exchange that uses up all of its time."""
 
     def exchange(*given: object) -> object:
         (until,) = (one for one in given if isinstance(one, outcome.Deadline))

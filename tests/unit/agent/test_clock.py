@@ -1,4 +1,4 @@
-"""A node whose clock is wrong: one exchange more with EC2, and the VIP all the same."""
+"""A node whose clock is wrong needs one more exchange with EC2, but still gets the VIP."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_right_clock_is_not_blamed(a: Node) -> None:
 
 def test_a_denial_is_not_signed_again(a: Node) -> None:
     a.act("start")
-    a.api.ahead = 200.0  # enough to notice, not enough for EC2 to mind
+    a.api.ahead = 200.0  # enough to notice, but EC2 still accepts it
     a.api.faults["AssignPrivateIpAddresses"] = [DENIED]
     assert a.act("start").code == outcome.ERR_PERM
     assert a.api.calls == ["AssignPrivateIpAddresses"]
@@ -70,7 +70,7 @@ def test_a_clock_that_is_a_day_off_is_a_wrong_clock_too(a: Node, ahead: float) -
 
 
 def test_the_second_refusal_stands(a: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose own clock runs away is not run after."""
+    """The agent does not follow a server whose own clock runs away."""
     a.act("start")
     a.api.ahead = HOUR
     real = a.api.now
@@ -101,7 +101,7 @@ def test_a_date_is_read_as_the_library_writes_it(at: int) -> None:
 
 @pytest.mark.parametrize("ahead", [HOUR, -HOUR])
 def test_what_is_left_of_the_credentials_is_by_the_clock_that_set_their_end(a: Node, ahead: float) -> None:
-    """IMDS says when they end by AWS's time; the node's own clock has no part in it."""
+    """IMDS gives their end in AWS's time, so the node's own clock does not matter."""
     a.imds.ahead = ahead
     for left, code in ((HOUR / 2, ["UnassignPrivateIpAddresses"]), (-1.0, [])):
         a.imds.expires = in_future(ahead + left)

@@ -1,4 +1,4 @@
-"""A planned move: one call of EC2's, and nothing lost where it stops half-way."""
+"""A planned move takes one call to EC2, and loses nothing if it stops half-way."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_stop_after_the_next_start_gives_the_vip_back_again(a: Node, b: Node) 
 def test_where_the_peer_could_not_take_it_the_old_holder_starts_again(
     a: Node, b: Node, fault: tuple[int, str, str]
 ) -> None:
-    """Pacemaker stops both after a failed migrate_from, and starts where no failure counts."""
+    """After a failed migrate_from, Pacemaker stops both, and starts the node without a failure."""
     a.act("start")
     a.act("migrate_to")
     a.api.faults["AssignPrivateIpAddresses"] = [fault]
@@ -62,7 +62,7 @@ def test_where_the_peer_could_not_take_it_the_old_holder_starts_again(
 
 
 def test_a_peer_that_died_before_it_took_the_vip_leaves_it_where_it_is(a: Node) -> None:
-    """Pacemaker then stops and starts the old holder: the VIP does not move in EC2."""
+    """Pacemaker then stops and starts the old holder; in EC2, the VIP stays."""
     a.act("start")
     a.act("migrate_to")
     a.act("stop")
@@ -74,7 +74,7 @@ def test_a_peer_that_died_before_it_took_the_vip_leaves_it_where_it_is(a: Node) 
 def test_an_old_holder_that_died_in_between_is_no_hindrance(a: Node, b: Node) -> None:
     a.act("start")
     a.act("migrate_to")
-    a.record.unlink()  # it boots with nothing in /run
+    a.record.unlink()  # after a boot, /run is empty
     assert b.act("start").code == outcome.SUCCESS
     assert a.probe().code == outcome.NOT_RUNNING
 
@@ -93,7 +93,7 @@ def test_a_hand_over_is_good_for_as_long_as_the_peers_part_of_it_may_take() -> N
 
 @pytest.mark.parametrize("look", ["monitor", "probe"])
 def test_a_look_that_finds_the_vip_here_ends_the_hand_over(a: Node, look: str) -> None:
-    """A cleanup in the middle of a move probes; who then stops it must give it back."""
+    """A cleanup during a move probes. A stop after that must give the VIP back."""
     a.act("start")
     a.act("migrate_to")
     assert (a.probe() if look == "probe" else a.act(look)).code == outcome.SUCCESS
@@ -102,7 +102,7 @@ def test_a_look_that_finds_the_vip_here_ends_the_hand_over(a: Node, look: str) -
 
 
 def test_a_start_that_fails_ends_the_hand_over_too(a: Node) -> None:
-    """EC2 may have done what it gave no answer to."""
+    """EC2 may have carried out a call that it did not answer."""
     a.act("start")
     a.act("migrate_to")
     a.api.faults["AssignPrivateIpAddresses"] = [THROTTLED]
@@ -120,7 +120,7 @@ def test_without_a_record_of_the_hand_over_the_stop_asks_and_leaves_the_peer_alo
 ) -> None:
     a.act("start")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)  # nothing can be kept
+        patch.setattr(os, "replace", full)  # the record cannot be written
         assert a.act("migrate_to").code == outcome.SUCCESS
     b.act("migrate_from")
     assert a.act("stop").code == outcome.SUCCESS
@@ -128,7 +128,7 @@ def test_without_a_record_of_the_hand_over_the_stop_asks_and_leaves_the_peer_alo
 
 
 def test_a_handed_over_vip_that_was_not_taken_is_found_by_the_next_probe(a: Node) -> None:
-    """The resource disabled in the middle of a move: what stays assigned is seen, and stopped, later."""
+    """If the resource is disabled during a move, a later probe finds the VIP, and the cluster stops it."""
     a.act("start")
     a.act("migrate_to")
     a.act("stop")

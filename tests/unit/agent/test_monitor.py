@@ -1,4 +1,4 @@
-"""monitor: silent while nothing happens, and never wrong about who has the VIP."""
+"""monitor: makes no API call while nothing happens, and is never wrong about who has the VIP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .test_migration import full
 
 @pytest.fixture
 def silence(a: Node, exchanges: Exchanges) -> Iterator[None]:
-    """The API takes requests and does not answer."""
+    """The API accepts requests but does not answer."""
     a.api.silent = threading.Event()
     exchanges.heard = lambda: bool(a.api.calls)
     yield
@@ -27,12 +27,12 @@ def silence(a: Node, exchanges: Exchanges) -> Iterator[None]:
 
 
 def imds_patience(fault: str) -> float:
-    """Real seconds for an exchange with IMDS: an answer that is late there must not come."""
+    """Real seconds for an exchange with IMDS; short if the fault delays the answer, which must not arrive."""
     return SHORT if {"delay", "trickle"} & set(IMDS_FAULTS[fault]) else PATIENCE
 
 
 def settled(node: Node) -> None:
-    """Let the time go by in which EC2's own answers may still be those from before the start."""
+    """Let SETTLE_TIME go by: until then, EC2's own answers may be from before the start."""
     node.earlier("since", rules.SETTLE_TIME)
 
 
@@ -133,7 +133,7 @@ def test_an_answer_that_is_none_is_not_the_absence_of_the_vip(a: Node, raw: byte
 
 
 def test_an_empty_set_of_interfaces_is_an_answer(a: Node) -> None:
-    """With filters, "nobody has the VIP" is a success without items."""
+    """With filters, EC2 answers "nobody has the VIP" with a success without items."""
     a.act("start")
     settled(a)
     a.imds.shown = [a.eni.primary]
@@ -142,7 +142,7 @@ def test_an_empty_set_of_interfaces_is_an_answer(a: Node) -> None:
 
 
 def test_an_empty_reservation_set_is_not_the_absence_of_the_vip(a: Node) -> None:
-    """It answers another question than the one that was asked."""
+    """It answers another question."""
     a.act("start")
     settled(a)
     a.imds.shown = [a.eni.primary]
@@ -152,7 +152,7 @@ def test_an_empty_reservation_set_is_not_the_absence_of_the_vip(a: Node) -> None
 
 def test_a_silent_api_is_not_the_absence_of_the_vip(a: Node, silence: None) -> None:
     assert a.act("start").code == outcome.ERR_GENERIC
-    assert a.act("monitor").code == outcome.SUCCESS  # IMDS shows it: EC2 did take the call
+    assert a.act("monitor").code == outcome.SUCCESS  # IMDS shows that EC2 did carry out the call
 
 
 def test_an_api_that_trickles_is_cut_off(a: Node, exchanges: Exchanges) -> None:
@@ -305,7 +305,7 @@ def test_no_route_to_imds_is_no_answer(a: Node, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patch:
         patch.setattr(socket, "create_connection", no_route)
         patch.setattr(metadata, "exchange", no_route)
-        # The API has the same network.
+        # The API is on the same network.
         assert a.act("monitor").code == outcome.SUCCESS
         result = a.act("start")
     assert result.code == outcome.ERR_GENERIC
@@ -316,7 +316,7 @@ def test_a_list_that_is_cut_short_is_no_list(a: Node, b: Node) -> None:
     settled(a)
     b.act("start")
     a.eni.secondary.append(LONGER)
-    a.imds.cut = "local-ipv4s"  # the last character is missing: that makes the VIP of another address
+    a.imds.cut = "local-ipv4s"  # without its last character, LONGER looks like the VIP
     assert a.act("monitor").code == outcome.NOT_RUNNING
 
 

@@ -1,4 +1,4 @@
-"""A partition that does not end: one node takes the VIP, once, and the other one knows that it has lost it."""
+"""In a partition that does not end, one node takes the VIP once; the other knows that it has lost it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_after_the_partition_the_loser_takes_over_when_the_taker_dies(
     partition(a, b, clock, seconds=120)
     assert a.act("start") == FAILED
     together(a, b)
-    a.ring, a.nodes = "1.4", "1"  # the taker has died: the ring is a new one again
+    a.ring, a.nodes = "1.4", "1"  # the taker has died, so the ring is new again
     assert a.act("start") == RUNNING
     assert a.holds()
 

@@ -1,4 +1,4 @@
-"""A probe: what a node that was not started yet says it has. Its trouble must not cost the holder anything.
+"""A probe says what a node has before anything was started on it. Its trouble must not harm the holder.
 
 Pacemaker takes any answer but "not running" for a second holder, and stops both (multiple-active).
 """
@@ -19,7 +19,7 @@ __all__ = ["silence"]  # a fixture
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_pacemaker_gives_a_probe_no_interval_and_a_monitor_its_own(platform: str) -> None:
-    """What the agent tells them apart by, and what ocf-shellfuncs' default of 0 is for."""
+    """The agent tells them apart by the interval; hence ocf-shellfuncs' default of 0."""
     interval = "OCF_RESKEY_CRM_meta_interval"
     assert interval not in environment("probe", platform)
     assert environment("monitor", platform)[interval] == "10000"
@@ -82,7 +82,7 @@ def test_a_probe_finds_what_a_reboot_has_left_assigned(a: Node) -> None:
 
 
 def test_a_probe_of_the_holder_stands_by_its_record_while_nothing_can_be_asked(a: Node) -> None:
-    """`pcs resource cleanup` probes the holder too."""
+    """`pcs resource cleanup` probes the holder as well."""
     a.act("start")
     a.imds.statuses[""] = [503]
     a.api.faults["DescribeNetworkInterfaces"] = [THROTTLED]
@@ -90,7 +90,7 @@ def test_a_probe_of_the_holder_stands_by_its_record_while_nothing_can_be_asked(a
 
 
 def test_the_holders_record_does_not_stand_against_imds(a: Node, b: Node) -> None:
-    """Its Pacemaker died, the peer took the VIP, and it is back: the peer must not be stopped for that."""
+    """Its Pacemaker died, the peer took the VIP, now it is back: its probe must not get the peer stopped."""
     a.act("start")
     b.act("start")
     a.api.faults["DescribeNetworkInterfaces"] = [THROTTLED]
@@ -100,7 +100,7 @@ def test_the_holders_record_does_not_stand_against_imds(a: Node, b: Node) -> Non
 
 
 def test_a_probe_lifts_what_a_loss_holds_back(a: Node, b: Node) -> None:
-    """As the refusal's words say of `pcs resource cleanup`."""
+    """The text of the refusal says that `pcs resource cleanup` lifts it."""
     a.act("start")
     settled(a)
     b.act("start")
@@ -112,7 +112,7 @@ def test_a_probe_lifts_what_a_loss_holds_back(a: Node, b: Node) -> None:
 
 
 def test_both_nodes_booted_without_the_api_the_one_that_imds_shows_it_on_serves(a: Node, b: Node) -> None:
-    """Nobody runs it as far as the cluster knows, and EC2 delivers to this node."""
+    """As far as the cluster knows, nobody runs it, and EC2 delivers to this node."""
     a.act("start")
     a.record.unlink()
     a.endpoint = b.endpoint = "localhost:1"
@@ -124,7 +124,7 @@ def test_both_nodes_booted_without_the_api_the_one_that_imds_shows_it_on_serves(
 
 @pytest.mark.parametrize("action", ["start", "migrate_from"])
 def test_a_picture_that_may_be_old_is_no_reason_to_serve(a: Node, b: Node, action: str) -> None:
-    """This node had it since its boot, and the peer may have taken it."""
+    """This node has shown the VIP since its boot, but the peer may have taken it since."""
     a.act("start")
     a.act("stop")
     a.imds.shown = [a.eni.primary, VIP]

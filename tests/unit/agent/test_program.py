@@ -1,4 +1,4 @@
-"""The agent as the program that a node installs."""
+"""The agent as the program that is installed on a node."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_meta_data_is_the_golden_file(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_meta_data_keeps_to_the_resource_agent_api() -> None:
-    # What ra-api-1.dtd and metadata.rng of ClusterLabs' resource-agents 4.12 both allow.
+    # Both ra-api-1.dtd and metadata.rng of ClusterLabs' resource-agents 4.12 allow this.
     agent = ET.fromstring(GOLDEN.read_text())
     assert (agent.tag, agent.get("name")) == ("resource-agent", "ec2vip")
     assert [child.tag for child in agent] == ["version", "longdesc", "shortdesc", "parameters", "actions"]
@@ -90,16 +90,16 @@ def test_logs_go_to_the_clusters_syslog_facility(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.subprocess  # it is the program, its first line and its interpreter's flags that are tried
+@pytest.mark.subprocess  # tests the program itself, its first line and its interpreter's flags
 class TestAsAProgram:
     @pytest.fixture(params=["source", "minified"])
     def program(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-        """The program and its package, as in the tree and as a node gets them."""
+        """The program and its package, as in the tree or as a node gets them."""
         library = tmp_path / "lib"
         (library / "agent").mkdir(parents=True)
         for source in places.AGENT_SOURCES.glob("*.py"):
             text = source.read_text() if request.param == "source" else minify.python(source.read_text())
-            if source.name != "__init__.py":  # which says something to its readers alone
+            if source.name != "__init__.py":  # contains only a text for readers
                 (library / "agent" / source.name).write_text(text)
         program = tmp_path / "ec2vip"
         (library / "agent" / "ec2vip.py").rename(program)
@@ -109,7 +109,7 @@ class TestAsAProgram:
 
     @pytest.fixture
     def on_a(self, program: Path, a: Node) -> Path:
-        """The program with node a's metadata service, EC2 and folder for records."""
+        """The program, with node a's metadata service, EC2 and folder for records."""
         library = program.with_name("lib") / "agent"
         change(library / "metadata.py", r'"169\.254\.169\.254", ?80', f"{a.address[0]!r}, {a.address[1]}")
         change(library / "ocf.py", '"/run/resource-agents"', f'"{a.folder}"')
@@ -117,7 +117,7 @@ class TestAsAProgram:
         return program
 
     def run(self, words: list[str], kind: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run it with what Pacemaker gives for an action of that kind."""
+        """Run the program in Pacemaker's environment for an action of that kind."""
         return subprocess.run(
             words,
             env={**environment(kind, ec2_vip=VIP), "HA_LOGFACILITY": "none", **more},
@@ -164,7 +164,7 @@ class TestAsAProgram:
         assert "nothing_of_that_name" in done.stderr
 
     def test_a_holders_monitor_imports_only_what_it_needs(self, on_a: Path, a: Node) -> None:
-        # A module that costs milliseconds must not slip into what runs every ten seconds on every node.
+        # This runs every ten seconds on every node, so it must not import a module that costs milliseconds.
         a.act("start")
         a.api.calls.clear()
         done = self.run([sys.executable, "-IS", "-X", "importtime", str(on_a), "monitor"], "monitor")
@@ -189,7 +189,7 @@ class TestAsAProgram:
 
 
 def change(file: Path, pattern: str, text: str) -> None:
-    """Replace what matches in a file, once."""
+    """Replace the pattern's only match in a file."""
     changed, count = re.subn(pattern, lambda _: text, file.read_text())
     assert count == 1, pattern
     file.write_text(changed)

@@ -1,6 +1,6 @@
-"""What may go wrong in the agent itself, in its record and in what it is told.
+"""What may go wrong in the agent itself, in its record and in the answers that it gets.
 
-A stop never fails, no answer is endless, no text is believed unseen, and one message is one line.
+A stop never fails, every answer is bounded, the agent checks every text, and a message is one line.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def test_a_stop_never_fails_for_a_reason_of_its_own(
 def test_a_stop_without_the_agents_package_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As while Python is upgraded, or with a disk that gives no file back."""
+    """For example during an upgrade of Python, or with a disk that returns no file."""
     monkeypatch.setitem(__import__("sys").modules, "agent.ocf", None)
     environ = environment("stop")
     assert ec2vip.answer(["stop"], environ, ec2vip.carry_out) == outcome.SUCCESS
@@ -74,7 +74,7 @@ def _keep(folder: str, number: int) -> None:
 
 
 def test_two_agents_at_once_do_not_corrupt_the_record(tmp_path: Path) -> None:
-    """What is there is always what one of them wrote."""
+    """The record is always one that a single agent wrote."""
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_keep, args=(str(tmp_path), number)) for number in (1, 2, 3)]
     for writer in writers:
@@ -93,7 +93,7 @@ def test_two_agents_at_once_do_not_corrupt_the_record(tmp_path: Path) -> None:
 
 
 def test_an_answer_of_imds_that_does_not_end_is_cut_off(a: Node) -> None:
-    """In bytes, however fast they come; test_bounds.py has the time."""
+    """The bound here is in bytes, however fast they come; test_bounds.py tests the time."""
     a.act("start")
     a.earlier("since", rules.SETTLE_TIME)
     a.imds.bodies["local-ipv4s"] = b"10.0.250.10\n" * 10**6
@@ -103,7 +103,7 @@ def test_an_answer_of_imds_that_does_not_end_is_cut_off(a: Node) -> None:
 
 def test_bytes_without_end_and_without_a_length_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless:
-        """A connection that always has more, at once."""
+        """A connection that always has more data at once."""
 
         asked = 0
 
@@ -148,7 +148,7 @@ ITEMS = {
 def test_a_text_of_imds_that_is_none_is_no_answer_and_not_kept(
     a: Node, b: Node, item: str, text: str
 ) -> None:
-    """A captive portal, for one item alone: the API would be asked about an interface of that name, and say no."""
+    """A captive portal answers for one item: the API would refuse an interface of that name."""
     b.act("start")
     a.imds.bodies[item] = text.encode()
     assert a.act("start").code == outcome.ERR_GENERIC
@@ -159,7 +159,7 @@ def test_a_text_of_imds_that_is_none_is_no_answer_and_not_kept(
 
 
 def test_two_owners_in_one_answer_are_no_answer(a: Node, b: Node) -> None:
-    """A picture from the middle of a move; the next one decides."""
+    """Such an answer comes from the middle of a move; the next answer decides."""
     b.act("start")
     a.act("start")
     b.earlier("since", rules.SETTLE_TIME)
@@ -192,7 +192,7 @@ def test_a_message_of_ec2_is_one_line(a: Node) -> None:
 
 @pytest.mark.parametrize("what", ["denied", "no role", "new keys"])
 def test_a_role_that_is_not_in_force_yet_is_waited_for(a: Node, what: str) -> None:
-    """A new role's policy takes seconds to be in force; nobody has said yes to this node so far."""
+    """A new role's policy takes seconds to come into force; EC2 has accepted no call of this node yet."""
     answer, asked = a.api.answer, a.imds.answer
     tries = []
 
@@ -230,7 +230,7 @@ def test_once_ec2_has_said_yes_a_denial_is_a_verdict(a: Node) -> None:
 
 
 def test_a_planned_move_does_not_wait_for_a_role(a: Node, b: Node) -> None:
-    """The old holder has stopped its system's half by then: each try is time without the VIP."""
+    """The old holder has already stopped its system's half, so each retry is time without the VIP."""
     a.act("start")
     a.act("migrate_to")
     b.api.faults["AssignPrivateIpAddresses"] = [DENIED]

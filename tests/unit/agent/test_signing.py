@@ -1,4 +1,4 @@
-"""The signature and the form, held byte for byte against botocore's and the published test vectors."""
+"""The signature and the form equal botocore's and the published test vectors, byte for byte."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from agent import api, ec2
 
-# Names and values that headers have: visible characters, with spaces between.
+# Names and values that a header may have: visible characters with spaces between them.
 NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True).filter(
-    # botocore leaves these out of what it signs; the agent adds the likes of them after signing.
+    # botocore does not sign these headers; the agent adds such headers after signing.
     lambda name: (
         name not in ("authorization", "connection", "expect", "user-agent", "x-amzn-trace-id", "date")
         and name
@@ -79,7 +79,7 @@ def test_the_signature_is_botocores(
 def test_the_signature_is_that_of_awss_test_suite(
     headers: dict[str, str], body: bytes, signature: str
 ) -> None:
-    """The `aws-sig-v4-test-suite` that AWS published; awslabs/aws-c-auth has it in tests/."""
+    """From the `aws-sig-v4-test-suite` that AWS published; awslabs/aws-c-auth has it in tests/."""
     headers = {**headers, "host": "example.amazonaws.com", "x-amz-date": "20150830T123600Z"}
     keys = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
     made = api.authorization("service", "us-east-1", keys, headers, body)
@@ -95,5 +95,5 @@ def test_a_form_is_read_as_it_was_meant(query: dict[str, str]) -> None:
     try:
         urlencode(query)
     except UnicodeEncodeError:
-        return  # half of a character
+        return  # a lone surrogate
     assert dict(parse_qsl(ec2.form(query).decode("ascii"), keep_blank_values=True)) == query

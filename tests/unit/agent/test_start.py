@@ -1,4 +1,4 @@
-"""start: one call, and the right answer to each refusal."""
+"""start: one call, and the right reaction to each refusal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_start_is_one_assign_and_nothing_else(a: Node) -> None:
 
 
 def test_a_start_asks_imds_for_credentials_alone_where_the_node_has_been_asked_of_itself(a: Node) -> None:
-    """Each question is time without the VIP."""
+    """Each request is time without the VIP."""
     a.act("monitor")  # Pacemaker's probe
     assert a.act("start").code == outcome.SUCCESS
     assert [path.rpartition("/")[2] for path in a.imds.asked] == ["token", "node"]
@@ -75,7 +75,7 @@ def test_a_full_interface_that_has_the_vip_already_is_a_success(a: Node) -> None
 )
 def test_a_busy_ec2_is_asked_again(a: Node, fault: Fault) -> None:
     a.api.faults["AssignPrivateIpAddresses"] = [fault, fault, fault, (0, "", "")]
-    # The last fault stays: it is taken off by the count of calls below.
+    # The last fault would stay, so we clear the faults at the third call.
     answer = a.api.answer
 
     def until_third(query: dict[str, str]) -> tuple[int, str]:
@@ -95,7 +95,7 @@ def test_an_interface_that_ec2_does_not_know_yet_is_asked_for_again(a: Node) -> 
     assert len(a.api.calls) > 2
 
 
-# (EC2's status, code, message) as in AWS's documents and public issue threads, and what Pacemaker is told.
+# (EC2's status, code, message) from AWS's documents and public issue threads, and what Pacemaker is told.
 REFUSED: list[tuple[Fault, int, str]] = [
     (DENIED, outcome.ERR_PERM, "role"),
     ((403, "AccessDenied", "User: x is not authorized to perform: ec2:Assign"), outcome.ERR_PERM, "role"),
@@ -231,7 +231,7 @@ def test_a_start_succeeds_though_the_cluster_cannot_be_told(a: Node, monkeypatch
 def test_only_the_last_node_goes_on_where_nothing_answers_in_time(
     a: Node, monkeypatch: pytest.MonkeyPatch, late: str, members: str, code: int
 ) -> None:
-    """A peer may have better luck. It all answers from the moment on that Corosync is asked who else is there."""
+    """A peer may have better luck. Everything answers once the agent has asked Corosync for the members."""
     if late == "EC2":
         a.api.faults["AssignPrivateIpAddresses"] = [THROTTLED]
     else:

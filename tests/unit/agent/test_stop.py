@@ -1,4 +1,4 @@
-"""stop: gives the VIP back if it can, never takes it from the peer, and never keeps the cluster waiting."""
+"""stop: gives the VIP back if it can, never takes it from the peer, and never delays the cluster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A taker that is no member of the cluster: the node takes the VIP back, however often it is stolen."""
+"""A thief outside the cluster: the node takes the VIP back, however often it is stolen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .peers import RUNNING, STOPPED, THIEF, pair
 
 
 def test_a_thief_gets_it_as_often_as_it_likes_and_never_keeps_it(tmp_path: Path, clock: Clock) -> None:
-    """From each node in turn, the peer seen or not: it has no member's address."""
+    """It steals from each node in turn, with and without a peer; its address is no member's."""
     world, a, b = pair(tmp_path)
     for nodes in ("2", "1"):
         a.nodes = b.nodes = nodes

@@ -1,6 +1,7 @@
-"""A node for the bootstrap to run on: a folder as its root, and tools that only note what they are told.
+"""A node for the bootstrap to run on: a folder is its root, and fake tools record how they are called.
 
-The cluster is one file, `cluster.xml`: what was pushed to it. The fakes are bash, for many are started.
+The cluster is one file, `cluster.xml`, with what was pushed to it. The fakes are in bash, because a test
+starts many of them.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from cloudinit.spec import NodeSpec
 
 CLUSTER_TOOLS = ("corosync", "pacemakerd", "crm_mon", "crm_resource", "cibadmin", "pcs")
 
-#: Each tool's answer, after it has noted its words in calls.log. $FAKE is the folder of the fakes.
+#: What each tool does after it has recorded its words in calls.log. $FAKE is the folder of the fakes.
 TOOLS = {
     "ip": 'case "$*" in *address*) cat "$FAKE/addresses" ;; *route*) cat "$FAKE/routes" ;; esac',
     "systemctl": 'broken=$(cat "$FAKE/broken-unit"); case "$*" in "start $broken" | "cat $broken") exit 1 ;; esac',
     "journalctl": 'echo "the unit\'s last words"',
     "networkctl": 'cat "$FAKE/networkctl"',
     "chown": "",
-    # 2 is dpkg's status for a lock that another one holds.
+    # dpkg's exit status is 2 if another process holds its lock.
     "dpkg": 'countdown dpkg-locked || { echo "dpkg: error: dpkg frontend lock was locked by process 1"; exit 2; }',
     "dpkg-query": '[ ! -e "$FAKE/lacking" ] && printf installed',
     "rpm": '[ "$1" != -q ] && [ ! -e "$FAKE/lacking" ]',
     "apt-get": 'case "$*" in *" install "*) install_packages ;; esac',
-    # What is offered is in the files offers, and offers-NAME once NAME is installed or enabled.
+    # The file offers has the packages on offer; offers-NAME has more, once NAME is installed or enabled.
     "dnf": """
 case "$*" in
     *repoquery*) [[ $* != *--enablerepo* ]] || cat "$FAKE/offers-owner"; cat "$FAKE/offers" ;;
@@ -60,7 +61,7 @@ case "$*" in
 esac""",
     "crm_mon": 'cat "$FAKE/view.xml"',
     "crm_resource": 'countdown unsettled || { echo "Pending actions"; exit 124; }',
-    # Hearing the peer, a node gets to know the cluster's CIB.
+    # Once a node hears the peer, it gets the cluster's CIB.
     "corosync-quorumtool": 'cat "$FAKE/members"; [ ! -s "$FAKE/late" ] || cp "$FAKE/late" "$FAKE/cluster.xml"',
     "corosync": "",
     "pacemakerd": "",
@@ -110,7 +111,7 @@ JOINED = (
 
 
 class FakeNode:
-    """One node's disk and tools, and the runs of the bootstrap on it."""
+    """One node's disk and tools; runs the bootstrap on it."""
 
     def __init__(self, folder: Path, spec: NodeSpec, *, baked: bool = False) -> None:
         self.root = folder / "root"
@@ -160,16 +161,16 @@ class FakeNode:
         self.tell("INTERPRETER=python-of-the-agent\n")
 
     def tell(self, assignment: str) -> None:
-        """Something else than the user data say, for the bootstrap to know."""
+        """Override a variable of the user data for the bootstrap."""
         with (self.root / "etc/ec2vip/bootstrap.env").open("a") as environment:
             environment.write(assignment)
 
     def say(self, fake: str, text: str) -> None:
-        """What a tool will answer from now on."""
+        """Set what a fake tool answers from now on."""
         (self.fakes / fake).write_text(text)
 
     def bootstrap(self, **limits: str) -> subprocess.CompletedProcess[str]:
-        """Run the very script that the user data carries."""
+        """Run the script from the user data."""
         self.say("calls.log", "")
         return subprocess.run(
             ["bash", str(self.root / "usr/local/sbin/ec2vip-bootstrap")],
@@ -187,12 +188,12 @@ class FakeNode:
             text=True,
             check=False,
             timeout=120,
-            start_new_session=True,  # a process group of its own, as systemd's control group is
+            start_new_session=True,  # its own process group, as its control group in systemd
         )
 
     @property
     def calls(self) -> list[str]:
-        """What the tools were told in the last run, in order."""
+        """The calls of the tools in the last run, in order."""
         return (self.fakes / "calls.log").read_text().splitlines()
 
     def calls_of(self, beginning: str) -> list[str]:
@@ -213,6 +214,6 @@ class FakeNode:
 
 
 def in_order(calls: list[str], *beginnings: str) -> bool:
-    """Whether calls with these beginnings come one after the other."""
+    """Whether calls with these beginnings occur in this order."""
     rest = iter(calls)
     return all(any(call.startswith(beginning) for call in rest) for beginning in beginnings)

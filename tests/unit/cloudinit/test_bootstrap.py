@@ -1,4 +1,4 @@
-"""The bootstrap's own logic: order, repetition, failure. The real script runs, on a node made of fakes."""
+"""The bootstrap's own logic: order, repetition, failure. The real script runs on a node made of fakes."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_service_that_does_not_start_is_reported_with_its_own_words(node: Fake
     node.say("broken-unit", unit)
     assert node.bootstrap().returncode == 1
     assert node.last_line == "ec2vip: bootstrap failed: start: the unit's last words"
-    # Not the last call: what is wanted of the cluster is worked out meanwhile.
+    # It need not be the last call, because the bootstrap prepares the cluster's settings meanwhile.
     assert any(call.endswith(f"--unit {unit}") for call in node.calls)
 
 
@@ -174,7 +174,7 @@ def test_without_encryption_no_key_is_asked_for(node: FakeNode) -> None:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> FakeNode:
-    """A node whose bootstrap nothing disturbed."""
+    """A node whose bootstrap ran without a disturbance."""
     node = FakeNode(tmp_path_factory.mktemp("undisturbed"), make_spec(**ENCRYPTED))
     assert node.bootstrap().returncode == 0
     return node
@@ -204,7 +204,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> FakeNode:
 def test_a_run_that_was_cut_off_anywhere_is_taken_up_by_the_next(
     tmp_path: Path, undisturbed: FakeNode, moment: str
 ) -> None:
-    """Killed, processes and all, before a call or after it: the next run comes to the same end."""
+    """All its processes are killed before or after a call; the next run reaches the same result."""
     node = FakeNode(tmp_path, make_spec(**ENCRYPTED))
     node.say("crash-at", moment)
     assert node.bootstrap().returncode == -signal.SIGKILL

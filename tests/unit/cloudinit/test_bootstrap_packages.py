@@ -1,4 +1,4 @@
-"""What the bootstrap installs, what it waits for, and how it keeps the services' units for the cluster."""
+"""What the bootstrap installs and waits for, and how it leaves the services' units to the cluster."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_mirror_that_never_comes_ends_in_one_line_with_its_last_words(node: Fa
 
 
 def test_another_apt_that_holds_the_lock_is_waited_for(node: FakeNode) -> None:
-    """The image's own updates in its first minutes; dpkg ends with 2 then, and that is no reason to give up."""
+    """The image updates itself in its first minutes; dpkg then exits with 2. The bootstrap keeps waiting."""
     node.say("dpkg-locked", "3")
     assert node.bootstrap().returncode == 0, node.last_line
     assert len(node.calls_of("dpkg --configure")) == 4
@@ -50,7 +50,7 @@ def test_a_program_that_hangs_is_ended_when_the_time_is_up(node: FakeNode) -> No
 
 
 def test_an_installation_that_was_cut_short_is_finished(tmp_path: Path) -> None:
-    """The tools are in place, but their packages may be half configured."""
+    """The tools are there, but their packages may be half configured."""
     node = FakeNode(tmp_path, make_spec(), baked=True)
     state = node.root / "var/lib/cloud/instance/ec2vip"
     state.mkdir(parents=True)

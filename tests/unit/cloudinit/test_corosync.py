@@ -12,7 +12,7 @@ from tests.unit.cloudinit.conftest import ENCRYPTED, make_spec
 
 
 def parse(text: str) -> dict[str, Any]:
-    """corosync.conf as Corosync reads it: sections in braces, `key: value` in them; a section may repeat."""
+    """corosync.conf as Corosync reads it: sections in braces with `key: value` lines; sections may repeat."""
     root: dict[str, Any] = {}
     stack = [root]
     for line in text.splitlines():
@@ -72,7 +72,7 @@ def test_a_dead_peer_is_noticed_after_the_token_and_a_tenth() -> None:
 
 
 def test_the_log_goes_to_the_journal_alone(spec: NodeSpec) -> None:
-    """Which bounds it; and Corosync needs no folder to start (exit code 7 without the one of its log file)."""
+    """The journal bounds the log. With a log file, Corosync would need its folder to start (exit code 7)."""
     (logging,) = parse(corosync.conf(spec))["logging"]
     assert logging == {"to_stderr": "no", "to_syslog": "yes", "to_logfile": "no"}
 
@@ -82,7 +82,7 @@ def test_every_token_gives_times_that_corosync_takes(token_ms: int) -> None:
     timing = Timing.from_token(token_ms)
     # exec/totemconfig.c: each at least 30 ms; corosync.conf(5): with two nodes join < consensus < token.
     assert 30 <= timing.join < timing.consensus < timing.token
-    # The link may not be given up before the membership has been.
+    # The link must not be given up before the membership is.
     assert timing.ping_timeout >= timing.token + timing.consensus
-    # Two pongs bring a link back: they must come well within the time-out.
+    # Two pongs restore a link, so they must come well within the time-out.
     assert 30 <= timing.ping_interval * 2 < timing.ping_timeout

@@ -1,6 +1,6 @@
-"""How a node with dnf gets the cluster stack: in which order, what it waits for, and what it says in the end.
+"""How a node with dnf gets the cluster stack: in which order, what it waits for, and what it reports.
 
-dnf, curl and the compiler are fakes; that the real ones say what is looked for here is for the cluster tier.
+dnf, curl and the compiler are fakes. The cluster tier shows that the real ones give the texts expected here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def archive(files: dict[str, str]) -> bytes:
 
 
 def with_sources(node: FakeNode) -> FakeNode:
-    """Sources that the fakes can build, at the addresses from which the node is to have them."""
+    """Give the node sources that the fakes can build, at the addresses in its installer."""
     files = node.fakes / "files"
     files.mkdir()
     upstream = archive({"pacemaker-2/autogen.sh": "#!/bin/sh\n", "pacemaker-2/configure": "#!/bin/sh\n"})
@@ -60,20 +60,20 @@ def with_sources(node: FakeNode) -> FakeNode:
 
 
 def put_installer(node: FakeNode, more: str = "", *owners: str) -> None:
-    """What the node's parameter holds: the product's own, and what it reads after that."""
+    """Set what the node's parameter holds: the product's installer, then `more`."""
     text = gzip.decompress(userdata.installer("al2023", *owners) or b"") + more.encode()
     (node.fakes / "parameter").write_bytes(gzip.compress(text))
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
-    """A node of Amazon Linux, whose archives have Corosync alone."""
+    """A node of Amazon Linux whose archives have only Corosync."""
     return with_sources(FakeNode(tmp_path, make_spec(platform="al2023")))
 
 
 @pytest.fixture
 def owners(tmp_path: Path) -> FakeNode:
-    """The same, with a repository of the owner's."""
+    """The same, with the owner's package repository."""
     node = FakeNode(tmp_path, make_spec(platform="al2023"))
     put_installer(node, "", *OWNERS)
     (node.fakes / "files").mkdir()
@@ -84,7 +84,7 @@ def owners(tmp_path: Path) -> FakeNode:
 
 @pytest.fixture
 def fetching(tmp_path: Path) -> FakeNode:
-    """A node whose archives have all that it needs."""
+    """A node whose archives have everything it needs."""
     node = FakeNode(tmp_path, make_spec(platform="al2023"))
     put_installer(node)
     node.say("offers", f"corosync\n{STACK}")

@@ -69,7 +69,7 @@ def text(
 
 
 class Bare(ast.NodeTransformer):
-    """Takes out of a tree what thinning may leave out, and nothing else."""
+    """Removes from a syntax tree exactly what minifying may leave out."""
 
     def visit(self, node: ast.AST) -> ast.AST | None:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -150,9 +150,9 @@ def test_the_scripts_have_nothing_that_thinning_would_break(path: Path) -> None:
         assert line.startswith(" " * (len(line) - len(line.lstrip()))), "indented by spaces alone"
 
 
-@pytest.mark.subprocess  # it asks other interpreters
+@pytest.mark.subprocess  # starts other interpreters
 def test_every_python_makes_the_same_of_the_agent() -> None:
-    """A `pulumi up` from another machine must not replace the nodes."""
+    """`pulumi up` from another machine must not replace the nodes."""
     others = [found for minor in range(10, 16) if (found := shutil.which(f"python3.{minor}"))]
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from cloudinit import minify; "
@@ -165,5 +165,5 @@ def test_every_python_makes_the_same_of_the_agent() -> None:
         asked = subprocess.run(
             [python, "-c", code, str(root), *map(str, sources)], capture_output=True, text=True, check=False
         )
-        # A name on PATH may stand for a version manager that has no such Python.
+        # A name on PATH may belong to a version manager that lacks this Python.
         assert asked.returncode != 0 or asked.stdout == wanted, python

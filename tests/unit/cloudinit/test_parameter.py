@@ -1,4 +1,4 @@
-"""The program that fetches what a node keeps in a parameter; the Systems Manager is played."""
+"""The program that fetches a node's data from a parameter; Systems Manager is a fake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CREDENTIALS = {"key_id": "ASIAEXAMPLE", "secret": "hush", "token": "session"}
 
 
 class SystemsManager:
-    """One parameter, and what was asked for."""
+    """One parameter, and a record of the requests."""
 
     def __init__(self, value: str) -> None:
         self.status, self.answer = 200, {"Parameter": {"Value": value}}
@@ -85,7 +85,7 @@ def test_what_is_not_the_nodes_key_is_refused_in_one_line_without_showing_it(
 @pytest.mark.parametrize(
     "answer",
     [
-        # IAM and KMS refuse in these words, one with its service's name before the kind (smithy's JSON protocol).
+        # IAM and KMS refuse in these words; one has its service's name before the kind (smithy's JSON protocol).
         {"__type": "AccessDeniedException", "Message": "not authorized to perform: ssm:GetParameter"},
         {
             "__type": "com.amazonaws.ssm#AccessDeniedException",

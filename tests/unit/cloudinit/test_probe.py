@@ -1,4 +1,4 @@
-"""The machine that asks its system what no test can know: it says all of it, and ends itself whatever happens."""
+"""The probe's machine reports what no test can know about its system, and always ends itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.subprocess  # a shell script is tested by running it
 
 
 def probe(node: FakeNode) -> list[str]:
-    """What the node says on its console, its packages taken from its archives."""
+    """The node's console output, with packages from its archives."""
     for path, executable, content in userdata.builder_files("al2023"):
         target = node.root / path.lstrip("/")
         target.write_text(content)

@@ -1,4 +1,4 @@
-"""Settings that cannot work, and what the user is told: shared by the unit tier and the engine's."""
+"""Settings that cannot work, and their error messages; for the unit tier and the engine tier."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "tag too long": ({"tags": {"note": "x" * 257}}, "tags note has 257 characters, and AWS takes 256"),
     "too many tags": ({"tags": {f"t{n}": "x" for n in range(49)}}, "tags has 49 entries"),
 }
-"""By name: what differs from the good settings, and a part of the message."""
+"""By name: the difference from the good settings, and a part of the message."""
 
 RAW: dict[str, tuple[dict[str, str], str]] = {
     "nodes of a space": ({"nodeIps": " "}, "nodeIps is not set, and is required"),
@@ -358,7 +358,7 @@ RAW: dict[str, tuple[dict[str, str], str]] = {
     "a tag with an emoji": ({"tags": '{"team": "😀"}'}, "tags 😀 has '😀', and AWS takes letters"),
     "a setting of a megabyte": ({"vip": "1" * 1_000_000}, "does not parse"),
 }
-"""Texts that Pulumi itself would refuse for their type, or that no terminal shows as they are."""
+"""Texts that Pulumi itself would refuse because of their type, or that no terminal shows as they are."""
 
 SECRETS: dict[str, tuple[str, str]] = {
     "not ASCII": ("ké" * 100, "encryptionKey is not base64"),
@@ -372,9 +372,9 @@ SECRETS: dict[str, tuple[str, str]] = {
         "encryptionKey has 3073 bytes, and Corosync and the parameter that holds it take 128 to 3072",
     ),
 }
-"""Bad encryption keys that are at least secrets, and a part of the message."""
+"""Bad encryption keys that are set as secrets, and a part of the message."""
 
 
 def as_pulumi_gives_them(settings: dict[str, Any]) -> dict[str, str]:
-    """Settings as texts, with lists, mappings and truths as JSON."""
+    """Settings as texts; lists, mappings and truth values become JSON."""
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()}

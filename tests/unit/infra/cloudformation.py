@@ -1,8 +1,8 @@
-"""What the program registers, as a CloudFormation template, so that cfn-lint holds it against AWS's own schemas.
+"""Turns what the program registers into a CloudFormation template, which cfn-lint checks with AWS's schemas.
 
-The provider checks few texts before it calls AWS, and a preview calls nothing. The schemas have the patterns: of
-descriptions, tags, names and policy documents. A type or an input that the tables here do not know is an error, so
-that nothing goes unchecked.
+The provider checks few texts before it calls AWS, and a preview calls nothing. The schemas have patterns for
+descriptions, tags, names and policy documents. The tables here must know every type and input, so none goes
+unchecked.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .recording import ACCOUNT, REGION, Resource
 Properties = dict[str, Any]
 Convert = Callable[[Any], Properties]
 
-# Of Pulumi itself, or told to it alone: nothing of them reaches AWS.
+# Pulumi's own types, and inputs that only Pulumi sees: AWS gets none of them.
 PULUMIS = ("ec2vip:index:FloatingIpPair", "pulumi:index:Stash")
 UNTOLD: Convert = lambda value: {}  # noqa: E731
 
 
 class Unmapped(AssertionError):  # noqa: N818
-    """A type or an input that is not in the tables."""
+    """The tables lack a type or an input."""
 
 
 def _as(name: str) -> Convert:
@@ -42,13 +42,14 @@ def _tags(value: Mapping[str, str]) -> Properties:
     return {"Tags": [{"Key": key, "Value": text} for key, text in value.items()]}
 
 
-# Inputs that the type's own schema does not have, or has without a pattern, go into a resource beside it.
+# An input that the type's own schema lacks, or has without a pattern, goes into an extra resource.
 BESIDE = "beside"
 
 
 def _text(value: str) -> Properties:
-    """A description of EC2's: it takes the same characters as a group's, and only that one's schema says which
-    (EC2 API reference, IpRange and CreateSecurityGroup).
+    """A description in EC2. It takes the characters of a group's description, the only one with a pattern.
+
+    Source: EC2 API reference, IpRange and CreateSecurityGroup.
     """
     return {
         "Description": value,
@@ -69,7 +70,7 @@ def _role(**properties: Any) -> Properties:
 
 
 def _strict_tags(value: Mapping[str, str]) -> Properties:
-    """Tags of what CloudFormation does not tag, as a role's: IAM's rules are the strictest."""
+    """Tags that CloudFormation cannot set, as tags of a role: IAM's rules are the strictest."""
     return _role(**_tags(value))
 
 
@@ -118,7 +119,7 @@ TYPES: dict[str, tuple[str, dict[str, Convert]]] = {
     ),
     "aws:ec2/internetGateway:InternetGateway": (
         "AWS::EC2::InternetGateway",
-        {"vpcId": UNTOLD, "tags": _tags},  # attaching it is a resource of its own to CloudFormation
+        {"vpcId": UNTOLD, "tags": _tags},  # CloudFormation attaches it with another resource
     ),
     "aws:ec2/routeTable:RouteTable": ("AWS::EC2::RouteTable", {"vpcId": _as("VpcId"), "tags": _tags}),
     "aws:ec2/route:Route": (
@@ -226,21 +227,21 @@ TYPES: dict[str, tuple[str, dict[str, Convert]]] = {
         "AWS::SSM::Parameter",
         {
             "name": _as("Name"),
-            # CloudFormation makes no SecureString; the rest is the same.
+            # CloudFormation cannot create a SecureString; all else is the same.
             "type": lambda value: {"Type": "String"} if value == "SecureString" else {"Type": value},
             "value": _secret,
             "description": _as("Description"),
-            # A mapping, to CloudFormation; its schema has the pattern for the keys alone.
+            # CloudFormation takes a mapping here, and its schema has a pattern only for the keys.
             "tags": lambda value: {"Tags": dict(value), **_strict_tags(value)},
         },
     ),
 }
-# The names that CloudFormation requires and Pulumi's provider makes up.
+# Names that CloudFormation requires, but Pulumi's provider makes up.
 MADE_UP = {"AWS::IAM::RolePolicy": "PolicyName"}
 
 
 def template(made: Mapping[str, Resource]) -> Properties:
-    """The registered resources as a template. Raises Unmapped for what the tables do not know."""
+    """The registered resources as a template. Raises Unmapped if the tables lack a type or an input."""
     resources: Properties = {}
     names = {f"{name}-id": _logical(name) for name in made}
     for resource in made.values():
@@ -264,7 +265,7 @@ def template(made: Mapping[str, Resource]) -> Properties:
 
 
 def _referring(value: Any, names: Mapping[str, str]) -> Any:
-    """The value with the ids that the recorder makes up as references."""
+    """The value, with the recorder's made-up ids turned into references."""
     if isinstance(value, str):
         return {"Ref": names[value]} if value in names else value.replace("arn:aws:made-up:", _ARN)
     if isinstance(value, list):
@@ -276,12 +277,12 @@ _ARN = f"arn:aws:iam::{ACCOUNT}:made-up/"
 
 
 def _logical(name: str) -> str:
-    """A logical id for that name: letters and digits alone, and no two alike."""
+    """A unique logical id for that name, of letters and digits only."""
     return "".join(c if c.isalnum() else f"x{ord(c):x}" for c in name)
 
 
 def problems(made: Mapping[str, Resource]) -> list[str]:
-    """What AWS's schemas refuse of the registered resources, with the characters that a pattern does not take."""
+    """What AWS's schemas refuse in the registered resources, with the characters that a pattern rejects."""
     found = cfnlint.api.lint(json.dumps(template(made), ensure_ascii=False), regions=[REGION])
     return [_told(match.message) for match in found if match.rule.id.startswith("E")]
 

@@ -1,4 +1,4 @@
-"""An EC2 for what watches nodes."""
+"""A fake EC2 for the code that watches nodes."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .watched import Ec2
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """EC2 is asked again at once."""
+    """Poll EC2 without a pause."""
     for module in (watch, rollout):
         monkeypatch.setattr(module, "POLL_S", 0.001)
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the user is told meanwhile."""
+    """The messages that the user gets meanwhile."""
     lines: list[str] = []
     for level in ("info", "warn"):
         monkeypatch.setattr(pulumi.log, level, lambda text, *_: lines.append(text))
@@ -28,5 +28,5 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def ec2(said: list[str], quick: None) -> Ec2:
-    """An EC2 that is looked at without a pause, and of which nothing is told to the terminal."""
+    """A fake EC2 that is polled without a pause; messages about it do not reach the terminal."""
     return Ec2()

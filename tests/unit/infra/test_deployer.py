@@ -1,6 +1,6 @@
-"""The deploying user's policies and the nodes' boundary, as data and as the command prints them.
+"""The deployer's policies and the nodes' boundary, as data and as the command prints them.
 
-That they suffice, and that nobody breaks out of them, is the engine tier's to show.
+The engine tier shows that they suffice, and that nobody can exceed them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PLACES = [
     for partition, region in (("aws", "eu-west-1"), ("aws-cn", "cn-north-1"), ("aws-us-gov", "us-gov-west-1"))
     for where, place in (("new-vpc", OWN), ("vpc", IN_VPC), ("subnet", IN_SUBNET))
 ]
-# Dependent actions of AWS's tables that no `up` comes to need.
+# Dependent actions in AWS's tables that no `up` needs.
 NEVER = {"ssm:GetParameters": "only an image given as resolve:ssm:…; the program looks the image up itself"}
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/ec2vip-prod-billing-boundary"
 
@@ -91,7 +91,7 @@ def test_what_is_allowed_on_everything_is_what_aws_has_no_resource_for(place: Pl
     }
     assert set(everywhere) == {*SEE, *UNBOUND, "route53:AssociateVPCWithHostedZone"}
     narrowable = {action for action in everywhere if takes_a_resource(action)}
-    # Its resource is the zone behind an endpoint's private name, which is AWS's own and has no ARN to name.
+    # Its resource is the zone behind an endpoint's private name: it is AWS's own, and has no ARN.
     assert narrowable == {"route53:AssociateVPCWithHostedZone"}
     writes = {a for a in everywhere if not a.split(":")[1].startswith(("Describe", "Get"))}
     assert writes == {"ec2:DeleteSubnetCidrReservation", "route53:AssociateVPCWithHostedZone"}
@@ -104,7 +104,7 @@ def test_what_changes_ec2_is_for_the_pairs_own_or_for_the_named_place(place: Pla
     named = {
         f"arn:{place.partition}:ec2:{place.region}:*:{kind}" for kind in (f"vpc/{VPC}", f"subnet/{SUBNET}")
     }
-    # What a launch starts from: reading an image and a key changes neither, and the interface is new.
+    # A launch may use others' images and keys, because reading changes neither; the interface is new.
     from_others = {"LaunchFrom"}
     for sid, statement in by_sid(*both(place)).items():
         writes = any(a.startswith("ec2:") and a not in SEE for a in statement["Action"])
@@ -216,7 +216,7 @@ def test_the_boundary_allows_what_the_stacks_own_policies_grant() -> None:
 
 
 def test_the_boundary_has_session_managers_rights_but_for_reading_every_parameter() -> None:
-    # moto has AWS's own managed policies, as AWS's API gives them.
+    # moto has AWS's managed policies as AWS's API returns them.
     document = json.loads(aws_managed_policies_data)[SSM_POLICY]["Document"]
     actions = {action for statement in document["Statement"] for action in as_list(statement["Action"])}
     assert actions - set(SESSION_MANAGER) == {"ssm:GetParameter", "ssm:GetParameters"}

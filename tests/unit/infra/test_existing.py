@@ -1,4 +1,4 @@
-"""A VPC and a subnet that are there already: what is in the pair's way, and what is not."""
+"""An existing VPC and subnet: what prevents a pair in them, and what does not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENDPOINT = "aws:ec2/getVpcEndpoint:getVpcEndpoint"
 
 
 class Ec2:
-    """Answers for the reservations of a subnet, a page for each, or an error."""
+    """Answers with the reservations of a subnet, page by page, or with an error."""
 
     def __init__(self, *pages: list[dict[str, Any]], error: Exception | None = None) -> None:
         self.pages, self.error = pages, error
@@ -56,7 +56,7 @@ def look(
     answers: Mapping[str, Answer] | None = None,
     ec2: Ec2 | None = None,
 ) -> FloatingIpPairArgs:
-    """The component's arguments for these settings in that network."""
+    """The component's arguments for these settings, with these answers and this EC2."""
     monkeypatch.setattr(resolve, "ec2_client", lambda: ec2 or Ec2([]))
     secrets = ["ec2vip:encryptionKey"]
     config = StackConfig.parse(as_pulumi_gives_them(settings), secrets=secrets, region="us-east-1")
@@ -131,7 +131,7 @@ def test_a_reservation_that_covers_an_address_is_taken_for_its_own(monkeypatch: 
 def test_the_pairs_own_reservations_stay_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     note = "ec2vip/test/ec2vip: assigned by name alone"
     assert reserved(monkeypatch, Ec2([reservation("10.0.250.185/32", note=note)])) == []
-    # Another stack's is another's.
+    # Another stack's reservation is not the pair's own.
     other = note.replace("test", "prod")
     assert reserved(monkeypatch, Ec2([reservation("10.0.250.185/32", note=other)])) == ["10.0.250.185"]
 

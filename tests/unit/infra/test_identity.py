@@ -1,4 +1,4 @@
-"""What the nodes may do, to the letter."""
+"""The exact permissions of the nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .recording import ACCOUNT, of_type, record_pair
 
 KEY = bytes(range(256))
 OWNER = "210987654321"
-"""The account that a shared subnet is of."""
+"""The account that owns a shared subnet."""
 SUBNET = f"arn:aws-cn:ec2:cn-north-1:{OWNER}:subnet/subnet-1"
 GOV = {
     "aws:index/getPartition:getPartition": {"partition": "aws-us-gov", "dnsSuffix": "amazonaws.com"},

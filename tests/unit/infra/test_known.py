@@ -1,4 +1,4 @@
-"""What is read from Pulumi's state of the nodes."""
+"""What the program reads about the nodes from Pulumi's state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OUTPUTS = {
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of stacks that the backend was asked for; `refuses` of them it does not know."""
+    """The stack names for which `answer` asked the backend; the fixture fixes the stack's own names."""
     monkeypatch.setattr(pulumi, "get_stack", lambda: "dev")
     monkeypatch.setattr(pulumi, "get_project", lambda: "ec2vip")
     monkeypatch.setattr(pulumi, "get_organization", lambda: "organization")
@@ -56,7 +56,7 @@ def test_only_the_pairs_own_instances_count(asked: list[str], monkeypatch: pytes
 def test_the_state_is_not_read_for_a_pair_that_this_run_makes(
     asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There may be none, which the engine does not survive."""
+    """There may be no state yet, and the engine would crash if asked for it."""
     assert answer(asked, monkeypatch, is_new=True) == {}
     assert asked == []
 

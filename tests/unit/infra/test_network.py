@@ -1,4 +1,4 @@
-"""What is around the nodes: the subnet and its routes, reserved addresses, security groups, endpoints."""
+"""What surrounds the nodes: the subnet and its routes, reserved addresses, security groups, endpoints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_addresses_that_a_reservation_covers_get_none() -> None:
 
 
 def rule(inputs: dict[str, Any]) -> tuple[Any, ...]:
-    """A security group rule in short."""
+    """The main inputs of a security group rule."""
     source = inputs.get("cidrIpv4") or inputs.get("referencedSecurityGroupId")
     return (
         inputs["securityGroupId"],
@@ -137,7 +137,7 @@ def test_there_is_an_endpoint_for_each_service_that_the_nodes_call(
 
 
 def only(*known: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Endpoint services, of which there are these."""
+    """A look-up that finds only these endpoint services."""
 
     def look_up(arguments: dict[str, Any]) -> dict[str, Any]:
         if arguments["serviceName"] not in known:

@@ -1,4 +1,4 @@
-"""The checker of policies finds what AWS's tables do not have."""
+"""The policy checker finds what is not in AWS's tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TAGGED = {"StringEquals": {"aws:ResourceTag/team": "a"}}
 
 
 def found(**statement: Any) -> list[str]:
-    """What is wrong with a policy of that one statement."""
+    """What is wrong with a policy that has only this statement."""
     whole = {"Sid": "Only", "Effect": "Allow", **statement}
     return list(problems([{"Statement": [whole]}], never={}))
 

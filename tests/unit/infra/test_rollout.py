@@ -1,4 +1,4 @@
-"""Whose turn it is in an `up`, and what a node has to wait for."""
+"""Which node's turn it is in an `up`, and what a node has to wait for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_whoever_serves_less_goes_first(nodes: list[Node], first: str) -> None:
 
 
 class Run:
-    """A run of the program of which it is known what it is."""
+    """A run of the program that is an `up` or not, as the test says; records each `pending`."""
 
     def __init__(self, is_up: bool) -> None:
         self._is_up = is_up
@@ -60,7 +60,7 @@ UP, REFRESH = Run(True), Run(False)
 
 
 class Made:
-    """A registered node, of which only the id counts here."""
+    """A registered node; only its id matters here."""
 
     def __init__(self, instance_id: str | None) -> None:
         self.id = pulumi.Output.from_input(instance_id)
@@ -73,7 +73,7 @@ def second_turn(
     names: tuple[str, str] = (A, B),
     run: Run = UP,
 ) -> Rollout:
-    """Wait for the turn of the first of `names`, which goes second; both are to be made from `made_from`."""
+    """Wait for the turn of `names[0]`, which goes second; both nodes are to be made from `made_from`."""
     second, first = names
 
     async def wait() -> Rollout:
@@ -119,7 +119,7 @@ def test_a_holder_is_not_let_go_where_the_other_does_not_take_the_vip(
 
 
 def test_a_holder_is_not_moved_for_a_node_that_this_up_leaves_old(ec2: Ec2) -> None:
-    """As with --target: the engine then leaves the holder alone as well, or the user has named it."""
+    """For example with --target: the engine then leaves the holder alone too, or the user has named it."""
     ec2.add(A, holds=True, made_from="old")
     ec2.consoles[ec2.add(B, made_from="old")] = DONE
     second_turn(ec2, "i-ec2vip-b")
@@ -153,7 +153,7 @@ def test_with_another_key_the_first_node_goes_first_and_takes_the_vip_unasked(ec
 
 
 def left(turns: Rollout) -> list[str]:
-    """The nodes that the run leaves as they are."""
+    """The names of the nodes that the run leaves as they are."""
     (transform,) = turns.transforms
     kept = []
     for name in (A, B):
@@ -169,7 +169,7 @@ def left(turns: Rollout) -> list[str]:
 def test_a_run_that_may_be_no_up_leaves_the_holder_as_it_is_and_waits_for_nobody(
     ec2: Ec2, said: list[str]
 ) -> None:
-    """A refresh, a destroy, and an up whose --target leaves out what tells that it is one."""
+    """A refresh, a destroy, or an `up` whose --target leaves out the resource that reveals an `up`."""
     ec2.add(A, holds=True, made_from="old")
     ec2.consoles[ec2.add(B)] = FAILED
     assert left(second_turn(ec2, "i-ec2vip-b", run=REFRESH)) == [A]
@@ -184,7 +184,7 @@ def test_a_first_node_that_is_another_now_shows_that_it_is_an_up(ec2: Ec2) -> No
 
     def replaced(**request: Any) -> Any:
         answer = show(**request)
-        if "subnet-id" in str(request) and "NextToken" not in answer:  # the last look at the beginning
+        if "subnet-id" in str(request) and "NextToken" not in answer:  # the last of the first requests
             ec2.consoles[ec2.add("new", called=B, address=ADDRESSES[B])] = FAILED
             del ec2.nodes[B]
         return answer
@@ -224,7 +224,7 @@ def test_an_up_that_cannot_tell_the_nodes_stops_and_another_run_leaves_both(
 def test_only_what_is_to_be_looked_after_is_told_to_pulumi(
     changes: dict[str, Any], pending: bool, ec2: Ec2
 ) -> None:
-    """For it is told by a change of a resource, which an up that has nothing to do must not show."""
+    """We tell Pulumi by changing a resource; an `up` that has nothing to do must not show a change."""
     ec2.add(A, **{"holds": True, **changes})
     ec2.consoles[ec2.add(B)] = DONE
     second_turn(ec2, "i-ec2vip-b", run=(run := Run(False)))

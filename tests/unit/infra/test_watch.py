@@ -1,4 +1,4 @@
-"""What an `up` makes of what EC2 shows of the nodes."""
+"""What an `up` concludes from what EC2 shows of the nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .watched import ADDRESSES, DONE, FAILED, NOW, A, B, Ec2, error, watching
 
 
 def works(ec2: Ec2, name: str = B, *, again: bool = False, minutes: float = 20) -> None:
-    """Wait for a node. The resource is only shown to the user."""
+    """Wait until the node works. The resource only tells Pulumi beside what to show progress."""
 
     async def run() -> None:
         watch = watching(ec2, minutes=minutes)
@@ -108,7 +108,7 @@ def test_a_node_that_ec2_shows_as_terminated_is_not_waited_for(ec2: Ec2) -> None
 
 
 def begin(ec2: Ec2, known: Mapping[str, str] | None = None) -> tuple[dict[str, str], list[str]]:
-    """The ids that are seen, by name, and what makes them doubtful."""
+    """The ids of the nodes found, by name, and the reasons to doubt them."""
 
     async def look() -> tuple[dict[str, Node], list[str]]:
         return await watching(ec2, known).begin()

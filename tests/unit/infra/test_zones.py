@@ -1,4 +1,4 @@
-"""The zone of a new subnet: which is chosen and kept, and which is refused."""
+"""The zone of a new subnet: which one is chosen and kept, and which is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""EC2 as a script, with two nodes in it that an `up` watches."""
+"""A scripted EC2 with two nodes, which an `up` watches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAILED = "ec2vip: bootstrap failed: packages: not within 900 s\r\nlogin: "
 
 
 class Ec2:
-    """EC2 as a script: what it shows of the instances and consoles, and what it was asked to do."""
+    """A scripted EC2: it shows instances and consoles, and records the reboots."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, dict[str, Any]] = {}
@@ -31,8 +31,10 @@ class Ec2:
         self.nitro = True
 
     def add(self, name: str, **changes: Any) -> str:
-        """An instance that runs, with changes: state, holds, launched, made_from, instance_type, profile, tagged,
-        called, address."""
+        """Add a running instance; returns its id.
+
+        `changes` may set state, holds, launched, made_from, instance_type, profile, tagged, called and address.
+        """
         self.nodes[name] = {
             "state": "running",
             "holds": False,
@@ -45,7 +47,7 @@ class Ec2:
         return f"i-{name}"
 
     def describe_instances(self, Filters: list[dict[str, Any]], NextToken: str = "") -> Any:  # noqa: N803
-        """One instance a page, as EC2 is free to do."""
+        """One instance per page, as EC2 may do."""
         self._refuse("describe_instances")
         wanted = {each["Name"]: each["Values"] for each in Filters}
         page = int(NextToken or 0)
@@ -97,12 +99,12 @@ class Ec2:
 
 
 def error(code: str) -> ClientError:
-    """What boto3 raises for an answer of EC2's with that code."""
+    """The exception that boto3 raises for an EC2 error with that code."""
     return ClientError({"Error": {"Code": code, "Message": "no"}}, "Call")
 
 
 def watching(ec2: Ec2, known: Mapping[str, str] | None = None, minutes: float = 20) -> Watch:
-    """A watch of the pair, of which Pulumi's state has `known`: ids by name."""
+    """A watch of the pair; `known` are the ids in Pulumi's state, by name."""
 
     async def knows() -> Mapping[str, str]:
         return known or {}
