@@ -185,7 +185,3 @@ def _is_comment(token: tokenize.TokenInfo) -> bool:
 
 def _is_idle(line: str) -> bool:
     return line.strip() == "" or line.lstrip().startswith("#")
-
-
-def _spaces(line: str) -> int:
-    return len(line) - len(line.lstrip(" "))

@@ -1,7 +1,6 @@
 """Measures what several tokens cost and forgive, by a crash, stalls of the holder, packet loss and load.
 
-The pair's own Corosync gets one token after another while it runs, with the times that `cloudinit` derives
-from it. At the end, and on Ctrl-C, it gets its own token back.
+The pair's Corosync gets each token while it runs, and its own back at the end and on Ctrl-C.
 """
 
 from __future__ import annotations
@@ -98,9 +97,7 @@ CASES = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a disturbance did.
-
-    It says how often the VIP moved in EC2, the client's longest outage (s), and how long after the
+    """What a disturbance did: moves of the VIP in EC2, the client's longest outage (s), and how long after the
     disturbance's end the pair was whole for good (s; we poll for that, so it is rather too long).
     """
 

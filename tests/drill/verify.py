@@ -105,8 +105,9 @@ def show_results(results: list[Result], pinged: bool) -> None:
     for result in results:
         if not result.passed and result.detail:
             console.print(f"{result.name}: {result.detail}")
-    draw(results, pinged, cli.in_build("verify.svg"))
-    say(f"written: build/verify.json, build/verify.svg\n{in_a_sentence(results, pinged)}")
+    sentence = in_a_sentence(results, pinged)
+    draw(results, sentence, OUTAGE[pinged], cli.in_build("verify.svg"))
+    say(f"written: build/verify.json, build/verify.svg\n{sentence}")
 
 
 def in_a_sentence(results: Sequence[Result], pinged: bool) -> str:
@@ -125,15 +126,15 @@ def in_a_sentence(results: Sequence[Result], pinged: bool) -> str:
     )
 
 
-def draw(results: Sequence[Result], pinged: bool, path: Path) -> None:
-    """Draw the time of each trial as a bar, in seconds from the fault."""
+def draw(results: Sequence[Result], title: str, label: str, path: Path) -> None:
+    """Draw the time of each trial as a bar, in seconds; `label` says what that time is."""
     pyplot = plotting()
     shown = [result for result in results if result.outage_s is not None][::-1]
     figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.4 * len(shown)), layout="constrained")
     colors = ["#6aa84f" if result.passed else "#c0504d" for result in shown]
     bars = axes.barh([result.name for result in shown], [result.outage_s for result in shown], color=colors)
     axes.bar_label(bars, fmt="%.2f s", padding=4)
-    axes.set_xlabel(OUTAGE[pinged])
-    axes.set_title(in_a_sentence(results, pinged), fontsize="medium", wrap=True)
+    axes.set_xlabel(label)
+    axes.set_title(title, fontsize="medium", wrap=True)
     axes.margins(x=0.15)
     save_figure(figure, path)

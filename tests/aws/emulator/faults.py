@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+from .http import Silence
 
 API_KINDS = ("down", "slow", "hang", "throttled", "denied", "expired")
 IMDS_KINDS = ("down", "slow", "hang", "401", "404", "503")
@@ -24,6 +27,26 @@ class Fault:
     def undo(self) -> None:
         """End the fault and release the requests it holds up. A second call does nothing."""
         self._faults._end(self)
+
+    def hold_up(self, closing: threading.Event) -> None:
+        """Hold a request up as long as this kind of fault does, and no longer than until `closing` is set.
+
+        Raises Silence if no answer may follow.
+        """
+        if self.kind == "hang":
+            self._wait(None, closing)
+        if self.kind in ("down", "hang"):
+            raise Silence
+        if self.kind == "slow":
+            self._wait(self.seconds, closing)
+
+    def _wait(self, seconds: float | None, closing: threading.Event) -> None:
+        """Wait until the fault ends, the time is up or the emulator closes."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while True:
+            left = 0.1 if end is None else min(0.1, end - time.monotonic())
+            if left <= 0 or self.over.wait(left) or closing.is_set():
+                return
 
     def __enter__(self) -> Fault:
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import logging
 import re
@@ -20,7 +19,7 @@ from werkzeug.test import run_wsgi_app
 
 from . import authorization, ec2_api, parameters, quotas, run_command, signing, validation
 from .errors import ApiError
-from .faults import Fault, Faults
+from .faults import Faults
 from .http import Request, Response, Silence, dated
 from .principals import Principal, Principals
 from .throttle import READS, Throttle
@@ -145,13 +144,7 @@ class ApiServer:
     def _wait_out_faults(self, call: Call) -> None:
         faults = self._faults.of("api", call.instance_id)
         for fault in faults:
-            if fault.kind == "down":
-                raise Silence
-            if fault.kind == "hang":
-                self._pause(fault, None)
-                raise Silence
-            if fault.kind == "slow":
-                self._pause(fault, fault.seconds)
+            fault.hold_up(self.closing)
         kinds = {fault.kind for fault in faults}
         if "throttled" in kinds:
             raise ApiError(503, "RequestLimitExceeded", "Request limit exceeded.")
@@ -163,14 +156,6 @@ class ApiServer:
                 raise authorization.denied_by_fault(
                     self._world, principal.arn, call.service, call.action, call.params
                 )
-
-    def _pause(self, fault: Fault, seconds: float | None) -> None:
-        """Wait until the fault ends, the time is up or the emulator closes."""
-        end = None if seconds is None else time.monotonic() + seconds
-        for _ in itertools.count():
-            left = 0.1 if end is None else min(0.1, end - time.monotonic())
-            if left <= 0 or fault.over.wait(left) or self.closing.is_set():
-                return
 
     def _delay(self, call: Call) -> None:
         settings = self._world.settings

@@ -7,7 +7,6 @@ metadata"; form of the bodies: aws/amazon-ec2-metadata-mock.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import re
 import secrets
 import threading
@@ -16,8 +15,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import unquote
 
-from .faults import Fault, Faults
-from .http import Request, Response, Silence, dated
+from .faults import Faults
+from .http import Request, Response, dated
 from .imds_tree import Tree, identity_document, meta_data
 from .model import Instance
 from .principals import Principals
@@ -130,23 +129,10 @@ class MetadataService:
 
     def _broken(self, instance_id: str) -> Response | None:
         for fault in self._faults.of("imds", instance_id):
-            if fault.kind == "down":
-                raise Silence
-            if fault.kind == "hang":
-                self._pause(fault, None)
-                raise Silence
-            if fault.kind == "slow":
-                self._pause(fault, fault.seconds)
-            else:
+            fault.hold_up(self.closing)
+            if fault.kind != "slow":
                 return _error(HTTPStatus(int(fault.kind)))
         return None
-
-    def _pause(self, fault: Fault, seconds: float | None) -> None:
-        end = None if seconds is None else time.monotonic() + seconds
-        for _ in itertools.count():
-            left = 0.1 if end is None else min(0.1, end - time.monotonic())
-            if left <= 0 or fault.over.wait(left) or self.closing.is_set():
-                return
 
     def _answer(self, request: Request, instance: Instance) -> Response:
         path = unquote(request.target.partition("?")[0])
