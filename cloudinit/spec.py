@@ -73,12 +73,11 @@ class NodeSpec:
     """What one node must know at first boot.
 
     `members` are Corosync's node ids 1 and 2, in this order; the first puts the resources into the cluster.
-    `vip` is the first of the floating addresses and `more_vips` are the others, which the cluster keeps with it
-    where it can. `services` run where `vip` is, and are started in this order. `token_ms` is Corosync's token
-    time-out in milliseconds. `package_repository` and `package_repository_key` are the addresses of a CentOS
-    Stream 9 tree (the folder with HighAvailability, AppStream and BaseOS in it) and of the key that signs it,
-    with a # and the key's fingerprint behind it. Only a platform that has a `build` looks there, in place of
-    building what its own archives lack.
+    `vips` are the floating addresses: the cluster keeps the others with the first one where it can. `services` run
+    where that one is, and are started in this order. `token_ms` is Corosync's token time-out in milliseconds.
+    `package_repository` and `package_repository_key` are the addresses of a CentOS Stream 9 tree (the folder with
+    HighAvailability, AppStream and BaseOS in it) and of the key that signs it, with a # and the key's fingerprint
+    behind it. Only a platform that has a `build` looks there, in place of building what its own archives lack.
 
     `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
     base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
@@ -92,10 +91,9 @@ class NodeSpec:
     cluster_name: str
     name: str
     members: tuple[Member, Member]
-    vip: IPv4Address
+    vips: tuple[IPv4Address, ...]
     prefix_length: int
     platform: str
-    more_vips: tuple[IPv4Address, ...] = ()
     services: tuple[Service, ...] = ()
     token_ms: int = 1000
     package_repository: str = ""
@@ -114,6 +112,8 @@ class NodeSpec:
             )
         if first.name == second.name:
             raise ValueError(f"both members are named {first.name!r}; Pacemaker tells nodes apart by name")
+        if not self.vips:
+            raise ValueError("vips is empty, and a pair has an address that floats; set one at least")
         addresses = (first.address, second.address, *self.vips)
         if len(set(addresses)) != len(addresses):
             raise ValueError(
@@ -149,14 +149,9 @@ class NodeSpec:
                 )
 
     @property
-    def vips(self) -> tuple[IPv4Address, ...]:
-        """All the floating addresses, the first one first."""
-        return (self.vip, *self.more_vips)
-
-    @property
     def subnet(self) -> IPv4Network:
         """The subnet that the VIPs and both members are in."""
-        return IPv4Network((self.vip, self.prefix_length), strict=False)
+        return IPv4Network((self.vips[0], self.prefix_length), strict=False)
 
     @property
     def member(self) -> Member:

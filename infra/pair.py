@@ -214,8 +214,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             specs(
                 name,
                 (first, second),
-                vip=args.vip,
-                more_vips=args.more_vips,
+                vips=args.vips,
                 services=args.services,
                 prefix_length=args.site.subnet_cidr.prefixlen,
                 platform=args.platform,

@@ -31,7 +31,7 @@ def spec(index: int) -> NodeSpec:
         cluster_name="ec2vip",
         name=MEMBERS[index].name,
         members=MEMBERS,
-        vip=IPv4Address("10.0.250.185"),
+        vips=(IPv4Address("10.0.250.185"),),
         prefix_length=24,
         platform="debian12",
     )
@@ -64,7 +64,7 @@ def test_the_user_data_is_valid_to_cloud_init_itself(lab: Lab, pair: Pair) -> No
 
 
 EVERYTHING: dict[str, Any] = {
-    "more_vips": (IPv4Address("10.0.250.190"),),
+    "vips": (IPv4Address("10.0.250.185"), IPv4Address("10.0.250.190")),
     "services": (
         Service(name="data", agent="ocf:heartbeat:Filesystem", parameters={"directory": "/srv/my 'data'"}),
         Service(name="nginx", agent="systemd:nginx", packages=("nginx",)),

@@ -15,6 +15,7 @@ MEMBERS = (
     Member(name="ec2vip-a", address=IPv4Address("10.0.250.186")),
     Member(name="ec2vip-b", address=IPv4Address("10.0.250.187")),
 )
+VIP = IPv4Address("10.0.250.185")
 KEY = bytes(range(256))
 ENCRYPTED = {
     "key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/ec2vip/ec2vip/dev/ec2vip/corosync-key",
@@ -36,7 +37,7 @@ def make_spec(**changes: Any) -> NodeSpec:
         "cluster_name": "dev",
         "name": "ec2vip-a",
         "members": MEMBERS,
-        "vip": IPv4Address("10.0.250.185"),
+        "vips": (VIP,),
         "prefix_length": 24,
         "platform": "debian12",
         **(INSTALLER if changes.get("platform") == "al2023" else {}),

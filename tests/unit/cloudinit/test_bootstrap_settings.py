@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloudinit import cib
-from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.conftest import VIP, make_spec
 from tests.unit.cloudinit.fake_node import JOINED, FakeNode, in_order
 
 pytestmark = pytest.mark.subprocess  # a shell script is tested by running it
@@ -109,7 +109,15 @@ def test_of_several_interfaces_the_one_with_the_nodes_address_is_named(node: Fak
 
 
 def test_of_several_interfaces_it_is_named_for_each_vip(tmp_path: Path) -> None:
-    node = FakeNode(tmp_path, make_spec(more_vips=(IPv4Address("10.0.250.190"),)))
+    node = FakeNode(
+        tmp_path,
+        make_spec(
+            vips=(
+                VIP,
+                IPv4Address("10.0.250.190"),
+            )
+        ),
+    )
     node.say("routes", "10.0.250.0/24 dev ens5\n10.0.250.0/24 dev ens6\n")
     assert node.bootstrap().returncode == 0
     assert "resource update vip nic=ens5\nresource update vip-2 nic=ens5\n" in node.cluster

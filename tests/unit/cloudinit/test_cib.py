@@ -7,7 +7,7 @@ import pytest
 
 from cloudinit import cib
 from cloudinit.spec import NodeSpec, Service
-from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.conftest import VIP, make_spec
 
 
 def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
@@ -53,7 +53,7 @@ def test_the_digest_is_the_same_on_both_nodes_and_whatever_is_not_a_setting() ->
 
 
 @pytest.mark.parametrize(
-    "changes", [{"vip": IPv4Address("10.0.250.10")}, {"more_vips": (IPv4Address("10.0.250.11"),)}]
+    "changes", [{"vips": (IPv4Address("10.0.250.10"),)}, {"vips": (VIP, IPv4Address("10.0.250.11"))}]
 )
 def test_the_digest_changes_with_a_parameter(changes: dict[str, object]) -> None:
     assert cib.digest(make_spec(**changes)) != cib.digest(make_spec())
@@ -87,7 +87,7 @@ def said(spec: NodeSpec, beginning: str) -> list[str]:
 
 
 def test_each_vip_has_a_group_of_its_own_that_prefers_the_firsts_node() -> None:
-    spec = make_spec(more_vips=(SECOND, IPv4Address("10.0.250.191")))
+    spec = make_spec(vips=(VIP, SECOND, IPv4Address("10.0.250.191")))
     assert said(spec, "resource group add") == [
         "resource group add vip-group vip",
         "resource group add vip-group-2 vip-2",
@@ -112,7 +112,7 @@ def test_each_vip_has_a_group_of_its_own_that_prefers_the_firsts_node() -> None:
 def test_the_digest_changes_with_a_vip_and_with_a_service() -> None:
     digests = {
         cib.digest(make_spec(**changes))
-        for changes in ({}, {"more_vips": (SECOND,)}, {"services": (NGINX,)}, {"services": (FILES,)})
+        for changes in ({}, {"vips": (VIP, SECOND)}, {"services": (NGINX,)}, {"services": (FILES,)})
     }
     assert len(digests) == 4
 
@@ -128,7 +128,7 @@ FILES = Service(
 
 
 def test_services_are_in_the_first_group_after_the_vip() -> None:
-    spec = make_spec(more_vips=(SECOND,), services=(FILES, NGINX))
+    spec = make_spec(vips=(VIP, SECOND), services=(FILES, NGINX))
     assert said(spec, "resource group add vip-group ") == ["resource group add vip-group vip files nginx"]
     # The first of them waits for the address in EC2 too, and so do all.
     assert said(spec, "constraint order") == ["constraint order ec2vip then files id=vip-group-after-ec2vip"]

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from cloudinit import places, userdata
-from tests.unit.cloudinit.conftest import make_spec
+from tests.unit.cloudinit.conftest import VIP, make_spec
 
 pytestmark = pytest.mark.subprocess  # the guard is a program
 
 FIRST, SECOND = "10.0.250.185", "10.0.250.190"
-SPEC = make_spec(more_vips=(IPv4Address(SECOND),))
+SPEC = make_spec(vips=(VIP, IPv4Address(SECOND)))
 SELF, PEER = SPEC.name, SPEC.peer.name
 
 TOOLS = {

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cloudinit.spec import Member, NodeSpec, digest_of
-from tests.unit.cloudinit.conftest import MEMBERS, make_spec
+from tests.unit.cloudinit.conftest import MEMBERS, VIP, make_spec
 
 
 def test_the_first_member_bootstraps_and_the_second_does_not() -> None:
@@ -25,10 +25,11 @@ def test_the_first_member_bootstraps_and_the_second_does_not() -> None:
             {"members": (MEMBERS[0], Member(name="b", address=MEMBERS[0].address))},
             ["10.0.250.186", "3 different"],
         ),
-        ({"vip": MEMBERS[1].address}, ["10.0.250.187", "3 different"]),
-        ({"vip": IPv4Address("10.0.9.1")}, ["10.0.250.186", "outside 10.0.9.0/24"]),
-        ({"more_vips": (IPv4Address("10.0.250.185"),)}, ["10.0.250.185, 10.0.250.185", "4 different"]),
-        ({"more_vips": (IPv4Address("10.0.9.1"),)}, ["10.0.9.1", "outside 10.0.250.0/24"]),
+        ({"vips": (MEMBERS[1].address,)}, ["10.0.250.187", "3 different"]),
+        ({"vips": ()}, ["vips is empty", "set one at least"]),
+        ({"vips": (IPv4Address("10.0.9.1"),)}, ["10.0.250.186", "outside 10.0.9.0/24"]),
+        ({"vips": (VIP, VIP)}, ["10.0.250.185, 10.0.250.185", "4 different"]),
+        ({"vips": (VIP, IPv4Address("10.0.9.1"))}, ["10.0.9.1", "outside 10.0.250.0/24"]),
         ({"token_ms": 125}, ["125", "126..300000"]),
         ({"token_ms": 300_001}, ["300001", "126..300000"]),
         ({"key_parameter": "arn:aws:ssm:us-east-1:123456789012:parameter/k"}, ["key_digest", "set both"]),

@@ -18,7 +18,7 @@ from cloudinit import cib, corosync, places, userdata
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import NodeSpec, Service
 from tests.lab.paths import PROJECT
-from tests.unit.cloudinit.conftest import ENCRYPTED, INSTALLER, OWNERS, make_spec
+from tests.unit.cloudinit.conftest import ENCRYPTED, INSTALLER, OWNERS, VIP, make_spec
 
 #: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with the types its schema gives them.
 KNOWN = {
@@ -60,7 +60,7 @@ def test_every_platform_fits_with_all_there_is_and_room_to_spare(platform: str, 
         platform=platform,
         name=name,
         cluster_name="a-cluster-with-quite-a-long-name",
-        more_vips=tuple(IPv4Address(f"10.0.250.{number}") for number in range(190, 200)),
+        vips=(VIP, *(IPv4Address(f"10.0.250.{number}") for number in range(190, 200))),
         services=(
             Service(
                 name="data",
