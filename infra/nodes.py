@@ -8,7 +8,6 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -22,6 +21,7 @@ from cloudinit.userdata import MAX_BYTES, render
 from .errors import ConfigError, looked_up
 from .identity import Kept
 from .rollout import CLUSTER_MARK, Rollout, Wanted
+from .settings import PairSettings
 from .tags import MADE_FROM, PAIR, Scope
 
 # In place of a key's digest, where the nodes' traffic is not encrypted.
@@ -31,26 +31,8 @@ LONGEST_PARAMETER = f"arn:aws-us-gov:ssm:ap-southeast-99:{'8' * 12}:parameter/{'
 NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """What both nodes are made from. `public_ips` is their subnet's, and only says when to make them anew.
-
-    `addresses` is how many IPv4 addresses a node may come to have: its own, and every VIP. Without
-    `source_dest_check` a node may pass on packets of others', as a gateway does.
-    """
-
-    instance_type: str
-    addresses: int
-    platform: str
-    ami_id: pulumi.Input[str] | None
-    key_name: str | None
-    public_ips: bool
-    source_dest_check: bool
-    region: str
-
-
 def architecture(instance_type: str, addresses: int, opts: pulumi.InvokeOptions) -> str:
-    """The instance type's architecture, `x86_64` or `arm64`.
+    """The instance type's architecture, `x86_64` or `arm64`. A node comes to have so many `addresses`.
 
     Raises ConfigError where its interfaces have no room for so many addresses, or no platform runs on it.
     """
@@ -100,19 +82,19 @@ def newest_ami(platform: str, arch: str, opts: pulumi.InvokeOptions) -> str:
     return str(found.id)
 
 
-def _image(scope: Scope, machine: Machine) -> pulumi.Input[str]:
+def _image(scope: Scope, settings: PairSettings, region: str) -> pulumi.Input[str]:
     """The image: the user's, or the platform's newest as it was at the first `up`.
 
     That one is kept in the state, for a newer image must not replace the nodes by itself. Its name there has
     the platform, the architecture and the Region in it, so that for another one the image is looked up anew.
     """
     opts = scope.asks()
-    arch = architecture(machine.instance_type, machine.addresses, opts)
-    if machine.ami_id is not None:
-        return machine.ami_id
-    newest = newest_ami(machine.platform, arch, opts)
+    arch = architecture(settings.instance_type, 1 + len(settings.vips), opts)  # its own, and every VIP
+    if settings.ami_id is not None:
+        return settings.ami_id
+    newest = newest_ami(settings.platform, arch, opts)
     kept = pulumi.Stash(
-        scope.part(f"image-{machine.platform}-{arch}-{machine.region}"),
+        scope.part(f"image-{settings.platform}-{arch}-{region}"),
         input=newest,
         opts=scope.options(ignore_changes=["input"]),
     )
@@ -144,9 +126,10 @@ def _offered(image: str, newest: str, opts: pulumi.InvokeOptions) -> str:
 def make_nodes(
     scope: Scope,
     roll: Rollout,
-    machine: Machine,
+    settings: PairSettings,
     specs: Sequence[NodeSpec],
     *,
+    region: str,
     subnet_id: pulumi.Input[str],
     security_group_id: pulumi.Input[str],
     profile_name: pulumi.Input[str],
@@ -159,13 +142,13 @@ def make_nodes(
     apart = aws.ec2.PlacementGroup(
         scope.part("apart"), strategy="spread", tags=scope.tags("apart"), opts=scope.options()
     )
-    image = _image(scope, machine)
+    image = _image(scope, settings, region)
     return [
         _make_node(
             scope,
             roll,
             spec,
-            machine,
+            settings,
             ami=image,
             subnet_id=subnet_id,
             vpc_security_group_ids=[security_group_id],
@@ -219,7 +202,7 @@ def _make_node(
     scope: Scope,
     roll: Rollout,
     spec: NodeSpec,
-    machine: Machine,
+    settings: PairSettings,
     *,
     cluster: str,
     ready: list[pulumi.Resource],
@@ -232,13 +215,13 @@ def _make_node(
     """
     role = spec.name.removeprefix(f"{scope.name}-")
     replacing["private_ip"] = str(spec.member.address)
-    if machine.key_name is not None:
-        replacing["key_name"] = machine.key_name
-    digest = _digest({**replacing, "public_ips": str(machine.public_ips)})
+    if settings.key_name is not None:
+        replacing["key_name"] = settings.key_name
+    digest = _digest({**replacing, "public_ips": str(settings.public_ips)})
     made_from = pulumi.Output.concat(digest, CLUSTER_MARK, cluster)
     node = aws.ec2.Instance(
         spec.name,
-        instance_type=machine.instance_type,
+        instance_type=settings.instance_type,
         vpc_security_group_ids=vpc_security_group_ids,
         iam_instance_profile=iam_instance_profile,
         metadata_options=aws.ec2.InstanceMetadataOptionsArgs(
@@ -248,7 +231,7 @@ def _make_node(
             # With them on, as an account may have it by default, EC2 takes no key with a space or a slash in it.
             instance_metadata_tags="disabled",
         ),
-        source_dest_check=machine.source_dest_check,
+        source_dest_check=settings.source_dest_check,
         root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(encrypted=True, volume_type="gp3"),
         # These go into RunInstances; a root device's own would be added to an untagged volume later, which needs
         # the right to tag any volume (terraform-provider-aws, internal/service/ec2/ec2_instance.go).
@@ -256,7 +239,7 @@ def _make_node(
         user_data_replace_on_change=True,
         tags={**scope.tags(role), MADE_FROM: made_from},
         opts=scope.options(
-            depends_on=roll.turn(spec.name, Wanted(made_from, machine.instance_type), ready),
+            depends_on=roll.turn(spec.name, Wanted(made_from, settings.instance_type), ready),
             # A fixed address can be on one instance at a time.
             delete_before_replace=True,
             # Where the VIP is, is the cluster's to say. The tags would spread to volumes that are attached later.
@@ -288,10 +271,26 @@ def _digest(values: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
     return digest
 
 
-def specs(name: str, addresses: tuple[IPv4Address, IPv4Address], **shared: Any) -> list[NodeSpec]:
-    """What each node is told; `shared` is what `NodeSpec` has the same for both."""
+def specs(
+    name: str, addresses: tuple[IPv4Address, IPv4Address], prefix_length: int, settings: PairSettings
+) -> list[NodeSpec]:
+    """What each node is told: of itself, of its subnet, and of the settings what it needs at its first boot."""
     members = (
         Member(name=f"{name}-a", address=addresses[0]),
         Member(name=f"{name}-b", address=addresses[1]),
     )
-    return [NodeSpec(cluster_name=name, name=member.name, members=members, **shared) for member in members]
+    return [
+        NodeSpec(
+            cluster_name=name,
+            name=member.name,
+            members=members,
+            vips=settings.vips,
+            prefix_length=prefix_length,
+            platform=settings.platform,
+            services=settings.services,
+            token_ms=settings.token_ms,
+            package_repository=settings.package_repository,
+            package_repository_key=settings.package_repository_key,
+        )
+        for member in members
+    ]

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv4Address
 from urllib.parse import urlsplit
 
 import pulumi
 import pulumi_aws as aws
 
 from cloudinit.platforms import platform
-from cloudinit.spec import Service
 from cloudinit.userdata import installer
 
 from .addressing import pair_problems
 from .aws_client import check_place, ec2_client
-from .clients import ClientRule, quota_problems
+from .clients import quota_problems
 from .errors import raise_if_any
 from .identity import make_identity
 from .known import Known
@@ -30,9 +28,10 @@ from .network import (
     make_subnet,
     reserve,
 )
-from .nodes import Machine, make_nodes, specs
+from .nodes import make_nodes, specs
 from .operation import Operation
 from .rollout import Rollout
+from .settings import PairSettings
 from .sites import ExistingSubnet, Site
 from .tags import Scope, tag_problems
 from .watch import Expected, Watch
@@ -55,60 +54,32 @@ INSTANCE_PROFILE_NAME = "instanceProfileName"
 
 
 @dataclass(frozen=True, kw_only=True)
-class FloatingIpPairArgs:
-    """What a pair is made from.
+class FloatingIpPairArgs(PairSettings):
+    """What a pair is made from: the settings, under the names and with the defaults of `PairSettings`, and a site.
 
-    `vip` floats, and so do `more_vips`, with it where they can; `node_ips` are the nodes' own, in any order.
-    All are addresses of the site's subnet. `clients` say who may reach the VIPs, `services` what runs where the
-    first one is.
-    `public_ips` says whether a new subnet hands out public addresses; an existing one does as it does.
-    `source_dest_check` is off for nodes that pass on packets of others', as gateways do.
-    `token_ms` is Corosync's token time-out in milliseconds. `ami_id` takes the place of the platform's image.
-    `package_repository` and `package_repository_key` go together. `encryption_key` is Corosync's, 128 to 3072
-    random bytes; without one the nodes' traffic is not encrypted. `ready_timeout_minutes` is how long a new node
-    may take to be a working member; an `up` waits for it, unless it is 0. The program then looks at EC2 itself, as
-    the stack's `aws:` settings or the environment say, and that must be where the pair's provider works.
-    `permissions_boundary` is the ARN of a managed policy that bounds what the nodes' role may do. `tags` go on
-    everything that can have them.
+    docs/settings.md says what each is for. `vips` and `node_ips` are addresses of the site's subnet. `public_ips`
+    says whether a new subnet hands out public addresses; an existing one does as it does. `encryption_key` is the
+    key itself, in bytes. Unless `ready_timeout_minutes` is 0, the program looks at EC2 itself, as the stack's
+    `aws:` settings or the environment say, and that must be where the pair's provider works.
 
     Raises ConfigError if the addresses cannot be a pair's in the subnet, or AWS takes no such clients or tags.
     """
 
-    vip: IPv4Address
-    node_ips: tuple[IPv4Address, IPv4Address]
     site: Site
-    more_vips: tuple[IPv4Address, ...] = ()
-    clients: tuple[ClientRule, ...] = ()
-    services: tuple[Service, ...] = ()
-    public_ips: bool = True
-    source_dest_check: bool = True
-    endpoints: bool = False
-    instance_type: str = "t3.micro"
-    platform: str = "al2023"
-    package_repository: str = ""
-    package_repository_key: str = ""
-    ami_id: pulumi.Input[str] | None = None
-    key_name: str | None = None
-    ssm: bool = False
-    token_ms: int = 1000
-    encryption_key: bytes | None = field(default=None, repr=False)
-    ready_timeout_minutes: int = 20
-    permissions_boundary: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         raise_if_any(
             [
+                *(
+                    []
+                    if self.vips
+                    else ["vips is empty, and a pair has an address that floats; set one at least"]
+                ),
                 *pair_problems(self.vips, self.node_ips, self.site.subnet_cidr),
                 *quota_problems(self.clients),
                 *tag_problems(self.tags),
             ]
         )
-
-    @property
-    def vips(self) -> tuple[IPv4Address, ...]:
-        """All the floating addresses, the first one first."""
-        return (self.vip, *self.more_vips)
 
     @property
     def way_out_wanted(self) -> str:
@@ -196,32 +167,15 @@ class FloatingIpPair(pulumi.ComponentResource):
             subnet_id=subnet.subnet_id,
             known=lambda: known.nodes(names),
         )
-        watch = Watch(scope.full_name, str(args.vip), expected, limit, ec2_client) if limit else None
+        vip = str(args.vips[0])
+        watch = Watch(scope.full_name, vip, expected, limit, ec2_client) if limit else None
         roll = Rollout(names, watch, Operation(scope))
         nodes = make_nodes(
             scope,
             roll,
-            Machine(
-                instance_type=args.instance_type,
-                addresses=1 + len(args.vips),
-                platform=args.platform,
-                ami_id=args.ami_id,
-                key_name=args.key_name,
-                public_ips=args.public_ips,
-                source_dest_check=args.source_dest_check,
-                region=region,
-            ),
-            specs(
-                name,
-                (first, second),
-                vips=args.vips,
-                services=args.services,
-                prefix_length=args.site.subnet_cidr.prefixlen,
-                platform=args.platform,
-                token_ms=args.token_ms,
-                package_repository=args.package_repository,
-                package_repository_key=args.package_repository_key,
-            ),
+            args,
+            specs(name, (first, second), args.site.subnet_cidr.prefixlen, args),
+            region=region,
             subnet_id=subnet.subnet_id,
             security_group_id=groups.nodes.id,
             profile_name=identity.profile.name,
@@ -230,9 +184,9 @@ class FloatingIpPair(pulumi.ComponentResource):
             ready=ready,
         )
         works: pulumi.Output[bool] = pulumi.Output.from_input(roll.works())
-        self.vip = works.apply(lambda _: str(args.vip))
-        self.vips = works.apply(lambda _: [str(vip) for vip in args.vips])
-        self.vip_cidr = works.apply(lambda _: f"{args.vip}/32")
+        self.vip = works.apply(lambda _: vip)
+        self.vips = works.apply(lambda _: [str(each) for each in args.vips])
+        self.vip_cidr = works.apply(lambda _: f"{vip}/32")
         self.vpc_id = pulumi.Output.from_input(subnet.vpc_id)
         self.subnet_id = pulumi.Output.from_input(subnet.subnet_id)
         self.node_ids = pulumi.Output.all(*(node.id for node in nodes))

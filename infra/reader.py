@@ -20,10 +20,10 @@ DEPTH_MAX = 16
 class Reader:
     """Typed access to settings that Pulumi hands over as text, lists and mappings as JSON.
 
-    A setting that is absent or empty reads as None (or as the default). One that is wrong reads the same, and
+    A setting that is absent or empty reads as None, or as no entries. One that is wrong reads the same, and
     adds to `problems`: a value, its rule, its remedy. `secrets` are the keys, with the namespace, that the stack's
     file holds encrypted. Those that are not in `take_secrets` are refused and read as absent, so that no other
-    message shows a value.
+    message shows a value. `region` is the AWS provider's, where it is known.
     """
 
     def __init__(
@@ -32,9 +32,11 @@ class Reader:
         values: Mapping[str, str],
         secrets: Collection[str] = (),
         take_secrets: Collection[str] = (),
+        region: str | None = None,
     ) -> None:
         self.namespace = namespace
         self.secrets = secrets
+        self.region = region
         self.problems: list[str] = []
         hidden = [key for key in values if self.is_secret(key) and key not in take_secrets]
         self.values = {key: value for key, value in values.items() if key not in hidden}
@@ -86,34 +88,34 @@ class Reader:
             return None
         return value
 
-    def choice(self, key: str, choices: Collection[str], default: str) -> str:
+    def choice(self, key: str, choices: Collection[str]) -> str | None:
         """One of the choices."""
-        value = self.text(key) or default
-        if value not in choices:
+        value = self.text(key)
+        if value is not None and value not in choices:
             near = difflib.get_close_matches(value, choices, n=1)
             hint = f"did you mean {near[0]}?" if near else f"set {self.namespace}:{key} to one of them"
             self.wrong(key, f"is not one of {', '.join(choices)}", hint)
-            return default
+            return None
         return value
 
-    def flag(self, key: str, default: bool) -> bool:
+    def flag(self, key: str) -> bool | None:
         """True or false."""
         value = self.values.get(key, "").strip().lower()
         if value not in ("", "true", "false"):
             self.wrong(key, "is neither true nor false", f"set {self.namespace}:{key} to one of the two")
-        return value == "true" if value in ("true", "false") else default
+        return value == "true" if value in ("true", "false") else None
 
-    def integer(self, key: str, default: int, low: int, high: int, unit: str) -> int:
+    def integer(self, key: str, low: int, high: int, unit: str) -> int | None:
         """A whole number from low to high."""
         value = self.values.get(key, "").strip()
         if not value:
-            return default
+            return None
         # Python refuses to read numbers of thousands of digits (sys.set_int_max_str_digits).
         if not re.fullmatch(r"-?[0-9]{1,18}", value) or not low <= int(value) <= high:
             self.wrong(
                 key, f"is not a whole number from {low} to {high}", f"set {self.namespace}:{key} in {unit}"
             )
-            return default
+            return None
         return int(value)
 
     def address(self, key: str) -> IPv4Address | None:

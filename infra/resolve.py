@@ -14,6 +14,7 @@ from .config import StackConfig
 from .errors import looked_up, raise_if_any
 from .network import endpoint_services, reservation_note
 from .pair import FloatingIpPairArgs
+from .settings import PairSettings, SiteSettings
 from .sites import ExistingSubnet, NewSubnet, NewVpc, Site
 from .tags import full_name
 
@@ -23,40 +24,18 @@ def pair_args(config: StackConfig, name: str = "ec2vip") -> FloatingIpPairArgs:
 
     Raises ConfigError where the VPC or the subnet that it names does not suit the pair.
     """
-    return FloatingIpPairArgs(
-        vip=config.vip,
-        more_vips=config.more_vips,
-        node_ips=config.node_ips,
-        site=_site(config, name),
-        clients=config.clients,
-        services=config.services,
-        public_ips=config.public_ips,
-        source_dest_check=config.source_dest_check,
-        endpoints=config.endpoints,
-        instance_type=config.instance_type,
-        platform=config.platform,
-        package_repository=config.package_repository,
-        package_repository_key=config.package_repository_key,
-        ami_id=config.ami_id,
-        key_name=config.key_name,
-        ssm=config.ssm,
-        token_ms=config.token_ms,
-        encryption_key=config.encryption_key,
-        ready_timeout_minutes=config.ready_timeout_minutes,
-        permissions_boundary=config.permissions_boundary,
-        tags=config.tags,
-    )
+    return FloatingIpPairArgs(site=_site(config.site, config.pair, name), **vars(config.pair))
 
 
-def _site(config: StackConfig, name: str) -> Site:
-    if config.subnet_id is not None:
-        return _existing_subnet(config, config.subnet_id, name)
-    assert config.subnet_cidr is not None, "StackConfig has it for every new subnet"
-    if config.vpc_id is not None:
-        return _new_subnet(config, config.vpc_id, config.subnet_cidr, name)
-    assert config.vpc_cidr is not None, "StackConfig has one of the three"
+def _site(site: SiteSettings, pair: PairSettings, name: str) -> Site:
+    if site.subnet_id is not None:
+        return _existing_subnet(site.subnet_id, pair, name)
+    assert site.subnet_cidr is not None, "StackConfig has it for every new subnet"
+    if site.vpc_id is not None:
+        return _new_subnet(site.vpc_id, site.subnet_cidr, site.availability_zone, pair, name)
+    assert site.vpc_cidr is not None, "StackConfig has one of the three"
     return NewVpc(
-        vpc_cidr=config.vpc_cidr, subnet_cidr=config.subnet_cidr, availability_zone=config.availability_zone
+        vpc_cidr=site.vpc_cidr, subnet_cidr=site.subnet_cidr, availability_zone=site.availability_zone
     )
 
 
@@ -65,32 +44,32 @@ def _pair(name: str) -> str:
     return full_name(pulumi.get_project(), pulumi.get_stack(), name)
 
 
-def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> ExistingSubnet:
+def _existing_subnet(subnet_id: str, pair: PairSettings, name: str) -> ExistingSubnet:
     found = looked_up(
         f"subnetId {subnet_id}",
         "set ec2vip:subnetId to a subnet of this account and Region",
         lambda: aws.ec2.get_subnet(id=subnet_id),
     )
     cidr = IPv4Network(found.cidr_block)
-    problems = list(pair_problems(config.vips, config.node_ips, cidr))
-    if found.map_public_ip_on_launch != config.public_ips:
+    problems = list(pair_problems(pair.vips, pair.node_ips, cidr))
+    if found.map_public_ip_on_launch != pair.public_ips:
         gives = "gives its instances public addresses" if found.map_public_ip_on_launch else "gives none"
         problems.append(
-            f"publicIps {str(config.public_ips).lower()} is not what {subnet_id} does, which {gives}; set "
+            f"publicIps {str(pair.public_ips).lower()} is not what {subnet_id} does, which {gives}; set "
             f"ec2vip:publicIps to {str(found.map_public_ip_on_launch).lower()}, or change the subnet"
         )
-    settings = _settings(config)
+    settings = _settings(pair)
     problems += existing.taken_problems(subnet_id, settings, _pair(name))
     owner = found.owner_id if found.owner_id and found.owner_id != existing.account() else None
     if owner is None:
         reservations = existing.reservations(subnet_id, ec2_client)
         problems += existing.prefix_problems(reservations, settings)
         reserved = existing.covered(reservations, list(settings), reservation_note(_pair(name)))
-        if config.endpoints:
-            problems += _endpoint_problems(config, found.vpc_id, name)
+        if pair.endpoints:
+            problems += _endpoint_problems(pair, found.vpc_id, name)
     else:
         reserved = frozenset(settings)
-        if config.endpoints:
+        if pair.endpoints:
             problems.append(
                 f"endpoints true cannot be in {subnet_id}, which account {owner} shares: only the owner makes "
                 f"endpoints there; set ec2vip:endpoints to false, and ask {owner} for them"
@@ -111,13 +90,15 @@ def _existing_subnet(config: StackConfig, subnet_id: str, name: str) -> Existing
     )
 
 
-def _settings(config: StackConfig) -> dict[IPv4Address, str]:
+def _settings(pair: PairSettings) -> dict[IPv4Address, str]:
     """The pair's addresses, each with the setting that it is from."""
-    key = "vips" if config.more_vips else "vip"
-    return {**dict.fromkeys(config.vips, key), **dict.fromkeys(config.node_ips, "nodeIps")}
+    key = "vips" if len(pair.vips) > 1 else "vip"
+    return {**dict.fromkeys(pair.vips, key), **dict.fromkeys(pair.node_ips, "nodeIps")}
 
 
-def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network, name: str) -> NewSubnet:
+def _new_subnet(
+    vpc_id: str, subnet_cidr: IPv4Network, zone: str | None, pair: PairSettings, name: str
+) -> NewSubnet:
     vpc = looked_up(
         f"vpcId {vpc_id}",
         "set ec2vip:vpcId to a VPC of this account and Region",
@@ -135,20 +116,20 @@ def _new_subnet(config: StackConfig, vpc_id: str, subnet_cidr: IPv4Network, name
             f"vpcId {vpc_id} belongs to account {vpc.owner_id}, and only the owner makes subnets in it; set "
             "ec2vip:subnetId to a shared subnet in place of ec2vip:vpcId and ec2vip:subnetCidr"
         )
-    gateway = _internet_gateway(vpc_id) if config.public_ips else None
-    if config.public_ips and gateway is None:
+    gateway = _internet_gateway(vpc_id) if pair.public_ips else None
+    if pair.public_ips and gateway is None:
         problems.append(
             f"publicIps true needs an internet gateway, and {vpc_id} has none; attach one, or set "
             "ec2vip:publicIps to false"
         )
-    if config.endpoints:
-        problems += _endpoint_problems(config, vpc_id, name)
+    if pair.endpoints:
+        problems += _endpoint_problems(pair, vpc_id, name)
     raise_if_any(problems)
     return NewSubnet(
         vpc_id=vpc_id,
         subnet_cidr=subnet_cidr,
         internet_gateway_id=gateway,
-        availability_zone=config.availability_zone,
+        availability_zone=zone,
     )
 
 
@@ -164,13 +145,13 @@ def _internet_gateway(vpc_id: str) -> str | None:
         return None
 
 
-def _endpoint_problems(config: StackConfig, vpc_id: str, name: str) -> list[str]:
+def _endpoint_problems(pair: PairSettings, vpc_id: str, name: str) -> list[str]:
     """What keeps the pair's interface endpoints out of the VPC."""
     services = endpoint_services(
         aws.get_region().region,
         pulumi.InvokeOptions(),
-        ssm=config.ssm,
-        key=config.encryption_key is not None,
+        ssm=pair.ssm,
+        key=pair.encryption_key is not None,
     )
     return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, _pair(name))]
 

@@ -19,7 +19,7 @@ region = config.get("region")
 pair = FloatingIpPair(
     "ec2vip",
     FloatingIpPairArgs(
-        vip=IPv4Address("10.0.250.185"),
+        vips=(IPv4Address("10.0.250.185"),),
         node_ips=(IPv4Address("10.0.250.186"), IPv4Address(config.get("second") or "10.0.250.187")),
         site=NewVpc(vpc_cidr=IPv4Network("10.0.0.0/16"), subnet_cidr=IPv4Network("10.0.250.0/24")),
         platform="debian12",

@@ -25,7 +25,7 @@ for name, vip in (("billing", "10.0.8.10"), ("search", "10.0.8.20")):
     pair = FloatingIpPair(
         name,
         FloatingIpPairArgs(
-            vip=IPv4Address(vip),
+            vips=(IPv4Address(vip),),
             node_ips=(IPv4Address(vip) + 1, IPv4Address(vip) + 2),
             site=site,
             clients=(ClientRule(protocol="tcp", from_port=443, to_port=443),),

@@ -23,6 +23,7 @@ ACCOUNT, REGION = "123456789012", "us-east-1"
 IMAGE = "ami-0123456789abcdef0"
 VPC, SUBNET = "vpc-0123456789abcdef0", "subnet-0123456789abcdef0"
 SERVICE = "aws:ec2/getVpcEndpointService:getVpcEndpointService"
+VIP = IPv4Address("10.0.250.185")
 KEY = bytes(range(256))
 EVERYTHING: dict[str, Any] = {"endpoints": True, "ssm": True, "encryption_key": KEY}
 EXISTING = ExistingSubnet(
@@ -159,7 +160,7 @@ class RecordingMonitor(mocks.MockMonitor):
 def pair_args(**changes: Any) -> FloatingIpPairArgs:
     """The arguments of an ordinary pair, with changes."""
     ordinary: dict[str, Any] = {
-        "vip": IPv4Address("10.0.250.185"),
+        "vips": (VIP,),
         "node_ips": (IPv4Address("10.0.250.186"), IPv4Address("10.0.250.187")),
         "site": NewVpc(vpc_cidr=IPv4Network("10.0.0.0/16"), subnet_cidr=IPv4Network("10.0.250.0/24")),
         "clients": (ClientRule(protocol="tcp", from_port=443, to_port=443, cidr=IPv4Network("10.0.0.0/16")),),

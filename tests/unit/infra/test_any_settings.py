@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from infra.config import KEYS, StackConfig
+from infra.config import StackConfig
 from infra.errors import ConfigError
 from infra.pair import FloatingIpPair
 from infra.resolve import pair_args
-from tests.lab.paths import PROJECT
+from infra.settings import SETTINGS
 
 from .bad_settings import GOOD, as_pulumi_gives_them
 from .cloudformation import problems
 from .recording import record
 
-SCHEMA: dict[str, Any] = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
 SECRET = "hunter2-" * 4
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
@@ -74,7 +72,7 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
 }
 # Pulumi hands over a list or a mapping as JSON, and a text as it is, which may be anything too.
 stacks = st.fixed_dictionaries(
-    {}, optional={key: LIKELY.get(key, anything) | anything | st.text() for key in [*KEYS, "typo"]}
+    {}, optional={key: LIKELY.get(key, anything) | anything | st.text() for key in [*SETTINGS, "typo"]}
 )
 
 
@@ -108,10 +106,10 @@ def test_any_settings_are_taken_or_refused(changes: dict[str, Any]) -> None:
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(changes=stacks, hidden=st.sampled_from(sorted(SCHEMA)))
+@given(changes=stacks, hidden=st.sampled_from(sorted(SETTINGS)))
 def test_a_secret_is_in_no_message(changes: dict[str, Any], hidden: str) -> None:
     kinds: dict[str, Any] = {"array": [SECRET, {"x": {"y": SECRET}}], "object": {SECRET: {"x": SECRET}}}
-    secret = kinds.get(SCHEMA[hidden]["type"], SECRET)
+    secret = kinds.get(SETTINGS[hidden].kind.partition("<")[0], SECRET)
     assert parsed(GOOD | changes | {hidden: secret}, [f"ec2vip:{hidden}"]) is None
 
 

@@ -12,14 +12,17 @@ import yaml
 
 from cloudinit.spec import Service
 from infra.clients import ClientRule
-from infra.config import KEYS, StackConfig
+from infra.config import StackConfig
 from infra.errors import ConfigError
-from infra.pair import FloatingIpPairArgs
+from infra.settings import SETTINGS, PairSettings
 
 from .bad_settings import BAD, GOOD, RAW, SECRETS, as_pulumi_gives_them
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+
+VIP = IPv4Address("10.0.250.185")
+NODES = (IPv4Address("10.0.250.186"), IPv4Address("10.0.250.187"))
 
 
 def parse(settings: dict[str, Any], **context: Any) -> StackConfig:
@@ -48,17 +51,19 @@ def test_good_settings_become_typed_values() -> None:
             ],
         }
     )
-    assert config.vip == IPv4Address("10.0.250.185")
-    assert config.node_ips == (IPv4Address("10.0.250.186"), IPv4Address("10.0.250.187"))
-    assert config.subnet_cidr == IPv4Network("10.0.250.0/24")
-    assert (config.public_ips, config.token_ms, config.ami_id) == (False, 2000, None)
-    assert config.tags == {"team": "payments"}
-    assert (config.package_repository, config.package_repository_key) == (
+    pair, site = config.pair, config.site
+    assert pair.vips == (VIP,)
+    assert pair.node_ips == NODES
+    assert (site.vpc_cidr, site.subnet_cidr) == (IPv4Network("10.0.0.0/16"), IPv4Network("10.0.250.0/24"))
+    assert (site.vpc_id, site.subnet_id, site.availability_zone) == (None, None, "us-east-1a")
+    assert (pair.public_ips, pair.token_ms, pair.ami_id) == (False, 2000, None)
+    assert pair.tags == {"team": "payments"}
+    assert (pair.package_repository, pair.package_repository_key) == (
         "https://mirror.example/9-stream",
         "https://mirror.example/RPM-GPG-KEY#99DB70FAE1D7CE227FB6488205B555B38483C65D",
     )
     network = IPv4Network("10.0.0.0/16")
-    assert config.clients == (
+    assert pair.clients == (
         ClientRule(protocol="tcp", from_port=443, to_port=443, cidr=network),
         ClientRule(protocol="tcp", from_port=8000, to_port=8010, cidr=network),
         ClientRule(protocol="icmp", from_port=8, to_port=-1),
@@ -96,12 +101,12 @@ def test_a_plain_encryption_key_is_not_shown_either() -> None:
 def test_a_secret_encryption_key_is_read_as_bytes() -> None:
     key = bytes(range(128))
     settings = GOOD | {"encryptionKey": base64.b64encode(key).decode()}
-    assert parse(settings, secrets=["ec2vip:encryptionKey"]).encryption_key == key
+    assert parse(settings, secrets=["ec2vip:encryptionKey"]).pair.encryption_key == key
 
 
 def test_several_vips_take_the_place_of_one() -> None:
     config = parse(GOOD | {"vip": "", "vips": ["10.0.250.185", "10.0.250.190"]})
-    assert (config.vip, config.more_vips) == (IPv4Address("10.0.250.185"), (IPv4Address("10.0.250.190"),))
+    assert config.pair.vips == (VIP, IPv4Address("10.0.250.190"))
     assert parse(GOOD | {"vip": "", "vips": ["10.0.250.185"]}) == parse(GOOD)
 
 
@@ -122,7 +127,7 @@ def test_services_become_what_the_cluster_runs() -> None:
             ]
         }
     )
-    assert config.services == (
+    assert config.pair.services == (
         Service(
             name="data",
             agent="ocf:heartbeat:Filesystem",
@@ -134,7 +139,7 @@ def test_services_become_what_the_cluster_runs() -> None:
         ),
         Service(name="web-1", agent="systemd:web@1", packages=("web",), moves_vip=False),
     )
-    assert [service.unit for service in config.services] == [None, "web@1.service"]
+    assert [service.unit for service in config.pair.services] == [None, "web@1.service"]
 
 
 def test_a_secret_in_a_service_is_refused_without_showing_it() -> None:
@@ -146,7 +151,7 @@ def test_a_secret_in_a_service_is_refused_without_showing_it() -> None:
     )
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if key != "encryptionKey"])
+@pytest.mark.parametrize("key", [key for key in SETTINGS if key != "encryptionKey"])
 def test_a_secret_is_refused_for_every_setting_that_is_used_in_the_clear(key: str) -> None:
     # A text that is wrong for every one of them, so that any message of a value would show it.
     found = problems(GOOD | {key: "hunter2 "}, secrets=[f"ec2vip:{key}"])
@@ -174,25 +179,25 @@ def test_a_password_in_an_address_is_in_no_message() -> None:
     "unit", ["php8.2-fpm", "php8.2-fpm.service", "foo.bar.service", "corosyncd", "srv-x.mount"]
 )
 def test_a_units_name_may_have_dots(unit: str) -> None:
-    (service,) = parse(GOOD | {"services": [{"unit": unit}]}).services
+    (service,) = parse(GOOD | {"services": [{"unit": unit}]}).pair.services
     assert service.agent == f"systemd:{unit.removesuffix('.service')}"
 
 
 @pytest.mark.parametrize("name", ["vips", "vip2", "ec2vips", "web", "viper-x"])
 def test_a_name_that_only_looks_like_the_stacks_is_taken(name: str) -> None:
-    (service,) = parse(GOOD | {"services": [{"unit": "nginx", "name": name}]}).services
+    (service,) = parse(GOOD | {"services": [{"unit": "nginx", "name": name}]}).pair.services
     assert service.name == name
 
 
 def test_the_agent_of_the_systems_manager_may_be_in_an_image_of_ones_own() -> None:
-    assert parse(GOOD | {"ssm": True, "amiId": "ami-0123456789abcdef0"}).ssm
-    assert parse(GOOD | {"ssm": True, "platform": "al2023"}).ssm
-    assert parse(GOOD | {"ssm": True, "platform": "ubuntu2404"}).ssm
+    assert parse(GOOD | {"ssm": True, "amiId": "ami-0123456789abcdef0"}).pair.ssm
+    assert parse(GOOD | {"ssm": True, "platform": "al2023"}).pair.ssm
+    assert parse(GOOD | {"ssm": True, "platform": "ubuntu2404"}).pair.ssm
 
 
 def test_sixty_rules_are_taken() -> None:
     web = [{"protocol": "tcp", "ports": 443, "cidr": f"10.0.{n}.0/24"} for n in range(58)]
-    assert len(parse(GOOD | {"clients": web}).clients) == 58
+    assert len(parse(GOOD | {"clients": web}).pair.clients) == 58
 
 
 @pytest.mark.parametrize("key", ["publicIps", "endpoints", "ssm", "sourceDestCheck"])
@@ -226,7 +231,7 @@ def test_ten_times_nothing_is_the_same_as_the_declared_defaults() -> None:
 
 
 def test_every_setting_is_declared_with_type_default_and_description() -> None:
-    assert tuple(SCHEMA) == KEYS
+    assert list(SCHEMA) == list(SETTINGS)
     for key, entry in SCHEMA.items():
         assert {"type", "default", "description"} <= set(entry), key
         assert entry["description"].endswith("."), key
@@ -234,17 +239,11 @@ def test_every_setting_is_declared_with_type_default_and_description() -> None:
 
 def test_tags_that_every_service_takes_are_taken() -> None:
     tags = {"Cost Centre": "4711 / EMEA", "a.b/c": "x=1+2-3:@_", "été": "日本", "empty": ""}
-    assert parse(GOOD | {"tags": tags}).tags == tags
+    assert parse(GOOD | {"tags": tags}).pair.tags == tags
 
 
 def test_the_component_has_the_same_defaults_as_the_configuration() -> None:
-    config = parse(GOOD)
-    for name, field in FloatingIpPairArgs.__dataclass_fields__.items():
-        if name in ("vip", "node_ips", "site", "platform"):
-            continue
-        default = field.default if field.default_factory is not dict else {}
-        assert getattr(config, name) == default, name
-    assert SCHEMA["platform"]["default"] == FloatingIpPairArgs.__dataclass_fields__["platform"].default
+    assert parse(GOOD | {"platform": ""}).pair == PairSettings(vips=(VIP,), node_ips=NODES)
 
 
 @pytest.mark.parametrize(
@@ -255,8 +254,8 @@ def test_a_boundary_is_of_the_partition_that_the_region_is_in(region: str, parti
     for account in ("123456789012", "aws"):
         arn = f"arn:{partition}:iam::{account}:policy/team/nodes"
         values = as_pulumi_gives_them(GOOD | {"permissionsBoundary": arn})
-        assert StackConfig.parse(values, region=region).permissions_boundary == arn
-        assert StackConfig.parse(values).permissions_boundary == arn
+        assert StackConfig.parse(values, region=region).pair.permissions_boundary == arn
+        assert StackConfig.parse(values).pair.permissions_boundary == arn
         with pytest.raises(ConfigError, match="is not of the partition aws-iso"):
             StackConfig.parse(values, region="us-iso-east-1")
 
@@ -267,5 +266,4 @@ def test_the_committed_stacks_are_good(stack: str) -> None:
     region = settings.pop("aws:region")
     values = {key.removeprefix("ec2vip:"): value for key, value in settings.items()}
     config = StackConfig.parse(as_pulumi_gives_them(values), region=region)
-    assert str(config.vip) == "10.0.250.185"
-    assert [str(address) for address in config.node_ips] == ["10.0.250.186", "10.0.250.187"]
+    assert (config.pair.vips, config.pair.node_ips) == ((VIP,), NODES)

@@ -24,6 +24,7 @@ from .recording import (
     IMAGE,
     KEY,
     REGION,
+    VIP,
     of_type,
     pair_args,
     program,
@@ -157,7 +158,7 @@ def test_more_vips_than_an_interface_has_room_for_are_refused() -> None:
     with pytest.raises(
         ConfigError, match=r"room for 2 IPv4 addresses an interface, and a node needs 3.*vips"
     ):
-        record(lambda: FloatingIpPair("ec2vip", pair_args(more_vips=TWO_MORE[:1])))
+        record(lambda: FloatingIpPair("ec2vip", pair_args(vips=(VIP, *TWO_MORE[:1]))))
 
 
 def text_of(node: Any) -> str:
@@ -166,7 +167,7 @@ def text_of(node: Any) -> str:
 
 
 def test_each_vip_is_reserved_told_to_the_nodes_and_given_out() -> None:
-    made, given = record(lambda: FloatingIpPair("ec2vip", pair_args(more_vips=TWO_MORE)).outputs(), ROOMY)
+    made, given = record(lambda: FloatingIpPair("ec2vip", pair_args(vips=(VIP, *TWO_MORE))).outputs(), ROOMY)
     assert made["ec2vip-reservation-10.0.250.190"].inputs["cidrBlock"] == "10.0.250.190/32"
     assert made["ec2vip-reservation-10.0.250.191"].inputs["cidrBlock"] == "10.0.250.191/32"
     assert (given["vip"], given["vipCidr"]) == ("10.0.250.185", "10.0.250.185/32")

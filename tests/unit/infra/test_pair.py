@@ -117,7 +117,7 @@ def test_two_pairs_in_one_program_do_not_collide() -> None:
         second = FloatingIpPair(
             "two",
             pair_args(
-                vip=IPv4Address("10.0.251.10"),
+                vips=(IPv4Address("10.0.251.10"),),
                 node_ips=(IPv4Address("10.0.251.11"), IPv4Address("10.0.251.12")),
                 site=NewVpc(vpc_cidr=IPv4Network("10.0.0.0/16"), subnet_cidr=IPv4Network("10.0.251.0/24")),
             ),
@@ -168,4 +168,6 @@ def test_the_order_of_the_nodes_addresses_means_nothing() -> None:
 
 def test_addresses_outside_the_subnet_are_refused_in_other_programs_too() -> None:
     with pytest.raises(ConfigError, match=r"vip 10\.0\.9\.1 is outside 10\.0\.250\.0/24"):
-        pair_args(vip=IPv4Address("10.0.9.1"))
+        pair_args(vips=(IPv4Address("10.0.9.1"),))
+    with pytest.raises(ConfigError, match="vips is empty, and a pair has an address that floats"):
+        pair_args(vips=())
