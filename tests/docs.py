@@ -1,4 +1,4 @@
-"""The documentation: docs/settings.md, which `python -m tests.docs` writes from the settings' schema; links."""
+"""Writes what follows from the table of settings (`python -m tests.docs`); finds the links that lead nowhere."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 
 import yaml
 
+from infra.settings import SETTINGS, Setting
 from tests.lab.paths import PROJECT
 
-SETTINGS = PROJECT / "docs" / "settings.md"
-HEAD = """\
+PROGRAM, PAGE = PROJECT / "Pulumi.yaml", PROJECT / "docs" / "settings.md"
+SECRET = " and ".join(f"`{key}`" for key, setting in SETTINGS.items() if setting.secret)
+HEAD = f"""\
 # Settings
 
 Each is `ec2vip:NAME` in `Pulumi.STACK.yaml`. The program checks all of them before it makes anything, and
-reports all mistakes at once. Only `encryptionKey` may be stored with `--secret`: the stack uses every other value
+reports all mistakes at once. Only {SECRET} may be stored with `--secret`: the stack uses every other value
 in the clear, so it refuses them.
 
 `python -m tests.docs` writes this page from `Pulumi.yaml`.
@@ -27,12 +29,43 @@ in the clear, so it refuses them.
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+DECLARED = re.compile(r"^config:\n(?:(?: .*)?\n)*", re.MULTILINE)
+# In Pulumi.yaml: a longer text is folded, into lines of this width; they may run a word over.
+TEXT_MAX, WIDTH = 90, 99
 
 
-def settings_page() -> str:
-    """Pulumi.yaml's declared settings as a page of Markdown."""
-    schema = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
-    rows = [f"| `{name}` | {_kind(entry)} | {_text(entry)} |" for name, entry in schema.items()]
+class _Dumper(yaml.SafeDumper):
+    """Writes a long text folded, on lines of its own, and a value that comes again in full."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
+_Dumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=">" if len(text) > TEXT_MAX else None
+    ),
+)
+
+
+def schema() -> dict[str, dict[str, object]]:
+    """The table of settings in the form that Pulumi has for it."""
+    return {key: _declared(setting) for key, setting in SETTINGS.items()}
+
+
+def program_file() -> str:
+    """Pulumi.yaml, with the settings as the table has them."""
+    config = yaml.dump({"config": schema()}, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)
+    text, count = DECLARED.subn(lambda _: config, PROGRAM.read_text())
+    assert count == 1, f"{PROGRAM} has one block `config:`"
+    return text
+
+
+def settings_page(program: str) -> str:
+    """The settings that the text of a Pulumi.yaml declares, as a page of Markdown."""
+    declared = yaml.safe_load(program)["config"]
+    rows = [f"| `{name}` | {_kind(entry)} | {_text(entry)} |" for name, entry in declared.items()]
     return HEAD + "\n".join(rows) + "\n"
 
 
@@ -55,6 +88,16 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def _declared(setting: Setting) -> dict[str, object]:
+    kind, _, items = setting.kind.rstrip(">").partition("<")
+    return {
+        "type": kind,
+        **({"items": {"type": items}} if items else {}),
+        "default": setting.default,
+        "description": setting.meaning,
+    }
+
+
 def _kind(entry: dict[str, Any]) -> str:
     default = entry.get("default")
     if default in ("", None, [], {}):
@@ -67,4 +110,5 @@ def _text(entry: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    SETTINGS.write_text(settings_page())
+    PROGRAM.write_text(text := program_file())
+    PAGE.write_text(settings_page(text))

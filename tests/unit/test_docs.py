@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.docs import SETTINGS, anchors, broken_links, pages, settings_page
+from tests.docs import PAGE, PROGRAM, anchors, broken_links, pages, program_file, schema, settings_page
 from tests.drill.fault_rows import ROWS
 from tests.drill.proofs import promise
 from tests.lab.paths import PROJECT
@@ -13,8 +14,11 @@ from tests.lab.paths import PROJECT
 TEXT = "\n".join(page.read_text() for page in pages())
 
 
-def test_the_page_of_the_settings_is_the_declared_schema() -> None:
-    assert SETTINGS.read_text() == settings_page(), "run `python -m tests.docs`"
+def test_pulumi_and_the_page_of_the_settings_have_the_table() -> None:
+    program = program_file()
+    assert PROGRAM.read_text() == program, "run `python -m tests.docs`"
+    assert PAGE.read_text() == settings_page(program), "run `python -m tests.docs`"
+    assert list(yaml.safe_load(program)["config"].items()) == list(schema().items())
 
 
 def test_the_readme_is_a_door() -> None:
