@@ -138,6 +138,8 @@ installed() {
 try_install() {
     install_packages || return
     installed || return "$FINAL"
+    # rpm leaves that to whoever calls it.
+    sync
     rm -f "$STATE/installing"
 }
 
@@ -307,5 +309,6 @@ step start start
 step ready ready
 if [ "$BOOTSTRAPS" = yes ]; then step settings settings; fi
 step settled settled
+sync
 touch "$STATE/done"
 say "bootstrap done ($SECONDS s)"

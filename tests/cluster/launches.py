@@ -117,6 +117,10 @@ class Launches:
         found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
         return str(found["State"]["Name"])
 
+    def have_power(self) -> None:
+        """Wait until EC2 calls all that are there running."""
+        eventually(lambda: {self._state(instance_id) for instance_id in self.ids.values()} == {"running"})
+
     def power_off(self, letter: str) -> Fault:
         return Faults(self.lab).power_loss(self.ids[letter])
 

@@ -1,8 +1,8 @@
-"""A node's disk: layers in memory over the image, the newest one writable.
+"""A node's disk: layers over the image, the newest one writable.
 
-Each layer is a tmpfs of its own with a fixed size, so that a node can neither fill the machine's disk nor leave
-anything on it, a full disk is one `remount` away (and so is the way back), and a snapshot is a new layer on top.
-What is in them counts into the node's memory bound.
+Each layer is an ext4 of a fixed size in a file in memory, so that a node can neither fill the machine's disk nor
+leave anything on it, and a snapshot is a new layer on top. ext4 writes when it likes, as on a machine: what a node
+has not synced is not in the file, and a cut of the power loses it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,15 @@ from tests.lab.process import CommandError, run
 
 LAYER_BYTES = 1 << 30
 """A node with the cluster stack writes some 300 MB."""
+MEMORY_BYTES = 4 * LAYER_BYTES
+"""Of all layers of a disk, and of a copy of one of them."""
+MAKE = (
+    *("mkfs.ext4", "-q", "-m", "0", "-O", "^resize_inode"),
+    *("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-J", "size=16"),
+)
+BALLAST = "ballast"
+"""The file that takes the room of a full disk: beside what the node sees."""
+MOUNT = ("mount", "-t", "ext4", "-o", "loop,noatime,noinit_itable")
 
 
 class Disk:
@@ -28,6 +37,7 @@ class Disk:
     def __init__(self, folder: Path, users: str) -> None:
         self.folder, self._users = folder, users
         self._lower: list[Path] = []
+        self._memory = folder / "memory"
         self.root = folder / "root"
 
     @property
@@ -38,6 +48,8 @@ class Disk:
     def make(self, image: Sequence[Path], fill: Callable[[Path], None]) -> None:
         """An empty layer over the image's, the uppermost first, and into it what `fill` writes; then the root."""
         self.root.mkdir(parents=True)
+        self._memory.mkdir()
+        run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={MEMORY_BYTES}", "lab-disk", str(self._memory)])
         for number, layer in enumerate(image):
             mapped = self.folder / f"image-{number}"
             userns.map_into(self._users, layer, mapped)
@@ -45,6 +57,7 @@ class Disk:
         self._add_layer()
         fill(self.upper)
         userns.give(self._users, self.upper)
+        sync((), layers(self.folder)[-1])
         self._mount_root()
 
     def add_layer(self) -> None:
@@ -60,11 +73,22 @@ class Disk:
         self._fill(newest)
         self._mount_root()
 
+    def lose_unwritten(self) -> None:
+        """Forget what was written and has not reached the disk, as at a cut of the power. The node must be off."""
+        newest = layers(self.folder)[-1]
+        cut = self._memory / "cut"
+        run(["cp", "--sparse=always", str(self._file(newest)), str(cut)])
+        self._unmount(self.root)
+        self._unmount(newest)  # it writes the rest, into the file that goes
+        cut.replace(self._file(newest))
+        self._mount(newest)
+        self._mount_root()
+
     def remove(self) -> None:
         """Unmount it all, where it was made; what still runs in it keeps it until its end."""
         if not self.root.exists():
             return
-        for folder in [self.root, *reversed(layers(self.folder)), *self._lower]:
+        for folder in [self.root, *reversed(layers(self.folder)), self._memory, *self._lower]:
             self._unmount(folder)
             folder.rmdir()
         self.folder.rmdir()
@@ -74,11 +98,22 @@ class Disk:
         folder.mkdir(parents=True)
         self._fill(folder)
 
+    def _file(self, layer: Path) -> Path:
+        return self._memory / layer.name
+
+    def _mount(self, layer: Path) -> None:
+        run([*MOUNT, str(self._file(layer)), str(layer)])
+
     def _fill(self, layer: Path) -> None:
-        run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={LAYER_BYTES}", "lab-disk", str(layer)])
+        self._file(layer).unlink(missing_ok=True)
+        with self._file(layer).open("wb") as file:
+            file.truncate(LAYER_BYTES)
+        run([*MAKE, str(self._file(layer))])
+        self._mount(layer)
         (layer / "upper").mkdir(mode=0o755)
         userns.give(self._users, layer / "upper")
         (layer / "work").mkdir(mode=0o755)
+        sync((), layer)
 
     def _mount_root(self) -> None:
         newest, *older = reversed(layers(self.folder))
@@ -109,19 +144,25 @@ def layers(folder: Path) -> list[Path]:
     return sorted(folder.glob("layer-*"), key=lambda path: int(path.name.rpartition("-")[2]))
 
 
-def resize(prefix: Sequence[str], layer: Path, size: int) -> None:
-    """Let the layer hold `size` bytes; `prefix` are the words that put a command where it is mounted.
+def fill_up(prefix: Sequence[str], layer: Path, left: int) -> None:
+    """Leave `left` bytes of room in the layer; `prefix` are the words that put a command where it is mounted.
 
-    Raises CommandError where it holds more already.
+    Raises CommandError if the node has written meanwhile, and there is less.
     """
-    run([*prefix, "mount", "-o", f"remount,size={size}", str(layer)])
+    shown = run([*prefix, "stat", "--file-system", "--format=%S %a", str(layer)]).stdout
+    block, free = map(int, shown.split())
+    run([*prefix, "fallocate", "--length", str(block * free - left), str(layer / BALLAST)])
+    run([*prefix, "sync", str(layer / BALLAST)])
 
 
-def used(prefix: Sequence[str], layer: Path) -> int:
-    """Bytes in the layer."""
-    shown = run([*prefix, "stat", "--file-system", "--format=%S %b %f", str(layer)]).stdout
-    block, total, free = map(int, shown.split())
-    return block * (total - free)
+def free_up(prefix: Sequence[str], layer: Path) -> None:
+    """Take back what `fill_up` did."""
+    run([*prefix, "rm", "--force", str(layer / BALLAST)])
 
 
-__all__ = ["LAYER_BYTES", "Disk", "layers", "require", "resize", "used"]
+def sync(prefix: Sequence[str], layer: Path) -> None:
+    """Have all that was written to the layer reach the disk."""
+    run([*prefix, "sync", "--file-system", str(layer)])
+
+
+__all__ = ["LAYER_BYTES", "Disk", "fill_up", "free_up", "layers", "require", "sync"]

@@ -64,6 +64,7 @@ exec unshare --net "$@"
 folder) at a place that it can reach: a mount from outside the user namespace could not become the root. Its
 /sys is made in an empty network: cloud-init would wait a minute for DHCP if it saw an interface."""
 
+KILL_AGAIN_S = 0.2
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
 
@@ -82,6 +83,8 @@ class Node:
     leader: int | None = None
     intent: str = "run"
     """What is to follow the end of the machine: `run` (a crash stays down), `reboot`, `stop`, `terminate`."""
+    cut: bool = False
+    """Its power was cut: what it has not synced is lost."""
     off: threading.Event = field(default_factory=threading.Event)
     """Set while nothing of the machine runs and nothing is about to."""
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -158,11 +161,15 @@ class Hypervisor:
         Returns when nothing of it runs any more. Raises KeyError for an unknown instance.
         """
         node = self.nodes[instance_id]
-        with node.lock:
-            node.intent = "run"
-            self._kill(node)
-        if not node.off.wait(POWER_LIMIT_S):
-            raise LabError(f"{instance_id} is still there after {POWER_LIMIT_S:.0f} s", "see its console.log")
+        until = time.monotonic() + POWER_LIMIT_S
+        while time.monotonic() < until:
+            with node.lock:
+                node.intent = "run"
+                self._kill(node)
+            # One that has just got its power has no process yet.
+            if node.off.wait(KILL_AGAIN_S):
+                return
+        raise LabError(f"{instance_id} is still there after {POWER_LIMIT_S:.0f} s", "see its console.log")
 
     def power_on(self, instance_id: str) -> None:
         """Boot a machine that is off; EC2 is told that it runs."""
@@ -210,6 +217,9 @@ class Hypervisor:
                 status = node.process.wait() if node.process else 1
                 if node.words:
                     node.words.join(LAST_WORDS_S)
+                if node.cut:
+                    node.cut = False
+                    node.disk.lose_unwritten()
                 with node.lock:
                     node.process = node.leader = None
                     self._fabric.unlease(interface)
@@ -352,6 +362,7 @@ class Hypervisor:
 
     @staticmethod
     def _kill(node: Node) -> None:
+        node.cut = node.process is not None
         if node.leader is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(node.leader, signal.SIGKILL)

@@ -167,7 +167,6 @@ def files(platform: str) -> dict[str, str]:
         archives = {
             "etc/apt/sources.list": f"deb [trusted=yes] {MIRROR_URL.format(platform=platform)} ./\n",
             "etc/apt/apt.conf.d/90-mirror": 'Acquire::Languages "none";\nAcquire::Retries "3";\n',
-            "etc/dpkg/dpkg.cfg.d/90-no-sync": "force-unsafe-io\n",
         }
     return {
         **archives,

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from tests.lab import changed as changes
+from tests.lab import disk
 from tests.lab.cgroup import Cgroup
 from tests.lab.errors import LabError
 from tests.lab.files import read_json, write_whole
@@ -31,6 +32,8 @@ def take(lab: Lab) -> None:
     described = _interfaces(lab, nodes)
     if len(described) < len(nodes):
         raise LabError("a node is not in EC2 any more", "take a snapshot of a whole pair")
+    for node in nodes:
+        disk.sync(lab.enter(), disk.layers(lab.folder / "nodes" / node / "disk")[-1])
     _each(nodes, lambda node: lab.ask("power-loss", instance_id=node))
     _each(nodes, lambda node: lab.ask("keep-disk", instance_id=node))
     write_whole(lab.folder / FILE, json.dumps({"nodes": nodes, "addresses": described}))

@@ -48,6 +48,7 @@ PACKAGES = {
     "openssl": "/usr/bin/openssl",
     "rpm": "/usr/bin/rpmbuild",
     "systemd-container": "/usr/bin/systemd-nspawn",
+    "e2fsprogs": "/usr/sbin/mkfs.ext4",
     "util-linux": "/usr/bin/nsenter",
 }
 

@@ -29,7 +29,10 @@ AT_FDCWD, AT_EMPTY_PATH = -100, 0x1000
 OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 MOUNT_ATTR_IDMAP = 0x0010_0000
 
-NEEDED = "nodes need Linux 5.19 and their images on ext4, xfs, btrfs or tmpfs; EC2VIP_CACHE moves them"
+NEEDED = (
+    "nodes need Linux 5.19, loop devices, and their images on ext4, xfs, btrfs or tmpfs;"
+    " EC2VIP_CACHE moves them"
+)
 
 
 class _MountAttr(ctypes.Structure):

@@ -120,11 +120,11 @@ def _active(lab: Lab, node: str) -> set[str]:
 
 @contextmanager
 def disk_full(lab: Lab, node: str, left: int) -> Iterator[None]:
-    """The disk shrinks to what it holds and `left` bytes more; nothing on it is touched."""
+    """The disk has `left` bytes of room; nothing on it is touched."""
     prefix, layer = lab.enter(), disk.layers(lab.folder / "nodes" / node / "disk")[-1]
     for attempt in range(20):
         try:
-            disk.resize(prefix, layer, disk.used(prefix, layer) + left)
+            disk.fill_up(prefix, layer, left)
         except CommandError:
             # The node wrote between the two.
             if attempt == 19:
@@ -132,7 +132,7 @@ def disk_full(lab: Lab, node: str, left: int) -> Iterator[None]:
         else:
             break
     yield
-    disk.resize(prefix, layer, disk.LAYER_BYTES)
+    disk.free_up(prefix, layer)
 
 
 @contextmanager
