@@ -1,4 +1,4 @@
-"""The one description of a node that everything in its user data is derived from."""
+"""The one description of a node, from which we derive everything in its user data."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ MIN_TOKEN_MS = 126
 MAX_TOKEN_MS = 300_000
 
 
-#: How much of a key's SHA-256 is in the user data, in hex digits: enough to tell keys apart, and nothing to find
-#: one from, for a key is 128 random bytes at least.
+#: How many hex digits of a key's SHA-256 are in the user data. They are enough to tell keys apart, and useless for
+#: finding a key, which has at least 128 random bytes.
 KEY_DIGEST_DIGITS = 12
 
 
 def digest_of(key: bytes) -> str:
-    """What a node is told about Corosync's key: the first digits of its SHA-256."""
+    """What we tell a node about Corosync's key: the first digits of its SHA-256."""
     return hashlib.sha256(key).hexdigest()[:KEY_DIGEST_DIGITS]
 
 
@@ -37,9 +37,9 @@ class Member:
 class Service:
     """What runs where the first VIP is: a systemd unit or an OCF agent, under its name in the cluster.
 
-    `agent` is as Pacemaker writes it, `systemd:nginx` or `ocf:heartbeat:Filesystem`; only the second has
-    `parameters`. `packages` are what it needs. The times are seconds; None leaves one to what the agent advises.
-    With `moves_vip` a failure that a restart doesn't mend takes the VIP to the other node.
+    `agent` is as Pacemaker writes it, `systemd:nginx` or `ocf:heartbeat:Filesystem`; only an OCF agent has
+    `parameters`. `packages` are what it needs. Times are in seconds; None stands for what the agent advises, or
+    for our default for units. If `moves_vip`, a failure that restarts do not mend moves the VIP to the other node.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Service:
         return name if name.endswith(UNIT_KINDS) else f"{name}.service"
 
 
-#: What a key's address ends with.
+#: How the address of a key ends.
 FINGERPRINT = re.compile("#[0-9A-F]{40}$")
 
 #: The kinds of systemd units that Pacemaker runs and that make sense beside an address.
@@ -73,19 +73,20 @@ class NodeSpec:
     """What one node must know at first boot.
 
     `members` are Corosync's node ids 1 and 2, in this order; the first puts the resources into the cluster.
-    `vips` are the floating addresses: the cluster keeps the others with the first one where it can. `services` run
-    where that one is, and are started in this order. `token_ms` is Corosync's token time-out in milliseconds.
-    `package_repository` and `package_repository_key` are the addresses of a CentOS Stream 9 tree (the folder with
-    HighAvailability, AppStream and BaseOS in it) and of the key that signs it, with a # and the key's fingerprint
-    behind it. Only a platform that has a `build` looks there, in place of building what its own archives lack.
+    `vips` are the floating addresses; if it can, the cluster keeps the others with the first one. `services` run
+    where the first VIP is, and start in this order. `token_ms` is Corosync's token time-out in milliseconds.
+    `package_repository` is the address of a CentOS Stream 9 tree (the folder with HighAvailability, AppStream and
+    BaseOS in it). `package_repository_key` is the address of the key that signs it, then # and the key's
+    fingerprint. Only a platform with a `build` uses them: it then takes from there what its own archives lack, and
+    builds nothing.
 
-    `key_parameter` names the parameter of the Systems Manager (a SecureString) that holds Corosync's key in
-    base64; with none the members' traffic is not encrypted. `key_digest` is `digest_of` that key: by it another
-    key is other user data, and so a new node. In the same way `installer_parameter` names that with
-    `userdata.installer`, and `installer_digest` is the whole SHA-256 of it, for it is run. A platform that has a
-    `build` needs them.
+    `key_parameter` names the Systems Manager parameter (a SecureString) that holds Corosync's key in base64; if it
+    is empty, the members' traffic is not encrypted. `key_digest` is `digest_of` that key, so another key changes
+    the user data and makes a new node. `installer_parameter` likewise names the parameter with
+    `userdata.installer`. `installer_digest` is the whole SHA-256 of that, because the node runs it. A platform
+    with a `build` needs both.
 
-    Raises ValueError where the values contradict each other: a node would only find out at boot.
+    Raises ValueError if the values contradict each other: the node would only find out at boot.
     """
 
     cluster_name: str

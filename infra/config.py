@@ -16,7 +16,7 @@ from .reader import Reader
 from .settings import SETTINGS, Addresses, PairSettings, SiteSettings, read
 from .tags import tag_problems
 
-# Debian's archive has no package of the agent (packages.debian.org), so a node could not install it signed.
+# Debian's archive has no package of the SSM agent (packages.debian.org), so a node could not install it signed.
 NO_AGENT = (
     "set ec2vip:platform to al2023 or ubuntu2404, or ec2vip:amiId to an image that has the agent, or ec2vip:ssm "
     "to false"
@@ -25,7 +25,7 @@ NO_AGENT = (
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
-    """What a stack's file says: of the pair, and of where it lives."""
+    """What a stack's file says about the pair, and about where it lives."""
 
     pair: PairSettings
     site: SiteSettings
@@ -45,10 +45,10 @@ class StackConfig:
     def parse(
         cls, values: Mapping[str, str], *, secrets: Collection[str] = (), region: str | None = None
     ) -> StackConfig:
-        """Check settings given as Pulumi gives them: texts by key without the namespace, lists as JSON.
+        """Check settings as Pulumi gives them: texts by key without the namespace, with lists as JSON.
 
         `secrets` are the keys, with the namespace, that the stack's file holds encrypted; `region` is the AWS
-        provider's, where it is known. Raises ConfigError with all that is wrong.
+        provider's, if it is known. Raises ConfigError with all that is wrong.
         """
         take_secrets = [key for key, setting in SETTINGS.items() if setting.secret]
         reader = Reader("ec2vip", values, secrets, take_secrets, region)
@@ -72,7 +72,7 @@ class StackConfig:
 
 
 def _check_site(reader: Reader, site: SiteSettings) -> None:
-    """The rules for the settings that say where the pair lives, as a whole."""
+    """Check together the settings that say where the pair lives."""
     chosen = [key for key in ("vpcCidr", "vpcId", "subnetId") if reader.is_set(key)]
     if len(chosen) != 1:
         have = (

@@ -24,17 +24,18 @@ from .rollout import CLUSTER_MARK, Rollout, Wanted
 from .settings import PairSettings
 from .tags import MADE_FROM, PAIR, Scope
 
-# In place of a key's digest, where the nodes' traffic is not encrypted.
+# Stands for a key's digest if the nodes' traffic is not encrypted.
 NO_KEY = "open"
-# Longer than the parameter's real name can be.
+# Stands for a parameter's ARN while that is unknown. It is as long as that of a pair whose full name has 52
+# characters, in a Region with a long name.
 LONGEST_PARAMETER = f"arn:aws-us-gov:ssm:ap-southeast-99:{'8' * 12}:parameter/{'corosync-key' * 6}"
 NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
 def architecture(instance_type: str, addresses: int, opts: pulumi.InvokeOptions) -> str:
-    """The instance type's architecture, `x86_64` or `arm64`. A node comes to have so many `addresses`.
+    """The instance type's architecture, `x86_64` or `arm64`. `addresses` is how many a node may come to have.
 
-    Raises ConfigError where its interfaces have no room for so many addresses, or no platform runs on it.
+    Raises ConfigError if an interface of the type has no room for so many, or if no platform runs on it.
     """
     facts = looked_up(
         f"instanceType {instance_type}",
@@ -62,7 +63,7 @@ def architecture(instance_type: str, addresses: int, opts: pulumi.InvokeOptions)
 
 
 def newest_ami(platform: str, arch: str, opts: pulumi.InvokeOptions) -> str:
-    """The id of the platform's newest image. Raises ConfigError where this Region has none."""
+    """The id of the platform's newest image. Raises ConfigError if this Region has none."""
     setting = f"platform {platform} for {arch}"
     source = PLATFORMS[platform].ami[arch]
     if isinstance(source, SsmAmi):
@@ -83,10 +84,10 @@ def newest_ami(platform: str, arch: str, opts: pulumi.InvokeOptions) -> str:
 
 
 def _image(scope: Scope, settings: PairSettings, region: str) -> pulumi.Input[str]:
-    """The image: the user's, or the platform's newest as it was at the first `up`.
+    """The image: the user's, or the one that was the platform's newest at the first `up`.
 
-    That one is kept in the state, for a newer image must not replace the nodes by itself. Its name there has
-    the platform, the architecture and the Region in it, so that for another one the image is looked up anew.
+    We keep the latter in the state, because a newer image must not replace the nodes by itself. Its name there
+    has the platform, the architecture and the Region in it: if one of them changes, we look the image up anew.
     """
     opts = scope.asks()
     arch = architecture(settings.instance_type, 1 + len(settings.vips), opts)  # its own, and every VIP
@@ -103,7 +104,7 @@ def _image(scope: Scope, settings: PairSettings, region: str) -> pulumi.Input[st
 
 
 def _offered(image: str, newest: str, opts: pulumi.InvokeOptions) -> str:
-    """The image. Warn if its owner has withdrawn it: the nodes run on, but EC2 makes no other one from it."""
+    """The image. Warns if its owner has withdrawn it: the nodes run on, but EC2 makes no new ones from it."""
     if image == newest:
         return image
     by_id = aws.ec2.GetAmiFilterArgs(name="image-id", values=[image])
@@ -115,7 +116,7 @@ def _offered(image: str, newest: str, opts: pulumi.InvokeOptions) -> str:
         looked_up(
             f"image {image}, of which the nodes were made at the first up,",
             remedy,
-            # One that is out of date can be launched all the same.
+            # A deprecated image can still be launched.
             lambda: aws.ec2.get_ami(filters=[by_id], include_deprecated=True, opts=opts),
         )
     except ConfigError as error:
@@ -137,8 +138,10 @@ def make_nodes(
     installer: Kept | None,
     ready: Sequence[pulumi.Resource],
 ) -> list[aws.ec2.Instance]:
-    """One instance for each spec. They wait for `ready`, for a node needs its network from the first boot on, and
-    for their turns."""
+    """One instance for each spec.
+
+    They wait for `ready`, because a node needs its network from the first boot on, and for their turns.
+    """
     apart = aws.ec2.PlacementGroup(
         scope.part("apart"), strategy="spread", tags=scope.tags("apart"), opts=scope.options()
     )
@@ -163,7 +166,7 @@ def make_nodes(
 
 
 def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
-    """The node's user data as EC2 takes it, base64 over gzip. Of a key it says where it is, not what it is.
+    """The node's user data as EC2 takes it, base64 over gzip. They say where a key is, not what it is.
 
     `fetched` are `key` and `installer`, as `Identity` has them.
     """
@@ -171,7 +174,7 @@ def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
     told: dict[str, Any] = {f"{what}_digest": each.digest for what, each in kept.items()}
     told |= {f"{what}_parameter": LONGEST_PARAMETER for what in kept}
     spec = dataclasses.replace(spec, **told)
-    # A preview does not know the parameters yet, and must refuse what is too large all the same.
+    # A preview does not know the parameters yet, but must refuse user data that are too large.
     longest = _encoded(spec)
     if not kept:
         return longest
@@ -182,7 +185,7 @@ def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
 
 
 def _encoded(spec: NodeSpec) -> str:
-    """Raises ConfigError if EC2 does not take as much."""
+    """The user data in base64. If they are too large, raises ConfigError for `services`, else ValueError."""
     try:
         return base64.b64encode(render(spec)).decode("ascii")
     except ValueError as e:
@@ -210,8 +213,9 @@ def _make_node(
     iam_instance_profile: pulumi.Input[str],
     **replacing: pulumi.Input[str],
 ) -> aws.ec2.Instance:
-    """The instance, when its turn has come. A change of any of `replacing` makes another one; nodes that hear each
-    other have the same `cluster`.
+    """The instance, made or changed when its turn has come.
+
+    A change of any of `replacing` makes another one. Nodes with the same `cluster` hear each other.
     """
     role = spec.name.removeprefix(f"{scope.name}-")
     replacing["private_ip"] = str(spec.member.address)
@@ -228,13 +232,13 @@ def _make_node(
             http_endpoint="enabled",
             http_tokens="required",
             http_put_response_hop_limit=1,
-            # With them on, as an account may have it by default, EC2 takes no key with a space or a slash in it.
+            # If they are on, as an account may have it by default, EC2 refuses tag keys with a space or a slash.
             instance_metadata_tags="disabled",
         ),
         source_dest_check=settings.source_dest_check,
         root_block_device=aws.ec2.InstanceRootBlockDeviceArgs(encrypted=True, volume_type="gp3"),
-        # These go into RunInstances; a root device's own would be added to an untagged volume later, which needs
-        # the right to tag any volume (terraform-provider-aws, internal/service/ec2/ec2_instance.go).
+        # These go into RunInstances. The provider would add a root device's own tags later, to an untagged volume,
+        # which needs the right to tag any volume (terraform-provider-aws, internal/service/ec2/ec2_instance.go).
         volume_tags=scope.tags(f"{role}-root"),
         user_data_replace_on_change=True,
         tags={**scope.tags(role), MADE_FROM: made_from},
@@ -242,17 +246,17 @@ def _make_node(
             depends_on=roll.turn(spec.name, Wanted(made_from, settings.instance_type), ready),
             # A fixed address can be on one instance at a time.
             delete_before_replace=True,
-            # Where the VIP is, is the cluster's to say. The tags would spread to volumes that are attached later.
+            # The cluster decides where the VIP is. Volume tags would spread to volumes that are attached later.
             ignore_changes=["secondaryPrivateIps", "volumeTags"],
-            # So that the tag is always that of what the node was made from.
+            # The tag must always tell what the node was made from.
             replacement_trigger=made_from,
             transforms=roll.transforms,
         ),
         **replacing,
     )
     roll.made(spec.name, node)
-    # An instance has no property for this tag, and the nodes may move addresses among interfaces that have it.
-    # It ends with its interface: nothing waits for its removal, and no node loses it before its end.
+    # The nodes may move addresses only among interfaces with this tag, and an instance has no property to set it.
+    # The tag ends with its interface: nothing waits for its removal, and no node loses it before its end.
     aws.ec2.Tag(
         f"{spec.name}-interface",
         resource_id=node.primary_network_interface_id,
@@ -274,7 +278,7 @@ def _digest(values: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
 def specs(
     name: str, addresses: tuple[IPv4Address, IPv4Address], prefix_length: int, settings: PairSettings
 ) -> list[NodeSpec]:
-    """What each node is told: of itself, of its subnet, and of the settings what it needs at its first boot."""
+    """What we tell each node: about itself, its subnet, and the settings that its first boot needs."""
     members = (
         Member(name=f"{name}-a", address=addresses[0]),
         Member(name=f"{name}-b", address=addresses[1]),

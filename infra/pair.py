@@ -55,14 +55,14 @@ INSTANCE_PROFILE_NAME = "instanceProfileName"
 
 @dataclass(frozen=True, kw_only=True)
 class FloatingIpPairArgs(PairSettings):
-    """What a pair is made from: the settings, under the names and with the defaults of `PairSettings`, and a site.
+    """What a pair is made from: a site, and the settings with the names and defaults of `PairSettings`.
 
     docs/settings.md says what each is for. `vips` and `node_ips` are addresses of the site's subnet. `public_ips`
-    says whether a new subnet hands out public addresses; an existing one does as it does. `encryption_key` is the
-    key itself, in bytes. Unless `ready_timeout_minutes` is 0, the program looks at EC2 itself, as the stack's
-    `aws:` settings or the environment say, and that must be where the pair's provider works.
+    says whether a new subnet hands out public addresses; an existing one stays as it is. `encryption_key` is the
+    key itself, in bytes. Unless `ready_timeout_minutes` is 0, the program itself looks at EC2, by the stack's
+    `aws:` settings or the environment. They must lead to where the pair's provider works.
 
-    Raises ConfigError if the addresses cannot be a pair's in the subnet, or AWS takes no such clients or tags.
+    Raises ConfigError if the addresses cannot be a pair's in the subnet, or if AWS refuses the clients or tags.
     """
 
     site: Site
@@ -83,7 +83,7 @@ class FloatingIpPairArgs(PairSettings):
 
     @property
     def way_out_wanted(self) -> str:
-        """What to say if a node may have no way to the hosts that it builds from; else empty."""
+        """The warning if a node may have no way to the hosts that it builds from; else empty."""
         build = platform(self.platform).build
         if build is None or self.public_ips or self.package_repository or self.ami_id is not None:
             return ""
@@ -98,8 +98,8 @@ class FloatingIpPairArgs(PairSettings):
 class FloatingIpPair(pulumi.ComponentResource):
     """Two EC2 instances in one subnet that share a third private address, the VIP.
 
-    The cluster on the instances moves the VIP; Pulumi reserves it and otherwise leaves it alone, so that no
-    `up` takes it from its holder.
+    The cluster on the instances moves the VIP. Pulumi reserves it and otherwise leaves it alone, so no `up` takes
+    it from its holder.
     """
 
     vip: pulumi.Output[str]
@@ -107,7 +107,7 @@ class FloatingIpPair(pulumi.ComponentResource):
     vips: pulumi.Output[list[str]]
     """All the floating addresses."""
     vip_cidr: pulumi.Output[str]
-    """`vip` as a CIDR, for another security group's or route's sake: 10.0.250.185/32."""
+    """`vip` as a CIDR, for a rule of another security group or for a route: 10.0.250.185/32."""
     vpc_id: pulumi.Output[str]
     """The VPC that the pair is in."""
     subnet_id: pulumi.Output[str]
@@ -119,7 +119,7 @@ class FloatingIpPair(pulumi.ComponentResource):
     security_group_id: pulumi.Output[str]
     """The nodes' security group."""
     client_security_group_id: pulumi.Output[str]
-    """A security group that lets its wearers reach the VIP in every way that `clients` names."""
+    """A security group whose members may reach the VIP in every way that `clients` names."""
     role_arn: pulumi.Output[str]
     """The nodes' role; attach policies to it for what the nodes serve with."""
     instance_profile_name: pulumi.Output[str]
@@ -134,7 +134,7 @@ class FloatingIpPair(pulumi.ComponentResource):
             opts = known.noting(opts)
         super().__init__(TYPE, name, {}, opts)
         if args.way_out_wanted:
-            # No error: whoever owns the subnet, or the program around this pair, may give it a route.
+            # Only a warning: the owner of the subnet, or the program around this pair, may give it a route.
             pulumi.log.warn(args.way_out_wanted, resource=self)
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         region = str(aws.get_region(opts=scope.asks()).region)
@@ -144,7 +144,8 @@ class FloatingIpPair(pulumi.ComponentResource):
             else ()
         )
         subnet = _subnet(scope, args, region, services)
-        # Which node has which address means nothing, and a swap could not be made: each is on the other instance.
+        # The order of the addresses has no meaning. We sort them, because a swap is impossible: each address is
+        # still on the other instance.
         first, second = sorted(args.node_ips)
         reservations = reserve(scope, subnet, (*args.vips, first, second))
         groups = make_groups(scope, subnet.vpc_id, args.clients)

@@ -18,12 +18,12 @@ DEPTH_MAX = 16
 
 
 class Reader:
-    """Typed access to settings that Pulumi hands over as text, lists and mappings as JSON.
+    """Typed access to settings that Pulumi hands over as text, with lists and mappings as JSON.
 
-    A setting that is absent or empty reads as None, or as no entries. One that is wrong reads the same, and
-    adds to `problems`: a value, its rule, its remedy. `secrets` are the keys, with the namespace, that the stack's
-    file holds encrypted. Those that are not in `take_secrets` are refused and read as absent, so that no other
-    message shows a value. `region` is the AWS provider's, where it is known.
+    A setting that is absent or empty reads as None, or as no entries. A wrong one reads the same, and adds its
+    value, rule and remedy to `problems`. `secrets` are the keys, with the namespace, that the stack's file holds
+    encrypted. We refuse those outside `take_secrets` and read them as absent, so that no other message shows a
+    value. `region` is the AWS provider's, if it is known.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Reader:
         return f"{self.namespace}:{key}" in self.secrets
 
     def refuse_secrets(self, known: Collection[str]) -> None:
-        """Add every known key with a secret that the stack would use in the clear."""
+        """Add a problem for every known key with a secret that the stack would use in the clear."""
         for key in sorted(self._hidden & set(known)):
             self.problems.append(
                 f"{key} holds a secret, and the stack would use it in the clear, where others in the account can "
@@ -55,22 +55,22 @@ class Reader:
             )
 
     def is_set(self, key: str) -> bool:
-        """Whether the key has a value, be it wrong; a list or a mapping of nothing is none."""
+        """Whether the key has a value, right or wrong; an empty list or mapping counts as none."""
         value = self.values.get(key, "").strip()
         return key in self._hidden or re.sub(r"\s", "", value) not in ("", "[]", "{}", "null")
 
     def wrong(self, key: str, rule: str, remedy: str) -> None:
-        """Add what is wrong with the value of `key`."""
+        """Add a problem with the value of `key`."""
         self.problems.append(f"{key} {shown(self.values.get(key, ''))} {rule}; {remedy}")
 
     def require(self, key: str, example: str) -> None:
-        """Add that `key` is missing."""
+        """Add the problem that `key` is missing."""
         self.problems.append(
             f"{key} is not set, and is required; set {self.namespace}:{key}, such as {example}"
         )
 
     def refuse_unknown(self, known: Collection[str]) -> None:
-        """Add every key that is not among the known ones, with the nearest of those."""
+        """Add a problem for every key that is not known, with the nearest known one."""
         for key in sorted({*self.values, *self._hidden} - set(known)):
             near = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {near[0]}?" if near else f"remove {self.namespace}:{shown(key)}"
@@ -127,7 +127,7 @@ class Reader:
         return self._parse(key, self.text(key), IPv4Network, "10.0.250.0/24")
 
     def addresses(self, key: str, count: int | None = None) -> tuple[IPv4Address, ...]:
-        """IPv4 addresses, exactly so many where a count is given, or nothing."""
+        """IPv4 addresses, exactly `count` of them if that is given; empty if any is wrong."""
         items = self._json(key, list, "a list")
         if not items:
             return ()
@@ -149,7 +149,7 @@ class Reader:
         return self._json(key, dict, "a mapping") or {}
 
     def secret(self, key: str, command: str) -> str | None:
-        """A text that the stack's file must hold encrypted. Its value is in no message."""
+        """A text that the stack's file must hold encrypted. No message shows its value."""
         value = self.values.get(key, "").strip()
         if not value:
             return None
@@ -189,7 +189,7 @@ class Reader:
 
 
 def _depth(value: object) -> int:
-    """How many lists and mappings are inside each other."""
+    """How deep lists and mappings are nested."""
     depth, level = 0, [value]
     while level := [item for item in level if isinstance(item, list | dict)]:
         depth += 1

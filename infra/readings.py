@@ -1,6 +1,6 @@
-"""How the settings are read and checked, each by itself: functions of the reader and the key.
+"""Reads and checks the settings, each by itself, with functions of the reader and the key.
 
-They return None where a setting is absent, empty or wrong, and tell the reader of what is wrong.
+They return None if a setting is absent, empty or wrong, and tell the reader what is wrong.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .clients import ClientRule, ClientRuleError, parse_rule
 from .reader import Reader
 from .services import ServiceError, naming_problems, parse_service
 
-# What dnf and curl take for one address: `baseurl` is a list, with commas or spaces between its entries.
+# What both dnf and curl take for one address: dnf's `baseurl` is a list, which commas or spaces separate.
 HTTPS = r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%+=@/-]*)?"
 FINGERPRINT = r"#[0-9A-F]{40}"
 REPOSITORY_EXAMPLE = "https://mirror.example/9-stream"
 REPOSITORY_KEY_EXAMPLE = f"https://mirror.example/RPM-GPG-KEY#{'0123456789ABCDEF' * 2}01234567"
-# corosync.conf(5), `keyfile`: from 1024 bits on. To 32768, but a standard parameter of the Systems Manager holds
-# 4 KB, and of base64 that is three quarters:
+# corosync.conf(5), `keyfile`: 1024 to 32768 bits. But a standard parameter of Systems Manager holds 4 KB, and
+# base64 leaves three quarters of that:
 # https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html
 ENCRYPTION_KEY_BYTES_MIN, ENCRYPTION_KEY_BYTES_MAX = 128, 3072
 ENCRYPTION_KEY_COMMAND = "openssl rand -base64 -A 256 | pulumi config set --secret encryptionKey"
@@ -86,7 +86,7 @@ def boundary(reader: Reader, key: str) -> str | None:
     )
     try:
         partition = boto3.Session().get_partition_for_region(region) if region else None
-    except BotoCoreError:  # a Region that botocore does not know is the AWS provider's to judge
+    except BotoCoreError:  # the AWS provider judges a Region that botocore does not know
         partition = None
     if arn and partition and arn.split(":")[1] != partition:
         reader.wrong(
@@ -103,8 +103,10 @@ def repository(reader: Reader, key: str) -> str | None:
 
 
 def repository_key(reader: Reader, key: str) -> str | None:
-    """The address of the key that signs the repository: packages are only taken signed, and the key by its
-    fingerprint."""
+    """The address of the key that signs the repository, with the key's fingerprint.
+
+    Adds a problem if only one of the two settings is set, because a node takes only signed packages.
+    """
     address = _https(reader, key, REPOSITORY_KEY_EXAMPLE, FINGERPRINT)
     examples = {"packageRepository": REPOSITORY_EXAMPLE, key: REPOSITORY_KEY_EXAMPLE}
     there = [each for each in examples if reader.is_set(each)]
@@ -119,7 +121,10 @@ def repository_key(reader: Reader, key: str) -> str | None:
 
 
 def _https(reader: Reader, key: str, example: str, ending: str = "") -> str | None:
-    """An https address with that ending. Others can read a name and a password in it, and no message has them."""
+    """An https address with that ending, and without a user name or password.
+
+    Others could read those on the nodes, so we refuse them, and no message shows them.
+    """
     authority = reader.values.get(key, "").strip().partition("://")[2].partition("/")[0]
     if "@" in authority:
         reader.problems.append(
@@ -160,7 +165,7 @@ def services(reader: Reader, key: str) -> tuple[Service, ...]:
 
 
 def encryption_key(reader: Reader, key: str) -> bytes | None:
-    """Corosync's key, which is in no message."""
+    """Corosync's key, which no message shows."""
     given = reader.secret(key, ENCRYPTION_KEY_COMMAND)
     if given is None:
         return None

@@ -1,4 +1,4 @@
-"""Looks up what a stack's settings only name, and checks the settings against it."""
+"""Looks up in AWS what a stack's settings only name, and checks the settings against it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .tags import full_name
 
 
 def pair_args(config: StackConfig, name: str = "ec2vip") -> FloatingIpPairArgs:
-    """The arguments for this configuration of the component of that name.
+    """The component's arguments for this configuration; `name` is the component's.
 
-    Raises ConfigError where the VPC or the subnet that it names does not suit the pair.
+    Raises ConfigError if the VPC or the subnet in the configuration does not suit the pair.
     """
     return FloatingIpPairArgs(site=_site(config.site, config.pair, name), **vars(config.pair))
 
@@ -91,7 +91,7 @@ def _existing_subnet(subnet_id: str, pair: PairSettings, name: str) -> ExistingS
 
 
 def _settings(pair: PairSettings) -> dict[IPv4Address, str]:
-    """The pair's addresses, each with the setting that it is from."""
+    """The pair's addresses, each with the setting that it comes from."""
     key = "vips" if len(pair.vips) > 1 else "vip"
     return {**dict.fromkeys(pair.vips, key), **dict.fromkeys(pair.node_ips, "nodeIps")}
 
@@ -134,7 +134,7 @@ def _new_subnet(
 
 
 def _internet_gateway(vpc_id: str) -> str | None:
-    """The id of the VPC's internet gateway: it can have one at most."""
+    """The id of the VPC's internet gateway, of which it can have one at most; None if it has none."""
     by_vpc = aws.ec2.GetInternetGatewayFilterArgs(name="attachment.vpc-id", values=[vpc_id])
     try:
         return str(aws.ec2.get_internet_gateway(filters=[by_vpc]).internet_gateway_id)

@@ -23,9 +23,9 @@ UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,200}")
 AGENT = re.compile(r"ocf:[A-Za-z0-9_-]+:[A-Za-z0-9_.-]+")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-# Of Debian and of Amazon Linux alike. apt takes `name-` for "remove it", and `name+` for "install it".
+# A package's name in Debian and Amazon Linux alike. To apt, `name-` means "remove it", and `name+` "install it".
 PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9+._-]*[A-Za-z0-9._])?")
-# What the cluster or the node itself is made of. Under the cluster it could never start, or would end with a move.
+# Units of the cluster or of the node itself. Under the cluster they could never start, or would end with a move.
 _NETWORK_UNITS = {
     unit.partition("@")[0] for platform in PLATFORMS.values() for unit in platform.network_units
 }
@@ -35,7 +35,7 @@ NOT_UNITS = re.compile(
 )
 OTHER_KINDS = (".target", ".slice", ".scope", ".device", ".swap", ".automount", ".snapshot")
 NOT_AGENTS = ("ocf:heartbeat:ec2vip", "ocf:heartbeat:awsvip", "ocf:heartbeat:IPaddr2")
-# Ids that pcs makes up in the CIB: of the cluster's properties and defaults, and of a resource's parts.
+# Ids that pcs makes up in the CIB, for the cluster's properties and defaults, and for a resource's parts.
 PCS_IDS = (
     "cib-bootstrap-options",
     "rsc_defaults",
@@ -76,7 +76,7 @@ def parse_service(entry: object) -> Service:
 
 
 def naming_problems(services: Sequence[Service]) -> Iterator[str]:
-    """What is wrong with the names of services beside each other's."""
+    """Which services have the name of an earlier one."""
     for number, service in enumerate(services):
         if service.name in [earlier.name for earlier in services[:number]]:
             yield (
@@ -87,7 +87,7 @@ def naming_problems(services: Sequence[Service]) -> Iterator[str]:
 
 @functools.cache
 def own_names() -> tuple[str, ...]:
-    """The names and ids in the CIB that the stack makes for itself, from the very commands that make them."""
+    """The names and ids that the stack itself makes in the CIB, from the very commands that make them."""
     address = IPv4Address("10.0.0.4")
     members = (Member(name="a", address=address + 1), Member(name="b", address=address + 2))
     spec = NodeSpec(
@@ -196,7 +196,7 @@ def _parameters(given: object, agent: str) -> dict[str, str]:
 
 
 def _is_line(text: str) -> bool:
-    """Whether it is text on one line: something, and no control character (Unicode's C categories)."""
+    """Whether the text is one line, not blank, without control characters (Unicode's C categories)."""
     return bool(text.strip()) and not any(
         unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" for c in text
     )

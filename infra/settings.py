@@ -23,20 +23,20 @@ from .reader import Reader
 T = TypeVar("T")
 STRING, STRINGS, FLAG, INTEGER = "string", "array<string>", "boolean", "integer"
 OBJECT, OBJECTS = "object", "array<object>"
-# How a file says nothing, where that is no value of the type.
+# How a stack's file gives an empty value, if our default for it is not of the setting's type.
 NOTHING: Mapping[str, object] = {STRING: "", OBJECTS: []}
 # Below half a second a busy node is taken for a dead one; above half a minute nobody calls it fail-over.
 TOKEN_MS_MIN, TOKEN_MS_MAX = 500, 30_000
-# A node's own bounds (cloudinit/node/bootstrap.sh: packages, key, joining) add up to some twenty minutes. It says
-# so at once if it gives up, so only a node that says nothing is waited for as long.
+# A node's own bounds (cloudinit/node/bootstrap.sh: packages, key, joining) add up to some twenty minutes. A node
+# that gives up says so at once, so we only wait as long for a silent one.
 READY_MINUTES, READY_MINUTES_MAX = 20, 120
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A key that a stack's file may have: its type and default as Pulumi has them, and what users read of it.
+    """A key that a stack's file may have: its type and default as Pulumi has them, and its text for users.
 
-    If it is `secret`, the file must hold it encrypted, and the stack keeps it so from end to end.
+    If it is `secret`, the file must hold it encrypted, and the stack keeps it encrypted from end to end.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Setting:
 
 
 def told(read: Callable[[Reader], object], *settings: Setting) -> dict[str, object]:
-    """The metadata of a field that is read so from these settings."""
+    """The metadata of a field that `read` reads from these settings."""
     return {"read": read, "settings": settings}
 
 
@@ -60,7 +60,7 @@ def setting(
     *,
     secret: bool = False,
 ) -> T:
-    """A field that is read from one setting, and has the default where nothing is read."""
+    """A field that is read from one setting, and has the default if nothing is read."""
     declared = Setting(key, kind, default or NOTHING.get(kind, default), meaning, secret)
 
     def value(reader: Reader) -> T:
@@ -154,9 +154,9 @@ class SiteSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(Addresses):
-    """What a stack's file, or a program of one's own, says of a pair, apart from where it lives.
+    """What a stack's file, or your own program, says about a pair, apart from where it lives.
 
-    The order is that of Pulumi.yaml and of docs/settings.md. A None is a value that is left empty.
+    Pulumi.yaml and docs/settings.md have the same order. None stands for a value that is left empty.
     """
 
     public_ips: bool = setting(
@@ -306,9 +306,9 @@ S = TypeVar("S", Addresses, SiteSettings, PairSettings)
 
 
 def read(kind: type[S], reader: Reader, known: Addresses | None = None) -> S:
-    """The settings of that class as the reader has them, but for those that are `known` already.
+    """The settings of that class as the reader has them, with those of `known` taken from there.
 
-    What is wrong is among the reader's problems, and the value is then none to use.
+    If anything is wrong, the reader's problems have it; do not use the result then.
     """
     values = vars(known) if known else {}
     found = {each.name: each.metadata["read"](reader) for each in fields(kind) if each.name not in values}
@@ -322,4 +322,4 @@ def _table() -> Iterator[Setting]:
 
 
 SETTINGS: Mapping[str, Setting] = {each.key: each for each in _table()}
-"""Every setting by its key, in the order in which users read of them."""
+"""Every setting by its key, in the order in which users read about them."""

@@ -1,4 +1,4 @@
-"""Writes what follows from the table of settings (`python -m tests.docs`); finds the links that lead nowhere."""
+"""Writes the files that follow from the table of settings (`python -m tests.docs`); finds broken links."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]+))?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 DECLARED = re.compile(r"^config:\n(?:(?: .*)?\n)*", re.MULTILINE)
-# In Pulumi.yaml: a longer text is folded, into lines of this width; they may run a word over.
+# In Pulumi.yaml, a text longer than TEXT_MAX is folded into lines of WIDTH, which may run a word over.
 TEXT_MAX, WIDTH = 90, 99
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a long text folded, on lines of its own, and a value that comes again in full."""
+    """Folds a long text onto lines of its own, and writes a repeated value in full instead of an alias."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -50,12 +50,12 @@ _Dumper.add_representer(
 
 
 def schema() -> dict[str, dict[str, object]]:
-    """The table of settings in the form that Pulumi has for it."""
+    """The table of settings in the form that Pulumi.yaml has."""
     return {key: _declared(setting) for key, setting in SETTINGS.items()}
 
 
 def program_file() -> str:
-    """Pulumi.yaml, with the settings as the table has them."""
+    """The text of Pulumi.yaml, with the settings of the table."""
     config = yaml.dump({"config": schema()}, Dumper=_Dumper, sort_keys=False, width=WIDTH, allow_unicode=True)
     text, count = DECLARED.subn(lambda _: config, PROGRAM.read_text())
     assert count == 1, f"{PROGRAM} has one block `config:`"
@@ -63,7 +63,7 @@ def program_file() -> str:
 
 
 def settings_page(program: str) -> str:
-    """The settings that the text of a Pulumi.yaml declares, as a page of Markdown."""
+    """A Markdown page of the settings that `program`, the text of a Pulumi.yaml, declares."""
     declared = yaml.safe_load(program)["config"]
     rows = [f"| `{name}` | {_kind(entry)} | {_text(entry)} |" for name, entry in declared.items()]
     return HEAD + "\n".join(rows) + "\n"
@@ -75,7 +75,7 @@ def pages() -> list[Path]:
 
 
 def broken_links(page: Path) -> Iterator[str]:
-    """The links of a page to a file or a heading that is not there."""
+    """The page's links to a file or heading that does not exist."""
     for path, anchor in LINK.findall(page.read_text()):
         target = (page.parent / path).resolve() if path else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
@@ -83,7 +83,7 @@ def broken_links(page: Path) -> Iterator[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link may name after the #: each heading in small letters, spaces as hyphens, other signs left out."""
+    """The anchors of a page's headings: in lower case, with hyphens for spaces, and without other signs."""
     headings = HEADING.findall(CODE.sub("", page.read_text()))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

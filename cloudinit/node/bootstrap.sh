@@ -1,8 +1,8 @@
 #!/bin/bash
-# Brings this node into the cluster. ec2vip-bootstrap.service runs it at every boot: until it has come to its end
-# once, every step may be repeated; from then on it only says when the node is a member again, for whoever
-# deploys. The console and the journal get one line a step, $LOG what the commands said. `ec2vip-bootstrap image`
-# installs the packages alone, for an image of them.
+# Brings this node into the cluster. ec2vip-bootstrap.service runs it at every boot. Until it has once run to its
+# end, every step may be repeated. From then on it only says when the node is a member again, for whoever deploys.
+# The console and the journal get one line a step, $LOG what the commands said. `ec2vip-bootstrap image` only
+# installs the packages, for an image of them.
 set -u -o pipefail
 export LC_ALL=C
 
@@ -14,8 +14,8 @@ CIB=$ROOT/var/lib/pacemaker/cib
 # shellcheck source=/dev/null
 . "$ROOT/etc/ec2vip/bootstrap.env" && . "$ROOT/etc/ec2vip/install.sh" || exit 1
 
-# Seconds. Mirrors and peers may be late, and a role's new policy takes seconds to be in force; a node that waits
-# longer than this needs its owner. The peer's limit is from the start of Corosync.
+# Seconds. Mirrors and peers may be late, and a role's new policy takes seconds to be in force. A node that waits
+# longer than this needs its owner. The peer's limit counts from the start of Corosync.
 INTERFACE_LIMIT=60
 PACKAGES_LIMIT=${EC2VIP_PACKAGES_LIMIT:-900}
 KEY_LIMIT=${EC2VIP_KEY_LIMIT:-120}
@@ -25,7 +25,7 @@ PEER_LIMIT=${EC2VIP_PEER_LIMIT:-6}
 PUSH_TRIES=5
 STARTED=0
 PAUSE=${EC2VIP_PAUSE:-0.5}
-# Our own way of saying that waiting will not help: no program that we run ends with it.
+# Our exit status for "waiting will not help"; no program that we run ends with it.
 FINAL=90
 
 say() {
@@ -33,13 +33,13 @@ say() {
     if [ -w "$CONSOLE" ]; then printf 'ec2vip: %s\n' "$*" >>"$CONSOLE"; fi
 }
 
-# A full disk keeps the reason out of the log.
+# If the disk is full, the log does not get the reason.
 last_words() {
     (($(df --output=avail "$STATE" | tail -n 1) < 1024)) && echo 'No space left on device' && return
     grep -v '^[[:space:]]*$' "$LOG" | tail -n 1
 }
 
-# step NAME FUNCTION: its output goes to the log; its failure ends everything with one line.
+# step NAME FUNCTION: runs the function, with its output in the log. If it fails, the script ends with one line.
 step() {
     local began=$SECONDS
     printf '== %s\n' "$1" >>"$LOG"
@@ -50,7 +50,7 @@ step() {
     say "$1: done ($((SECONDS - began)) s)"
 }
 
-# await LIMIT WHAT COMMAND...: until the command succeeds; a line on the console every ten seconds.
+# await LIMIT WHAT COMMAND...: tries until the command succeeds, with a line on the console every ten seconds.
 await() {
     local limit=$1 what=$2 began=$SECONDS told=$SECONDS
     shift 2
@@ -68,7 +68,7 @@ await() {
     done
 }
 
-# Names differ (eth0, ens5, enX0) and there may be several: the one with this node's own address.
+# Names differ (eth0, ens5, enX0) and there may be several; we want the one with this node's own address.
 find_interface() {
     INTERFACE=$(ip -4 -o address show to "$ADDRESS/32" | awk '{ print $2; exit }')
     [ -n "$INTERFACE" ]
@@ -83,9 +83,9 @@ names() {
     grep -qs '# ec2vip$' "$ROOT/etc/hosts" || printf '%s\n' "${HOSTS[@]/%/ # ec2vip}" >>"$ROOT/etc/hosts"
 }
 
-# Some tools put every address that EC2 lists on the interface, on whichever node; networkd drops those that
-# it does not know when it starts again, as it does at an upgrade. Neither may touch the VIP. Only timers are
-# stopped: stopping the rest would take back what they configured, and with it DHCP for a moment.
+# Some tools put every address that EC2 lists on the interface, on either node. When networkd restarts, as it does
+# at an upgrade, it drops the addresses that it does not know. Neither may touch the VIP. We stop only the timers:
+# stopping the other units would undo what they configured, and with it DHCP for a moment.
 network_tools() {
     local units=("${NETWORK_UNITS[@]//\{interface\}/$INTERFACE}") unit file drop_in
     systemctl mask "${units[@]}" || return
@@ -100,13 +100,13 @@ network_tools() {
     done
 }
 
-# A unit that the cluster starts starts by itself neither on installation nor at boot. One that lies in /etc, in an
-# image of the owner's, can't be masked, and no installation starts it. Once the cluster runs, it is the cluster's.
+# Keeps the cluster's units from starting by themselves, on installation or at boot. A unit in /etc, in an image of
+# the owner's, can't be masked, but an installation does not start it. Once the cluster runs, we leave them to it.
 hold_services() {
     local unit
     [ -e "$STATE/seeded" ] && return
     for unit in "${SERVICE_UNITS[@]}"; do
-        # It may not be there yet.
+        # The unit may not be installed yet.
         systemctl disable --now "$unit" || true
         [ -e "$ROOT/etc/systemd/system/$unit" ] || systemctl mask "$unit" || return
     done
@@ -138,17 +138,17 @@ installed() {
 try_install() {
     install_packages || return
     installed || return "$FINAL"
-    # rpm leaves that to whoever calls it.
+    # rpm leaves syncing to its caller.
     sync
     rm -f "$STATE/installing"
 }
 
-# Ends a program that hangs, when the step's time is up.
+# limited COMMAND...: runs the command, which may hang, and ends it when the step's time is up.
 limited() {
     timeout --kill-after=10 "$((UNTIL > SECONDS ? UNTIL - SECONDS : 1))" "$@"
 }
 
-# What a boot that was cut short had begun to install is there, but not set up.
+# After a boot that was cut short, packages may be there but not set up. The mark `installing` tells.
 packages() {
     hold_services || return
     [ ! -e "$STATE/installing" ] && installed && return
@@ -157,12 +157,12 @@ packages() {
     await "$PACKAGES_LIMIT" 'the packages' try_install
 }
 
-# fetch ARN DIGEST FILE: what a parameter of the Systems Manager holds.
+# fetch ARN DIGEST FILE: puts what a Systems Manager parameter holds into the file.
 fetch() {
     timeout 60 "$INTERPRETER" -I "$ROOT/usr/local/sbin/ec2vip-parameter" "$@"
 }
 
-# Once in an instance's life: an image may have brought another's key along.
+# Fetches the key once in an instance's life, even if there is one: an image may have brought another's along.
 key() {
     [ -e "$STATE/keyed" ] && return
     await "$KEY_LIMIT" "the key in $KEY_PARAMETER" fetch "$KEY_PARAMETER" "$KEY_DIGEST" \
@@ -173,20 +173,20 @@ setting() {
     pcs -f "$STATE/wanted.xml" "$@" </dev/null || exit
 }
 
-# What the cluster should hold, worked out by pcs in a file while the daemons start; in a process of its own.
+# Has pcs work out in a file what the cluster should hold, in a background process while the daemons start.
 wanted() {
     local name
     cibadmin --empty >"$STATE/wanted.xml" || exit
     # shellcheck source=/dev/null
     . "$ROOT/etc/ec2vip/settings"
-    # IPaddr2 takes the interface with the subnet's route, on each node its own; if several have one, name it.
+    # On each node IPaddr2 takes the interface with the subnet's route. If several have one, we name ours.
     if (($(ip -4 -o route show table main scope link to match "${VIPS[0]}" | grep -vc '^default') > 1)); then
         for name in "${IPADDR2[@]}"; do setting resource update "$name" "nic=$INTERFACE"; done
     fi
 }
 
-# A CIB for Pacemaker's very first start on this instance: without a dc-deadtime in it a node alone waits for
-# 20 s. Version 0.0.0 loses against the CIB of any cluster that runs, so a replaced node takes over nothing.
+# Writes a CIB for Pacemaker's very first start on this instance: without a dc-deadtime in it a node alone waits
+# for 20 s. Its version 0.0.0 loses against the CIB of any running cluster, so a replaced node overwrites nothing.
 seed() {
     local new=$CIB/cib.xml.new name
     [ -e "$STATE/seeded" ] && return
@@ -211,7 +211,7 @@ start() {
     done
 }
 
-# crm_mon speaks of this node's view: a DC is elected, and this node has joined it.
+# Whether, in this node's own view, a DC is elected and this node has joined it.
 joined() {
     local view
     view=$(crm_mon --one-shot --output-as=xml) || return 1
@@ -223,8 +223,8 @@ ready() {
     await "$READY_LIMIT" "$NODE to join the cluster" joined
 }
 
-# A member that has not yet been asked what it runs makes a move to it wait. What never settles is the services'
-# affair, and no reason to say that this node failed.
+# Until the cluster has probed a new member, a move to that member would wait. If the cluster never settles, a
+# service is the cause, so this step does not fail.
 settled() {
     crm_resource --wait --timeout="${SETTLE_LIMIT}s" || echo "going on while the cluster is busy"
 }
@@ -237,9 +237,10 @@ current() {
     cibadmin --query --xpath "//nvpair[@name='$SETTINGS_PROPERTY' and @value='$SETTINGS']" >/dev/null 2>&1
 }
 
-# merge NEW: what is wanted into a copy of the cluster's CIB; our groups as a whole replace those there are, and what
-# the agent has noted of VIPs after the first goes, for one of them may be gone. The other constraints stay, but are
-# away meanwhile: one that names a group, without the group, is a CIB that Pacemaker 3 does not take.
+# merge NEW: puts what is wanted into NEW, a copy of the cluster's CIB. Our groups replace the old ones as a
+# whole. The agent's constraints for VIPs after the first are removed, because such a VIP may be gone. The other
+# constraints stay, but we take them out meanwhile: Pacemaker 3 refuses a CIB with a constraint for a group that
+# is not there.
 merge() {
     local -x CIB_file=$1
     local section old part=$STATE/section.xml kept=$STATE/kept.xml ours="@id='$GROUP' or starts-with(@id,'$GROUP-')"
@@ -259,8 +260,8 @@ merge() {
     cibadmin --modify --allow-create --scope constraints --xml-file "$kept"
 }
 
-# One push of one file: the cluster has either none of the settings or all of them. A running peer has been
-# heard by then, so that this node sees the cluster's CIB and not its own empty one.
+# Pushes one file in one step, so the cluster has either none of the settings or all of them. First we wait for the
+# peer, because a node that has heard a running peer sees the cluster's CIB and not its own empty one.
 settings() {
     local old=$STATE/old.xml new=$STATE/new.xml try
     current && return

@@ -1,4 +1,4 @@
-"""A pair's two instances, launched by hand in any order: with what the program had them launched with.
+"""Launch a pair's two instances by hand, in any order, with the arguments that the program used.
 
 pair = Launches(lab)
 pair.clear()
@@ -30,14 +30,14 @@ LIMIT_S = 180.0
 eventually = partial(hollow.eventually, within_s=LIMIT_S, pause_s=0.1)
 SECTIONS = ("crm_config", "resources", "rsc_defaults", "op_defaults")
 OWN = re.compile(r'name="(cluster-infrastructure|cluster-name|dc-version|have-watchdog)"')
-"""What Pacemaker itself writes beside the settings."""
+"""Settings that Pacemaker itself writes."""
 
 
 class Launches:
-    """The lab's pair as its stack has made it, and what stands in its place now.
+    """The lab's pair as its stack made it, and what stands in its place now.
 
-    Nodes are "a", the one that puts the resources into the cluster, and "b". `wanted` are the cluster's settings
-    as the first pair had them.
+    Node "a" puts the resources into the cluster; the other is "b". `wanted` are the cluster's settings as the
+    first pair had them.
     """
 
     def __init__(self, lab: Lab) -> None:
@@ -54,7 +54,7 @@ class Launches:
         self.wanted = self.settings()
 
     def _as_asked(self, instance_id: str) -> dict[str, Any]:
-        """The arguments of RunInstances that make such an instance again."""
+        """The arguments with which RunInstances makes such an instance again."""
         (found,) = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
         (card,) = found["NetworkInterfaces"]
         user_data = self.ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
@@ -89,24 +89,24 @@ class Launches:
     # --- what happens to them ------------------------------------------------------------------------------
 
     def launch(self, *letters: str, **more: Any) -> None:
-        """New instances in these places; `more` are other arguments of RunInstances."""
+        """Launch new instances in these places; `more` are further arguments of RunInstances."""
         for letter in letters:
             assert letter not in self.ids, f"{letter} is there already"
             asked = {**self._asked[letter], **more}
             made = self.ec2.run_instances(MinCount=1, MaxCount=1, **asked)
             self.ids[letter] = made["Instances"][0]["InstanceId"]
-            # As the program does after a launch: a node may touch no interface without the pair's tag.
+            # The program does the same after a launch: a node may touch only interfaces with the pair's tag.
             card = self._interface(self.ids[letter])["NetworkInterfaceId"]
             self.ec2.create_tags(Resources=[card], Tags=self._marks[letter])
 
     def terminate(self, letter: str) -> None:
-        """EC2 terminates the instance; returns when its address is free."""
+        """Terminate the instance; return when its address is free."""
         instance_id = self.ids.pop(letter)
         self.ec2.terminate_instances(InstanceIds=[instance_id])
         eventually(lambda: self._state(instance_id) == "terminated")
 
     def clear(self) -> None:
-        """Nobody is there any more."""
+        """Terminate all instances."""
         for instance_id in self.ids.values():
             # Without power there is no shutdown to wait for.
             self.lab.ask("power-loss", instance_id=instance_id)
@@ -118,7 +118,7 @@ class Launches:
         return str(found["State"]["Name"])
 
     def have_power(self) -> None:
-        """Wait until EC2 calls all that are there running."""
+        """Wait until EC2 calls all instances running."""
         eventually(lambda: {self._state(instance_id) for instance_id in self.ids.values()} == {"running"})
 
     def power_off(self, letter: str) -> Fault:
@@ -126,7 +126,7 @@ class Launches:
 
     @contextmanager
     def no_mirror(self) -> Iterator[None]:
-        """The package mirror refuses every connection."""
+        """Have the package mirror refuse every connection."""
         reject = f"ip daddr {MIRROR} tcp dport 80 counter reject with tcp reset"
         with filtering(self.lab, input=[reject]):
             yield
@@ -141,7 +141,7 @@ class Launches:
         return str(self.ec2.get_console_output(InstanceId=self.ids[letter]).get("Output", ""))
 
     def hears(self, letter: str, words: str) -> None:
-        """Wait until the node's console says it; fails at once where its bootstrap says that it failed."""
+        """Wait until the node's console has these words. Fails at once if the bootstrap has failed."""
 
         def said() -> bool:
             text = self.console(letter)
@@ -152,12 +152,12 @@ class Launches:
 
     @property
     def pair(self) -> Pair:
-        """Who is there: both, or one alone."""
+        """The present instances as a pair: both, or one alone."""
         return Pair(LabCloud(self.lab), self.vip, [self.ids[letter] for letter in sorted(self.ids)])
 
     @property
     def holder(self) -> str:
-        """The letter of who has the VIP in EC2, empty where nobody has."""
+        """The letter of the node that has the VIP in EC2; empty if none has it."""
         instance_id = self.pair.holder()
         return next((letter for letter, each in self.ids.items() if each == instance_id), "")
 
@@ -168,10 +168,10 @@ class Launches:
         return ["\n".join(line for line in text.splitlines() if not OWN.search(line)) for text in texts]
 
     def become_whole(self) -> None:
-        """The one outcome: nothing is wrong with who is there, and the settings are those that are wanted."""
+        """Wait for the only right outcome: the instances form a whole pair, with the settings in `wanted`."""
         self.pair.wait_until_whole(LIMIT_S)
         for letter in self.ids:
             self.hears(letter, "bootstrap done")
         assert self.settings() == self.wanted
-        # What the last step of a bootstrap may have set off has come to its end, and still nothing is wrong.
+        # By now everything that a bootstrap's last step may have set off is over: still nothing may be wrong.
         self.pair.wait_until_whole(LIMIT_S)

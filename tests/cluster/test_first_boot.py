@@ -1,4 +1,4 @@
-"""What cloud-init did in the nodes, and that it was given what AWS would be given."""
+"""What cloud-init did in the nodes, and that it got the same user data as on AWS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEMBERS = (
 
 
 def spec(index: int) -> NodeSpec:
-    """The node of stack `local`, from the values of Pulumi.local.yaml by hand."""
+    """The node of stack `local`, with the values of Pulumi.local.yaml written by hand."""
     return NodeSpec(
         cluster_name="ec2vip",
         name=MEMBERS[index].name,
@@ -43,12 +43,12 @@ def on(lab: Lab, instance_id: str, *argv: str) -> str:
 
 @pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])
 def test_the_node_was_given_the_user_data_that_the_program_renders(lab: Lab, pair: Pair, index: int) -> None:
-    """Byte for byte: nothing of the lab is in it."""
+    """Byte for byte: the lab adds nothing."""
     code = "import base64,sys; sys.stdout.write(base64.b64encode(open(sys.argv[1],'rb').read()).decode())"
     given = base64.b64decode(
         on(lab, pair.node_ids[index], "python3", "-c", code, "/var/lib/cloud/instance/user-data.txt")
     )
-    # cloud-init keeps what it decompressed.
+    # cloud-init keeps the decompressed text.
     assert given in (render(spec(index)), gzip.decompress(render(spec(index))))
 
 
@@ -77,7 +77,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def schema_says(lab: Lab, node: str, text: str) -> str | None:
-    """What the node's cloud-init says of a cloud-config; None where it refuses it."""
+    """What the node's cloud-init says of a cloud-config; None if it refuses it."""
     given = base64.b64encode(text.encode()).decode()
     script = f"echo {given} | base64 --decode >/tmp/config && cloud-init schema --config-file /tmp/config"
     return lab.try_in(node, ["sh", "-c", script])

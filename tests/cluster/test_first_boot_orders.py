@@ -1,6 +1,6 @@
-"""Whichever node comes first, however late, interrupted or often: one whole pair, its settings, one holder.
+"""Nodes may come first, late, interrupted or often: we always get one whole pair, its settings, one holder.
 
-The pair is made once by the program, both nodes at once, and rolled once; the other tests launch its instances
+The program makes the pair once, both nodes at once, and rolls it once. The other tests launch its instances
 again by hand.
 """
 
@@ -28,14 +28,14 @@ PEER_LIMIT_S = 6
 
 
 MOMENTS = [(("a", "b", "ab")[number % 3], number / 2) for number in range(30)]
-"""Whose power is cut, and how long after EC2 has called both running (s). A first boot takes some 10 s."""
+"""Whose power we cut, and how long after EC2 has called both running (s). A first boot takes some 10 s."""
 SAMPLE = MOMENTS[:: int(os.environ.get("EC2VIP_EACH_CUT", "8"))]
-"""Each eighth, so that a, b and both have their turn; EC2VIP_EACH_CUT=1 for all thirty."""
+"""Every eighth, so that a, b and both get their turn. EC2VIP_EACH_CUT=1 runs all thirty."""
 
 
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
-    """Both at once: the pair as `pulumi up` launches it, from an image that has the packages."""
+    """A lab with the pair as `pulumi up` launches it, both nodes at once, from an image with the packages."""
     lab = Lab(NAME)
     lab.down()
     try:
@@ -49,27 +49,27 @@ def lab(machine: None) -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def made(lab: Lab) -> Launches:
-    """That pair, or the one that took its place."""
+    """The lab's first pair, or the one that took its place."""
     return Launches(lab)
 
 
 @pytest.fixture
 def nobody(made: Launches, lab: Lab) -> Launches:
-    """No instance is there."""
+    """No instance exists."""
     made.clear()
     return made
 
 
 @pytest.fixture
 def whole(made: Launches, lab: Lab) -> Launches:
-    """Both are there, in order."""
+    """Both instances exist, as a whole pair."""
     made.launch(*sorted({"a", "b"} - made.ids.keys()))
     made.become_whole()
     return made
 
 
 def test_an_up_ends_when_the_pair_works_and_replaces_one_node_after_the_other(lab: Lab) -> None:
-    """The drill of `make roll`: no moment without a node, two moves at most, whole when the `up` has ended."""
+    """As in `make roll`: a node always runs, the VIP moves twice at most, the `up` leaves a whole pair."""
     assert lab_pair(lab).holder(), "the first up has ended, and nobody has the VIP"
     assert roll(lab, "none", 1500, say).broken == ()
 
@@ -87,7 +87,7 @@ def test_both_come_back_from_a_power_cut_at_once(whole: Launches) -> None:
 
 
 def test_each_is_replaced_in_turn_while_the_other_keeps_vip_and_settings(whole: Launches) -> None:
-    """What the owner has set meanwhile is in the running cluster's CIB alone: a new node must take it over."""
+    """The owner's own setting is only in the running cluster's CIB: a new node must take it over."""
     whole["b"].run("crm_attribute", "--type", "crm_config", "--name", "owners-own", "--update", "kept")
     for letter, other in (("a", "b"), ("b", "a")):
         whole.terminate(letter)
@@ -108,10 +108,10 @@ def test_each_is_replaced_in_turn_while_the_other_keeps_vip_and_settings(whole: 
 
 
 def test_the_second_node_first(nobody: Launches) -> None:
-    """It has no settings to push, and waits; the first brings them, however late."""
+    """The second node has no settings to push, and waits. The first brings them, however late."""
     nobody.launch("b")
     nobody.hears("b", "bootstrap done")
-    time.sleep(PEER_LIMIT_S)  # whatever it might still do of itself
+    time.sleep(PEER_LIMIT_S)  # time for whatever it might still do
     assert nobody.holder == ""
     nobody.launch("a")
     nobody.become_whole()
@@ -159,7 +159,7 @@ def test_one_bootstrap_is_killed_and_run_again_and_the_other_node_reboots_in_the
 def test_a_power_cut_at_any_moment_of_a_first_boot_is_made_good_by_the_next(
     cut: str, after_s: float, nobody: Launches
 ) -> None:
-    """What was not synced is lost, as on a machine: files that cloud-init has just written are empty."""
+    """As on a machine, unsynced data is lost: files that cloud-init has just written are empty."""
     nobody.launch("a", "b")
     nobody.have_power()
     time.sleep(after_s)
@@ -170,7 +170,7 @@ def test_a_power_cut_at_any_moment_of_a_first_boot_is_made_good_by_the_next(
 
 
 def test_metadata_that_are_slow_and_a_clock_that_is_wrong(nobody: Launches) -> None:
-    """cloud-init on b waits a quarter of a second for each item; a's clock is an hour ahead, then and later on."""
+    """cloud-init on b waits 0.25 s for each item. The clock of a is an hour ahead, then and later."""
     faults = Faults(nobody.lab)
     try:
         nobody.launch("a", "b")

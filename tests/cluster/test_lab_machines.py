@@ -1,6 +1,6 @@
-"""What becomes of a machine, its addresses and its disk: reboot, stop, start, terminate, and their graces.
+"""What happens to a machine, its addresses and its disk: reboot, stop, start, terminate, and their graces.
 
-No guest boots; see tests/lab/README.md for the behaviours of EC2 that each test holds the lab to.
+No guest boots. tests/lab/README.md lists the behaviours of EC2 to which each test holds the lab.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def test_a_guest_that_ignores_a_reboot_is_cut_off_and_boots(quick: Hollow) -> No
 
 
 def test_skipping_the_shutdown_cuts_the_power_at_once(hollow: Hollow) -> None:
-    """Within a time in which a guest that ignores the button would still have its grace of minutes."""
+    """It stops while a guest that ignores the button would still have its grace of minutes."""
     with Faults(hollow.lab).stall(hollow.a):
         hollow.ec2.stop_instances(InstanceIds=[hollow.a], SkipOsShutdown=True)
         eventually(lambda: hollow.state(hollow.a) == "stopped")
@@ -102,7 +102,7 @@ def test_a_terminated_instance_leaves_no_disk_no_route_and_a_free_address(hollow
 
 
 def test_a_machine_that_lost_power_is_ended_by_stop_and_comes_back_by_start(hollow: Hollow) -> None:
-    """What an operator does; EC2 itself goes on calling it running."""
+    """An operator does this; EC2 itself goes on calling the machine running."""
     hollow.lab.ask("power-loss", instance_id=hollow.a)
     assert hollow.state(hollow.a) == "running"
     hollow.ec2.stop_instances(InstanceIds=[hollow.a], Force=True)
@@ -137,7 +137,7 @@ def test_a_disk_outlives_its_machine_and_comes_back_to_what_was_kept(hollow: Hol
 
 
 def test_a_cut_of_the_power_loses_what_was_not_synced(hollow: Hollow) -> None:
-    """As ext4 does it: the names of new files may be there, without what is in them."""
+    """As on ext4, the names of new files may survive without their contents."""
     lab, node = hollow.lab, hollow.a
     root = lab.folder / "nodes" / node / "disk/root/var"
 

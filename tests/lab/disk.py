@@ -1,8 +1,8 @@
 """A node's disk: layers over the image, the newest one writable.
 
-Each layer is an ext4 of a fixed size in a file in memory, so that a node can neither fill the machine's disk nor
-leave anything on it, and a snapshot is a new layer on top. ext4 writes when it likes, as on a machine: what a node
-has not synced is not in the file, and a cut of the power loses it.
+Each layer is an ext4 of a fixed size in a file in memory. So a node can neither fill the machine's disk nor
+leave anything on it. A snapshot is a new layer on top. As on a machine, ext4 decides when to write: the file
+may lack what a node has not synced, and a power cut loses that.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from tests.lab.process import CommandError, run
 LAYER_BYTES = 1 << 30
 """A node with the cluster stack writes some 300 MB."""
 MEMORY_BYTES = 4 * LAYER_BYTES
-"""Of all layers of a disk, and of a copy of one of them."""
+"""Room for all layers of a disk, and for a copy of one of them."""
 MAKE = (
     *("mkfs.ext4", "-q", "-m", "0", "-O", "^resize_inode"),
     *("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard", "-J", "size=16"),
 )
 BALLAST = "ballast"
-"""The file that takes the room of a full disk: beside what the node sees."""
+"""The file that fills a disk up. It lies beside what the node sees."""
 MOUNT = ("mount", "-t", "ext4", "-o", "loop,noatime,noinit_itable")
 
 
 class Disk:
-    """The disk in `folder`, of which `root` is what the machine boots from; it belongs to the users of the user
-    namespace `users`.
+    """A node's disk in `folder`. The machine boots from `root`.
 
-    Everything is mounted in the caller's mount namespace.
+    Its files belong to the users of the user namespace `users`. Everything is mounted in the caller's mount
+    namespace.
     """
 
     def __init__(self, folder: Path, users: str) -> None:
@@ -42,11 +42,14 @@ class Disk:
 
     @property
     def upper(self) -> Path:
-        """Where what the node writes lands."""
+        """The folder that receives what the node writes."""
         return layers(self.folder)[-1] / "upper"
 
     def make(self, image: Sequence[Path], fill: Callable[[Path], None]) -> None:
-        """An empty layer over the image's, the uppermost first, and into it what `fill` writes; then the root."""
+        """Put a new layer over the `image`, let `fill` write into it, and mount the root.
+
+        `image` lists the image's own layers, the uppermost first.
+        """
         self.root.mkdir(parents=True)
         self._memory.mkdir()
         run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={MEMORY_BYTES}", "lab-disk", str(self._memory)])
@@ -61,7 +64,7 @@ class Disk:
         self._mount_root()
 
     def add_layer(self) -> None:
-        """Keep what is written by now for good: from here on `reset` comes back to it. The node must be off."""
+        """Keep what has been written so far: `reset` will come back to it. The node must be off."""
         self._unmount(self.root)
         self._add_layer()
         self._mount_root()
@@ -74,18 +77,18 @@ class Disk:
         self._mount_root()
 
     def lose_unwritten(self) -> None:
-        """Forget what was written and has not reached the disk, as at a cut of the power. The node must be off."""
+        """Forget what was written but has not reached the disk, as a power cut does. The node must be off."""
         newest = layers(self.folder)[-1]
         cut = self._memory / "cut"
         run(["cp", "--sparse=always", str(self._file(newest)), str(cut)])
         self._unmount(self.root)
-        self._unmount(newest)  # it writes the rest, into the file that goes
+        self._unmount(newest)  # this writes the rest, but into the file that we replace
         cut.replace(self._file(newest))
         self._mount(newest)
         self._mount_root()
 
     def remove(self) -> None:
-        """Unmount it all, where it was made; what still runs in it keeps it until its end."""
+        """Unmount everything, if it was made. A process that still runs in it keeps it until its own end."""
         if not self.root.exists():
             return
         for folder in [self.root, *reversed(layers(self.folder)), self._memory, *self._lower]:
@@ -127,7 +130,7 @@ class Disk:
 
 
 def require(images: Path, place: Path) -> None:
-    """Try at `place` to make a node's disk of the folder `images`. Raises LabError if this machine can't."""
+    """Try to make a disk from the folder `images` at `place`. Raises LabError if this machine can't."""
     userns.make("probe")
     try:
         probe = Disk(place, "probe")
@@ -145,9 +148,10 @@ def layers(folder: Path) -> list[Path]:
 
 
 def fill_up(prefix: Sequence[str], layer: Path, left: int) -> None:
-    """Leave `left` bytes of room in the layer; `prefix` are the words that put a command where it is mounted.
+    """Fill the layer up to `left` free bytes.
 
-    Raises CommandError if the node has written meanwhile, and there is less.
+    `prefix` is the command prefix that enters the namespace in which the layer is mounted. Raises
+    CommandError if the node has written in the meantime, so that less room is free.
     """
     shown = run([*prefix, "stat", "--file-system", "--format=%S %a", str(layer)]).stdout
     block, free = map(int, shown.split())
@@ -156,12 +160,12 @@ def fill_up(prefix: Sequence[str], layer: Path, left: int) -> None:
 
 
 def free_up(prefix: Sequence[str], layer: Path) -> None:
-    """Take back what `fill_up` did."""
+    """Undo `fill_up`."""
     run([*prefix, "rm", "--force", str(layer / BALLAST)])
 
 
 def sync(prefix: Sequence[str], layer: Path) -> None:
-    """Have all that was written to the layer reach the disk."""
+    """Flush everything written to the layer to the disk."""
     run([*prefix, "sync", "--file-system", str(layer)])
 
 

@@ -1,7 +1,8 @@
 """Nodes: the image under an overlay, booted by systemd-nspawn in the network namespace of its interface.
 
-One thread a node waits for its machine to end and does what EC2 does then: a reboot starts it again, a shutdown
-stops the instance, a crash leaves it dead until somebody starts it.
+A thread for each node waits for its machine to end, and then does what EC2 does. After a reboot it starts the
+machine again, after a shutdown it stops the instance, and after a crash the machine stays off until somebody
+starts it.
 """
 
 from __future__ import annotations
@@ -28,27 +29,32 @@ from tests.lab.timeline import Timeline
 from tests.lab.trust import trust
 
 RESTART_STATUS = 133
-"""How systemd-nspawn --keep-unit ends when the guest reboots (EXIT_FORCE_RESTART)."""
+"""The exit status of systemd-nspawn --keep-unit when the guest reboots (EXIT_FORCE_RESTART)."""
 
 SHUTDOWN_GRACE_S = 120.0
-"""EC2 powers a guest off that ignores the power button for a few minutes; four for a reboot (RebootInstances)."""
+"""EC2 cuts the power of a guest that ignores the power button for a few minutes.
+
+For a reboot it waits four (RebootInstances).
+"""
 
 POWER_LIMIT_S = 20.0
 """A machine whose power is cut is gone in some 0.1 s."""
 
 LAST_WORDS_S = 2.0
-"""For what a machine that is off has still written to its console."""
+"""Limit for reading the last of what a machine wrote to its console before it was off."""
 
 PRIORITY_S = 0.1
-"""Between two looks whether Corosync has its priority; it takes longer to join."""
+"""Interval at which we check that Corosync has its priority; it takes longer than that to join."""
 
 CAPABILITIES = "CAP_NET_ADMIN,CAP_NET_RAW,CAP_SYS_NICE,CAP_IPC_LOCK"
-"""What IPaddr2, the raw sockets of ping, and corosync's priority and locked memory want beyond the default; in the
-node's user namespace the last two are of no avail on the machine."""
+"""What IPaddr2, ping's raw sockets, and corosync's priority and locked memory need beyond the default.
+
+In the node's user namespace, the last two have no effect on the machine.
+"""
 
 ENTER_GROUPS = 'for file in "$@"; do [ "$file" = -- ] && break; echo $$ > "$file"; done'
 ENTER_GROUPS += '; while [ "$1" != -- ]; do shift; done; shift; exec "$@"'
-"""The shell enters the node's control groups before it becomes the machine, so that all is inside."""
+"""The shell enters the node's control groups before it becomes the machine, so all of it is inside."""
 
 MACHINE = "/run/machine"
 OWN_MOUNTS = f"""
@@ -60,9 +66,12 @@ mount --bind /proc/$$/ns/net /run/network
 cd {MACHINE}
 exec unshare --net "$@"
 """
-"""What systemd-nspawn finds, as a user without rights on the machine: a /run of its own, and the disk (its working
-folder) at a place that it can reach: a mount from outside the user namespace could not become the root. Its
-/sys is made in an empty network: cloud-init would wait a minute for DHCP if it saw an interface."""
+"""Prepares the mounts for systemd-nspawn, which is a user without rights on the machine: /run and the disk.
+
+It gets a /run of its own. The disk (the working folder) is mounted again at MACHINE, because a mount from
+outside the user namespace could not become the root. /sys is made in an empty network namespace: if
+cloud-init saw an interface, it would wait a minute for DHCP.
+"""
 
 KILL_AGAIN_S = 0.2
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
@@ -79,14 +88,14 @@ class Node:
     disk: Disk
     process: subprocess.Popen[bytes] | None = None
     words: threading.Thread | None = None
-    """Keeps what the machine writes to its console."""
+    """The thread that stores what the machine writes to its console."""
     leader: int | None = None
     intent: str = "run"
-    """What is to follow the end of the machine: `run` (a crash stays down), `reboot`, `stop`, `terminate`."""
+    """What happens after the machine's end: `run` (a crash stays down), `reboot`, `stop`, or `terminate`."""
     cut: bool = False
-    """Its power was cut: what it has not synced is lost."""
+    """Whether its power was cut, so that it loses what it has not synced."""
     off: threading.Event = field(default_factory=threading.Event)
-    """Set while nothing of the machine runs and nothing is about to."""
+    """Set while the machine neither runs nor is about to."""
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -95,7 +104,7 @@ class Node:
 
 
 class Hypervisor:
-    """Implements the emulator's `Machines`. Methods return at once; the work goes on in a node's own thread."""
+    """Implements the emulator's `Machines`. Those methods return at once; a node's thread does the work."""
 
     def __init__(
         self,
@@ -107,9 +116,11 @@ class Hypervisor:
         timeline: Timeline,
         hollow: bool = False,
     ) -> None:
-        """`folder` holds the nodes' consoles and disks, `certificate` is the API's authority (PEM); `changed` is
-        called after every change of a node's process. Where `hollow`, the machines have a power switch, an
-        interface and control groups, but boot nothing: for tests of the lab itself."""
+        """`folder` holds the nodes' consoles and disks, `certificate` is the API's authority (PEM).
+
+        We call `changed` after every change of a node's process. If `hollow`, the machines have a power
+        switch, an interface and control groups, but boot nothing: that is for tests of the lab itself.
+        """
         self.emulator: Emulator | None = None
         self.nodes: dict[str, Node] = {}
         self._lab, self._folder, self._hollow = lab, folder, hollow
@@ -136,16 +147,19 @@ class Hypervisor:
         self._begin(self.nodes[instance_id])
 
     def reboot(self, instance_id: str) -> None:
-        """Ask the guest to reboot; cut the power and boot where it does not in its time."""
+        """Ask the guest to reboot; if it takes too long, cut its power and boot it."""
         self._press(self.nodes[instance_id], "reboot", "reboot")
 
     def stop(self, instance_id: str, *, force: bool, skip_os_shutdown: bool) -> None:
-        """Power button, grace, then power off. `force` still asks the guest first; `skip_os_shutdown` does not."""
+        """Press the power button, and cut the power after the grace.
+
+        With `force` it still asks the guest first, with `skip_os_shutdown` it does not.
+        """
         del force  # EC2 tries a graceful shutdown all the same (StopInstances)
         self._press(self.nodes[instance_id], "poweroff", "stop", cut=skip_os_shutdown)
 
     def terminate(self, instance_id: str) -> None:
-        """Power button, grace, power off, and the disk is gone."""
+        """Press the power button, cut the power after the grace, and remove the disk."""
         self._press(self.nodes[instance_id], "poweroff", "terminate")
 
     def console_output(self, instance_id: str) -> str:
@@ -156,9 +170,10 @@ class Hypervisor:
     # --- what only a lab can do ----------------------------------------------------------------------------
 
     def power_loss(self, instance_id: str) -> None:
-        """The machine is gone between two instructions; EC2 goes on calling the instance running.
+        """Cut the machine's power between two instructions; EC2 still calls the instance running.
 
-        Returns when nothing of it runs any more. Raises KeyError for an unknown instance.
+        Returns when nothing of the machine runs any more. Raises KeyError for an unknown instance, and
+        LabError if something still runs after POWER_LIMIT_S.
         """
         node = self.nodes[instance_id]
         until = time.monotonic() + POWER_LIMIT_S
@@ -166,21 +181,21 @@ class Hypervisor:
             with node.lock:
                 node.intent = "run"
                 self._kill(node)
-            # One that has just got its power has no process yet.
+            # A machine that has just got power has no process yet: then we kill it in a later round.
             if node.off.wait(KILL_AGAIN_S):
                 return
         raise LabError(f"{instance_id} is still there after {POWER_LIMIT_S:.0f} s", "see its console.log")
 
     def power_on(self, instance_id: str) -> None:
-        """Boot a machine that is off; EC2 is told that it runs."""
+        """Boot a machine that is off, and tell EC2 that it runs."""
         self._begin(self.nodes[instance_id])
 
     def keep_disk(self, instance_id: str) -> None:
-        """What the node, which must be off, has written by now is what `reset_disk` comes back to."""
+        """Keep what the node has written so far: `reset_disk` will come back to it. The node must be off."""
         self._off(instance_id).disk.add_layer()
 
     def reset_disk(self, instance_id: str) -> None:
-        """Forget what the node, which must be off, has written since `keep_disk`."""
+        """Forget what the node has written since `keep_disk`. The node must be off."""
         self._off(instance_id).disk.reset()
 
     def _off(self, instance_id: str) -> Node:
@@ -192,7 +207,7 @@ class Hypervisor:
     # --- the machine ---------------------------------------------------------------------------------------
 
     def _begin(self, node: Node, *, first: bool = False) -> None:
-        """Give it power, unless it has it: two may ask at once."""
+        """Give the machine power unless it has it: two callers may ask at once."""
         with node.lock:
             if not first and not node.off.is_set():
                 return
@@ -200,7 +215,7 @@ class Hypervisor:
         threading.Thread(target=self._live, args=(node, first), name=node.instance_id, daemon=True).start()
 
     def _live(self, node: Node, first: bool) -> None:
-        """Boot, and boot again after each reboot, until the machine is to stay off."""
+        """Boot the machine, and boot it again after each reboot, until it has to stay off."""
         assert self.emulator is not None
         interface = self._interface(node)
         try:
@@ -240,20 +255,23 @@ class Hypervisor:
             self._settle(node, "terminate" if node.intent == "terminate" else "stop")
 
     def _layers(self, node: Node) -> list[Path]:
-        """What the disk of the instance's image consists of, the uppermost first."""
+        """The layers of the instance's image, the uppermost first."""
         if not self._hollow:
             assert self.emulator is not None
             layers = image.layers(image_of(self.emulator.instance(node.instance_id).image_id))
             for layer in layers:
                 cache.hold(layer.parent)
             return layers
-        # A machine that boots nothing has an image with nothing in it, whatever its AMI.
+        # A machine that boots nothing has an empty image, whatever its AMI.
         for name in ("etc", "var"):
             (node.folder / "image" / name).mkdir(parents=True)
         return [node.folder / "image"]
 
     def _settle(self, node: Node, intent: str) -> None:
-        """What is left of a machine that is off for good or for now, and what EC2 calls it then."""
+        """Tell EC2 that the machine, which is off, is stopped or terminated.
+
+        A terminated one loses its interface and its disk first.
+        """
         assert self.emulator is not None
         node.off.set()
         if intent == "terminate":
@@ -295,12 +313,12 @@ class Hypervisor:
         self._changed()
 
     def _machine(self, node: Node, interface: Interface) -> list[str]:
-        """The program that is the machine."""
+        """The command line of the program that is the machine."""
         namespace = namespace_of(interface)
         if self._hollow:
             return ["ip", "netns", "exec", namespace, "sleep", "infinity"]
         users, network = (f"{folder}/{namespace}" for folder in (userns.NAMES, userns.NETWORKS))
-        # systemd-nspawn would ask the machine's process 1 for these two, which it may not.
+        # Otherwise systemd-nspawn would take these two limits from the machine's process 1, which it may not.
         limits = {
             name: resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
             for name in ("NPROC", "SIGPENDING")
@@ -326,7 +344,7 @@ class Hypervisor:
         ]
 
     def _give_priority(self) -> None:
-        """Corosync's, wherever it starts, for as long as the lab lives."""
+        """Give Corosync its priority, wherever it starts, as long as the lab lives."""
         while True:
             for node in list(self.nodes.values()):
                 if node.leader is not None:
@@ -334,10 +352,10 @@ class Hypervisor:
             time.sleep(PRIORITY_S)
 
     def _press(self, node: Node, button: str, intent: str, *, cut: bool = False) -> None:
-        """Ask the guest by signal; where it is still there after the grace, cut its power."""
+        """Ask the guest by a signal; if it is still there after the grace, cut its power."""
         with node.lock:
             if node.process is None or node.leader is None:
-                # No guest to ask: it crashed, or is stopped already.
+                # There is no guest to ask: it has crashed, or has stopped already.
                 if intent == "reboot":
                     self.start(node.instance_id)
                 else:
@@ -366,12 +384,12 @@ class Hypervisor:
         if node.leader is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(node.leader, signal.SIGKILL)
-        # A frozen process dies only when it is let go (control groups, version 1).
+        # In version 1 of control groups, a frozen process dies only after it is thawed.
         node.group.freeze(False)
 
 
 def _leader(machine: subprocess.Popen[bytes], find: Callable[[int], int | None]) -> int:
-    """The guest's first process as seen from here, as soon as `find` finds it from the machine's program."""
+    """The guest's first process, by its id here; waits until `find` gets it from the machine's program."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline and machine.poll() is None:
         with contextlib.suppress(OSError):
@@ -391,7 +409,7 @@ def _process_1(machine: int) -> int | None:
 
 
 def _in_own_network(machine: int) -> int | None:
-    """A hollow guest's only process, once it is in its own network: before that it is in this machine's."""
+    """A hollow guest's only process, None while it is still in this machine's network."""
     own = Path("/proc/self/ns/net").readlink()
     return machine if Path(f"/proc/{machine}/ns/net").readlink() != own else None
 

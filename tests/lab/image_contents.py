@@ -24,9 +24,9 @@ IMAGE_PACKAGES = (
 )
 
 MIRROR_PACKAGES = (
-    # The pair's own; what a service behind the VIP is tried with; the tools that images of AWS's have to configure
-    # interfaces; and what other agents for the same task are compared with, or checked by: awsvip runs the AWS CLI
-    # and curl, ocf-tester xmllint.
+    # The pair's own packages; a service to try behind the VIP; the tools with which AWS's images configure
+    # interfaces; and what comparing and checking agents needs: awsvip runs the AWS CLI and curl, ocf-tester
+    # runs xmllint.
     "amazon-ec2-net-utils",
     "awscli",
     "corosync",
@@ -44,23 +44,23 @@ MIRROR_PACKAGES = (
 """What a mirror offers (with dependencies, without recommendations): at least what `cloudinit` asks for."""
 
 DNF_PACKAGES = ("curl", "dnf", "gpg", "rpm", "xz-utils")
-"""What makes Debian's userland a system with dnf."""
+"""The packages that make Debian's userland a system with dnf."""
 
 DEBIAN_NAMES = {
     **rpms.GROUPS,
     "pacemaker": ("pacemaker", "pacemaker-cli-utils"),
 }
-"""An RPM's name → what apt must fetch for it, where Debian has another name."""
+"""An RPM's name → what apt must fetch for it, if Debian has another name."""
 
 SOURCE_PACKAGE = "pacemaker=2.1.5-1+deb12u1"
 BINARY_SOURCES = ("pcs=0.11.5-1+deb12u1", "python3-dacite=1.8.0-1+deb12u1", "resource-agents=1:4.12.0-2")
-"""What apt must fetch for the files of the platform's `Build`, which are then known by their digests."""
+"""What apt must fetch to get the files of the platform's `Build`, which we then find by their digests."""
 
 IN_THE_IMAGE = ("iproute", "xz", "pkgconfig(systemd)")
-"""Of what the product may ask for, what Debian's userland has under another name."""
+"""What the product may ask for and Debian's userland has under another name."""
 
 PKGCONFIG = {
-    # Of AL2023's -devel packages, which one has what.
+    # Which of AL2023's -devel packages has what.
     "pkgconfig(dbus-1)": "dbus-devel",
     "pkgconfig(glib-2.0)": "glib2-devel",
     "pkgconfig(gnutls)": "gnutls-devel",
@@ -90,7 +90,7 @@ def image_packages(platform: str) -> tuple[str, ...]:
 
 
 def mirror_packages(platform: str) -> tuple[str, ...]:
-    """Debian's packages that the platform's mirror offers, or for al2023 makes RPMs of."""
+    """The Debian packages that the platform's mirror offers; for al2023, those that become its RPMs."""
     if platform != "al2023":
         return MIRROR_PACKAGES
     names = (name for name in rpm_names() if name not in IN_THE_IMAGE)
@@ -142,7 +142,7 @@ PLATFORM_ID="platform:al2023"
 PRETTY_NAME="Amazon Linux 2023 (a stand-in)"
 """
 
-#: As in Amazon's image: dnf passes over what does not answer (amazonlinux/amazon-linux-2023, issue 1084).
+#: As in Amazon's image: dnf skips a repository without an answer (amazonlinux/amazon-linux-2023, issue 1084).
 DNF_CONF = """\
 [main]
 gpgcheck=1
@@ -154,7 +154,7 @@ skip_if_unavailable=True
 
 
 def files(platform: str) -> dict[str, str]:
-    """Path in the image → content; what begins as a program is one."""
+    """Path in the image → content; a text that begins with `#!` becomes a program."""
     if platform == "al2023":
         archives = {
             "etc/dnf/dnf.conf": DNF_CONF,

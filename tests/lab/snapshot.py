@@ -1,8 +1,9 @@
-"""A pair as it was at one moment, to come back to in seconds: disks, addresses in EC2, no fault in force.
+"""Snapshots of a pair, to come back to in seconds: disks and addresses in EC2, without any fault in force.
 
-Taking it cuts the nodes' power and boots them again; what they had written becomes a layer that nothing changes
-any more. Coming back cuts the power, forgets the layer above, puts the addresses back and boots. What Pulumi or
-anybody else made in EC2 since then stays: of the API's state only the nodes' secondary addresses are kept.
+`take` cuts the nodes' power and boots them again; what they had written becomes a layer that no longer
+changes. `restore` cuts the power, forgets the layer above, puts the addresses back and boots. Of the API's
+state, a snapshot keeps only the nodes' secondary addresses. What Pulumi or anybody else has made in EC2 since
+then stays.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FILE = "snapshot.json"
 
 
 def take(lab: Lab) -> None:
-    """Keep the lab's nodes as they are. Raises LabError where one does not run."""
+    """Keep the lab's running nodes as they are. Raises LabError if one of them is no longer in EC2."""
     nodes = [key for key, node in lab.state()["nodes"].items() if node["leader"]]
     described = _interfaces(lab, nodes)
     if len(described) < len(nodes):
@@ -41,10 +42,10 @@ def take(lab: Lab) -> None:
 
 
 def restore(lab: Lab, only: Iterable[str] = ()) -> None:
-    """Bring the nodes back to the snapshot and boot them; returns when they have power. With `only`, those nodes
-    alone, and no address moves: they join the others again, as after a crash.
+    """Bring the nodes back to the snapshot and boot them; returns when they have power.
 
-    Raises LabError where there is none, or where a node has been terminated since.
+    With `only`, it restores just those nodes and moves no address: they join the others again, as after a
+    crash. Raises LabError if there is no snapshot, or if a node has been terminated since.
     """
     kept = read_json(lab.folder / FILE)
     if not kept:
@@ -66,14 +67,14 @@ def restore(lab: Lab, only: Iterable[str] = ()) -> None:
 
 
 def changed(lab: Lab, node: str) -> list[str]:
-    """The paths of what is on the node's disk otherwise than in the snapshot (see tests.lab.changed)."""
+    """The paths on the node's disk that differ from the snapshot (see tests.lab.changed)."""
     root = lab.folder / "nodes" / node / "disk/root"
-    # The machine's own name for the file: whoever enters the lab leaves the working directory.
+    # The program needs its absolute path: a process that enters the lab loses its working folder.
     return run([*lab.enter(), sys.executable, changes.__file__, str(root)]).stdout.splitlines()
 
 
 def end_faults(lab: Lab, nodes: Iterable[str]) -> None:
-    """End whatever faults are in force, whoever began them and is gone."""
+    """End all faults in force, even those whose process is gone."""
     lab.ask("end-all-faults")
     for line in run([*lab.in_fabric(), "nft", "list", "tables"]).stdout.splitlines():
         if (name := line.split()[-1]).startswith("fault_"):
@@ -85,7 +86,7 @@ def end_faults(lab: Lab, nodes: Iterable[str]) -> None:
 
 
 def _each(nodes: Iterable[str], action: Any) -> None:
-    """Do it for all nodes at once; the first failure is raised."""
+    """Call `action` for all nodes at once; raises the first failure."""
     with ThreadPoolExecutor() as pool:
         list(pool.map(action, nodes))
 
@@ -108,7 +109,7 @@ def _interfaces(lab: Lab, nodes: list[str]) -> dict[str, list[str]]:
 
 
 def _put_back(lab: Lab, kept: dict[str, list[str]], now: dict[str, list[str]]) -> None:
-    """Move what is elsewhere, then take away what nobody had."""
+    """Move back the addresses that are elsewhere, then remove those that no node had."""
     ec2, wanted = lab.client(), {address for addresses in kept.values() for address in addresses}
     for eni, addresses in kept.items():
         if missing := sorted(set(addresses) - set(now.get(eni, []))):

@@ -4,11 +4,11 @@ becomes COMMAND with all of it on PATH.
 Levels, each with the ones before it:
   python   the virtual environment with requirements.txt and the `test` extra
   engine   the Pulumi command-line tool and its Python language host
-  lab      Debian packages for nodes and networks (root on Linux); images are made by whoever wants one
-  test     like `lab` where this machine can have it, else `engine` with the reason; under CI always `lab`
+  lab      Debian packages for nodes and networks (root on Linux); a command makes the images that it needs
+  test     like `lab` if this machine can have it, else `engine` with the reason; in CI always `lab`
 
-Level `running` installs nothing: COMMAND gets what the lab LAB was started with. Of no lab it says so, and for a
-stack in an AWS account (STACK) it is `engine`.
+With level `running`, COMMAND gets what the lab LAB was started with; nothing is installed unless that is
+gone. If there is no such lab, it says so. For a stack in an AWS account (STACK) the level is `engine`.
 
 Everything slow lands in the cache (see paths.cache_dir), keyed by what it was made from, complete or not at all.
 Standard library only, Python 3.10 or later.
@@ -53,33 +53,33 @@ PACKAGES = {
 }
 
 LOCK = PROJECT / "tests/requirements.lock"
-"""Every Python package by version and hash: what is installed as root is what was tried. `make lock` writes it."""
+"""Every Python package by version and hash: root installs exactly what was tested. `make lock` writes it."""
 
 PULUMI_VERSION = "3.259.0"
-"""The engine that is built or installed; a newer or older one on PATH serves from OLDEST_PULUMI on."""
+"""The version of the engine that we build. Another one on PATH will do, from OLDEST_PULUMI on."""
 OLDEST_PULUMI = (3, 208)
 LANGUAGE_HOST_VERSION = "3.78.0"
 """The newest release of the Go SDK whose module still holds the Python language host's program."""
 OLDEST_GO = (1, 25)
 
 LAB_STACK = "local"
-"""The stack that is the lab's (tests.drill.clouds.STACK, which can't be read without the virtual environment)."""
+"""The lab's stack: as tests.drill.clouds.STACK, which we can't import without the virtual environment."""
 
 READY, INTERRUPTED = -1, 130
-"""Of the preparation: the command's turn has come, or somebody has pressed Ctrl-C."""
+"""Results of the preparation: the command can start, or the user has pressed Ctrl-C."""
 
 FREE_BYTES = {"python": 2 << 30, "engine": 6 << 30, "lab": 8 << 30}
-"""Room that a level wants while it installs (the Go build's own cache is the largest part)."""
+"""Free disk space that a level needs to install (the Go build's own cache is the largest part)."""
 
 
 class NoLabError(LabError):
-    """There is no lab of that name: whoever wants it down has it."""
+    """There is no lab of that name. For `down` that is no failure."""
 
 
 def ensure(level: str) -> dict[str, str]:
     """Install what `level` needs and return the environment to run with.
 
-    Raises LabError with the remedy where this machine can't have it.
+    Raises LabError with the remedy if this machine can't have it.
     """
     if sys.version_info < (3, 10):  # noqa: UP036 (this is what tells the user)
         raise LabError(f"Python {platform.python_version()} is too old", "install Python 3.10 or later")
@@ -100,7 +100,7 @@ def ensure(level: str) -> dict[str, str]:
 
 
 def _use(folders: Sequence[Path]) -> Sequence[Path]:
-    """Note that those in the cache are used now, or a pruning might take them; others are left as they are."""
+    """Mark those of the folders that are in the cache as used now, so that pruning does not take them."""
     for folder in folders:
         if folder.parent == cache_dir():
             cache.use(folder)
@@ -108,7 +108,7 @@ def _use(folders: Sequence[Path]) -> Sequence[Path]:
 
 
 def _there(level: str) -> list[Path]:
-    """What `level` needs, if all is there and nothing is to be pruned: then a read-only cache serves."""
+    """What `level` needs, if all is there and no pruning is due: then a read-only cache will do."""
     found = [venv_dir()] if (venv_dir() / "complete").exists() else []
     if level != "python":
         engine = _pulumi_on_path() or pulumi_dir()
@@ -119,7 +119,7 @@ def _there(level: str) -> list[Path]:
 
 
 def of_running_lab() -> dict[str, str]:
-    """The environment that the lab LAB was started with. Raises LabError if there is none, or it's not for us."""
+    """The environment that the lab LAB was started with. Raises LabError if it is missing or not ours."""
     name = os.environ.get("LAB") or DEFAULT_LAB
     folder = lab_dir(name)
     if not folder.exists():
@@ -135,7 +135,7 @@ def of_running_lab() -> dict[str, str]:
 
 
 def require_lab_machine() -> None:
-    """Raise LabError where the lab can't run here: it needs Linux, root and a Debian-like package manager."""
+    """Raise LabError if the lab can't run here: it needs Linux, root and a Debian-like package manager."""
     if platform.system() != "Linux":
         raise LabError(f"the lab needs Linux; this is {platform.system()}", "use a Debian or Ubuntu machine")
     if os.geteuid() != 0:
@@ -148,7 +148,7 @@ def require_lab_machine() -> None:
 
 @contextlib.contextmanager
 def _removed_unless_complete(folder: Path) -> Iterator[None]:
-    """A failure or Ctrl-C leaves nothing half made behind."""
+    """Remove the folder if the block fails or is interrupted."""
     try:
         yield
     except BaseException:
@@ -157,7 +157,7 @@ def _removed_unless_complete(folder: Path) -> Iterator[None]:
 
 
 def require_room(folder: Path, level: str) -> None:
-    """Raise LabError where the disk under `folder` has less room than `level` wants."""
+    """Raise LabError if the disk under `folder` has less room than `level` needs."""
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES[level]:
         raise LabError(
@@ -168,13 +168,13 @@ def require_room(folder: Path, level: str) -> None:
 
 def venv_dir() -> Path:
     """Where the virtual environment is, keyed by its packages' versions and hashes and by this Python."""
-    # What is asked for, not where this checkout is: two of them share one.
+    # The key has nothing of the checkout's path, so that two checkouts share one.
     wanted = repr((sys.version, LOCK.read_text()))
     return cache_dir() / f"venv-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
 
 
 def _virtual_environment() -> Path:
-    """The virtual environment with what the project and its tests need, made where it isn't there."""
+    """The virtual environment with what the project and its tests need; makes it if there is none."""
     folder = venv_dir()
     done = folder / "complete"
     if done.exists():
@@ -210,7 +210,7 @@ def _virtual_environment() -> Path:
 def declared() -> list[str]:
     """What the project asks for, in ranges: requirements.txt and the `test` extra of pyproject.toml.
 
-    Python 3.10 has no TOML reader of its own, and pip brings one.
+    Python 3.10 has no TOML reader of its own, so there we use pip's.
     """
     try:
         import tomllib
@@ -225,7 +225,7 @@ def declared() -> list[str]:
 
 
 def _pulumi_on_path() -> Path | None:
-    """The folder of a Pulumi that the machine has, if it is new enough."""
+    """The folder of the Pulumi on PATH, if it is new enough and has its Python language host."""
     found = shutil.which("pulumi")
     if found and shutil.which("pulumi-language-python") and _pulumi_version(found) >= OLDEST_PULUMI:
         return Path(found).parent
@@ -233,14 +233,14 @@ def _pulumi_on_path() -> Path | None:
 
 
 def pulumi_dir() -> Path:
-    """Where the engine is that was built here."""
+    """The folder in the cache for the engine that we build."""
     return cache_dir() / f"pulumi-{PULUMI_VERSION}"
 
 
 def _pulumi() -> Path:
     """The folder with `pulumi` and its Python language host: PATH's, or built here.
 
-    Built from Go modules, whose hashes are in go.sum: Pulumi's installer names none for what it downloads.
+    We build from Go modules because go.sum has their hashes; Pulumi's installer names none for its downloads.
     """
     if found := _pulumi_on_path():
         return found
@@ -354,7 +354,7 @@ def _environment(level: str) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Entry point; see the module's text. Returns an exit status only where the command can't be run."""
+    """Entry point; see the module's docstring. Returns an exit status only if the command can't be run."""
     if len(arguments) < 3 or arguments[0] not in LEVELS or arguments[1] != "--":
         say(f"usage: python3 -m tests.lab.toolchain {'|'.join(LEVELS)} -- COMMAND…")
         return 2

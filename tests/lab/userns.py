@@ -1,8 +1,9 @@
-"""A node's own users: its root is an ordinary number on the machine, and owns the node's network and nothing else.
+"""A node's own users. Its root is an ordinary number on the machine, and owns only the node's network.
 
-Every node has one user namespace, as long as its interface lives. Its users 0…65535 are as many numbers that
-nobody on the machine has. The node's network namespace belongs to it, or its root could give its interface no
-address. The image is seen through idmapped mounts: its files keep their owners on the machine's disk.
+Every node has one user namespace, as long as its interface lives. Its users 0…65535 map to numbers that
+nobody on the machine has. The node's network namespace belongs to it; otherwise the node's root could not
+give its interface an address. The node sees the image through idmapped mounts: the files keep their owners on
+the machine's disk.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from tests.lab.process import run
 
 RANGE = 1 << 16
 FIRST, SLOTS = 0x6000_0000, 0x0FFE
-"""At the end of the numbers that systemd keeps for containers (systemd.io, UIDS-GIDS)."""
+"""At the end of the range that systemd reserves for containers (systemd.io, UIDS-GIDS)."""
 
 NAMES = Path("/run/userns")
 NETWORKS = Path("/run/netns")
 
 OPEN_TREE, MOVE_MOUNT, MOUNT_SETATTR = 428, 429, 442
-"""System calls without a wrapper in Debian 12's C library; these numbers are every architecture's."""
+"""System calls without a wrapper in Debian 12's C library; every architecture has the same numbers."""
 AT_FDCWD, AT_EMPTY_PATH = -100, 0x1000
 OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 MOUNT_ATTR_IDMAP = 0x0010_0000
@@ -47,12 +48,14 @@ class _MountAttr(ctypes.Structure):
 
 
 def root_of(name: str) -> int:
-    """The machine's number for the root of the namespace `name`. Two nodes differ, but for a chance in 4000."""
+    """The machine's number for the root of the namespace `name`. Two nodes share one in 1 of 4000 cases."""
     return FIRST + zlib.crc32(name.encode()) % SLOTS * RANGE
 
 
 def make(name: str) -> None:
-    """A user namespace and a network namespace that belongs to it, kept in NAMES and NETWORKS under `name`.
+    """Make a user namespace and a network namespace that belongs to it.
+
+    NAMES and NETWORKS keep them under `name`.
 
     Raises LabError if the machine allows no user namespaces.
     """
@@ -78,7 +81,7 @@ def make(name: str) -> None:
 
 
 def remove(name: str) -> None:
-    """Forget both; they end with the last process in them."""
+    """Remove the names of both namespaces, which end with the last process in them."""
     for folder in (NAMES, NETWORKS):
         run(["umount", str(folder / name)])
         (folder / name).unlink()
@@ -87,7 +90,7 @@ def remove(name: str) -> None:
 def map_into(name: str, source: Path, target: Path) -> None:
     """Mount `source` at `target` with its owners moved into the namespace: 0 is the node's root, and so on.
 
-    Raises LabError if the kernel or the file system of `source` can't.
+    Raises LabError if the kernel or the file system of `source` can't do that.
     """
     target.mkdir()
     users = os.open(NAMES / name, os.O_RDONLY | os.O_CLOEXEC)
@@ -116,7 +119,7 @@ def _call(number: int, *arguments: object) -> int:
 
 
 def give(name: str, folder: Path) -> None:
-    """Make the namespace's root the owner of the folder and of all in it."""
+    """Make the namespace's root the owner of the folder and of everything in it."""
     owner = root_of(name)
     os.lchown(folder, owner, owner)
     for inside, folders, files in os.walk(folder):

@@ -1,7 +1,7 @@
-"""A pair whose program looks at EC2 by other ways than Pulumi's AWS provider.
+"""A pair whose program does not reach EC2 as Pulumi's AWS provider does.
 
-`environment` is what this process has in its environment and the provider has not. `region` is that of a provider
-of the pair's own.
+`environment` holds variables for this process alone; the provider does not get them. `region` gives the pair a
+provider of its own, in that Region.
 """
 
 import os

@@ -35,7 +35,7 @@ GUARD = "ec2vip-guard"
 
 @contextmanager
 def power_loss(lab: Lab, node: str) -> Iterator[None]:
-    """The machine is gone between two instructions; at the end it has power again, unless EC2 has it stopped."""
+    """The machine loses power between two instructions; at the end it gets it back if EC2 says `running`."""
     lab.ask("power-loss", instance_id=node)
     yield
     if described(lab, node)["State"]["Name"] == "running":
@@ -51,7 +51,7 @@ def hang(lab: Lab, node: str) -> Iterator[None]:
 
 @contextmanager
 def stall(lab: Lab, node: str) -> Iterator[None]:
-    """The processes stand still while the kernel goes on answering pings, as when a disk hangs."""
+    """The processes stand still, but the kernel still answers pings, as when a disk hangs."""
     group = Cgroup(lab.name, node)
     lab.leader(node)
     group.freeze(True)
@@ -61,7 +61,10 @@ def stall(lab: Lab, node: str) -> Iterator[None]:
 
 @contextmanager
 def reboot(lab: Lab, node: str) -> Iterator[None]:
-    """EC2 reboots it. It comes back by itself; the end is when it has."""
+    """EC2 reboots the node. It comes back by itself; the fault's end waits for that.
+
+    Raises LabError if it does not come back within BOOT_LIMIT_S.
+    """
     before = lab.leader(node)
     lab.client().reboot_instances(InstanceIds=[node])
     yield
@@ -74,8 +77,10 @@ def reboot(lab: Lab, node: str) -> Iterator[None]:
 
 @contextmanager
 def kill(lab: Lab, node: str, daemon: str, restore: bool = True) -> Iterator[None]:
-    """SIGKILL for one daemon, which may start again by itself; at the end the cluster's units run if they did,
-    unless that is not to be restored."""
+    """SIGKILL for one daemon, which may start again by itself.
+
+    With `restore`, the fault's end starts those of the cluster's units that ran before and no longer do.
+    """
     before = _active(lab, node)
     pids = lab.try_in(node, ["pidof", daemon])
     if not pids:
@@ -94,8 +99,10 @@ def kill(lab: Lab, node: str, daemon: str, restore: bool = True) -> Iterator[Non
 
 @contextmanager
 def storm(lab: Lab, node: str, programs: Sequence[str]) -> Iterator[None]:
-    """SIGKILL at once for those of the programs that run at this moment, as an out-of-memory killer would: nobody
-    looks whether systemd has noticed, and nothing is started at the end. Raises LabError if none runs."""
+    """SIGKILL at once for those of the programs that run at this moment, as from an out-of-memory killer.
+
+    It does not wait until systemd has noticed, and starts nothing at the end. Raises LabError if none runs.
+    """
     script = 'pids=$(pidof -x "$@") && kill -KILL $pids && echo $pids'
     if not lab.try_in(node, ["sh", "-c", script, "sh", *programs]):
         raise LabError(f"none of {', '.join(programs)} runs on {node}")
@@ -120,13 +127,13 @@ def _active(lab: Lab, node: str) -> set[str]:
 
 @contextmanager
 def disk_full(lab: Lab, node: str, left: int) -> Iterator[None]:
-    """The disk has `left` bytes of room; nothing on it is touched."""
+    """The disk has only `left` bytes of room; what is on it stays as it is."""
     prefix, layer = lab.enter(), disk.layers(lab.folder / "nodes" / node / "disk")[-1]
     for attempt in range(20):
         try:
             disk.fill_up(prefix, layer, left)
         except CommandError:
-            # The node wrote between the two.
+            # The node has written between the look and the filling.
             if attempt == 19:
                 raise
         else:
@@ -137,9 +144,9 @@ def disk_full(lab: Lab, node: str, left: int) -> Iterator[None]:
 
 @contextmanager
 def cpu_starved(lab: Lab, node: str, cpus: float) -> Iterator[None]:
-    """The processes get `cpus` of a processor together, as when the credits of a burstable type are spent.
+    """All processes together get `cpus` of a processor, as when the credits of a burstable type are spent.
 
-    Real-time processes, Corosync among them, are not held back: that would be `hang`.
+    Real-time processes, Corosync among them, run as before: to stop them too would be `hang`.
     """
     group = Cgroup(lab.name, node)
     before = group.cpu_limit()
@@ -150,10 +157,10 @@ def cpu_starved(lab: Lab, node: str, cpus: float) -> Iterator[None]:
 
 @contextmanager
 def memory_pressure(lab: Lab, node: str, spare: int) -> Iterator[None]:
-    """The node's memory shrinks to what it needs and `spare` bytes more.
+    """The node's memory shrinks to what it needs plus `spare` bytes.
 
-    Programs' own code no longer stays in memory and is read again and again; whatever wants more memory meets
-    the out-of-memory killer.
+    The code of programs no longer stays in memory, but is read again and again. A process that wants more
+    memory meets the out-of-memory killer.
     """
     group = Cgroup(lab.name, node)
     before = group.memory_limit()
@@ -171,7 +178,7 @@ def memory_pressure(lab: Lab, node: str, spare: int) -> Iterator[None]:
 
 @contextmanager
 def no_processes(lab: Lab, node: str) -> Iterator[None]:
-    """No room is left for another process or thread: what forks is told EAGAIN."""
+    """The node cannot have another process or thread: fork fails with EAGAIN."""
     group = Cgroup(lab.name, node)
     lab.leader(node)
     group.limit_processes(1)

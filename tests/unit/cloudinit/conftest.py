@@ -1,4 +1,4 @@
-"""What the tests of a node's first boot share: one pair to vary, and its first member."""
+"""Shared by the tests of a node's first boot: a pair to vary, and its first member."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INSTALLER = {
 
 
 def make_spec(**changes: Any) -> NodeSpec:
-    """The first node of the usual pair, with what the test changes. One of al2023 has its installer elsewhere."""
+    """The usual pair's first node, with changes. With al2023, its installer is in a parameter."""
     usual: dict[str, Any] = {
         "cluster_name": "dev",
         "name": "ec2vip-a",
@@ -52,5 +52,5 @@ def spec() -> NodeSpec:
 
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
-    """The first member, with nothing installed."""
+    """The first member, with no packages installed."""
     return FakeNode(tmp_path, make_spec())

@@ -1,4 +1,4 @@
-"""How the cluster gets its settings: the CIB that a node starts with, and the one push."""
+"""How the cluster gets its settings: the CIB that a node starts with, and one push."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_replaced_first_member_leaves_the_running_cluster_as_it_is(tmp_path: P
 
 
 def test_a_running_cluster_that_is_heard_late_is_left_as_it_is_too(node: FakeNode) -> None:
-    """Alone for a moment, a replaced node sees its own empty CIB; it listens for the peer before it pushes."""
+    """A replaced node, alone for a moment, sees its own empty CIB; it awaits the peer before it pushes."""
     node.say("late", f'<cib epoch="9">\nec2vip-settings={cib.digest(make_spec())}\n')
     assert node.bootstrap().returncode == 0
     assert node.calls_of("pcs cluster") == []
@@ -70,7 +70,7 @@ def test_the_first_cib_shortens_the_wait_for_a_dc_and_loses_against_any_other(no
 
 
 def test_a_cib_is_seeded_once_in_an_instances_life(node: FakeNode) -> None:
-    """What an image brings along goes; what Pacemaker has written since stays."""
+    """The bootstrap removes an image's CIB, but keeps what Pacemaker has written since."""
     kept = node.root / "var/lib/pacemaker/cib/cib.xml"
     kept.parent.mkdir(parents=True)
     (kept.parent / "cib-7.raw").write_text("from the image")

@@ -17,7 +17,7 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
         "resource defaults update resource-stickiness=100000 migration-threshold=1 failure-timeout=60s",
         "resource op defaults update record-pending=true",
         "resource create ec2vip ocf:heartbeat:ec2vip ec2_vip=10.0.250.185 "
-        # Not the original's stop, which would keep the VIP from both nodes after a failed start on one.
+        # The original's on-fail=stop would keep the VIP from both nodes after a failed start on one.
         "op start timeout=60s on-fail=restart "
         "op monitor interval=10s timeout=60s on-fail=restart "
         "op stop timeout=60s on-fail=ignore "
@@ -35,7 +35,7 @@ def test_the_commands_say_the_whole_cluster(spec: NodeSpec) -> None:
 
 
 def test_a_failure_on_each_node_does_not_last() -> None:
-    """With migration-threshold=1 a failure bans its node; it must expire, and be seen to."""
+    """With migration-threshold=1, a failure bans its node; it must expire, and Pacemaker must notice that."""
     assert cib.RESOURCE_DEFAULTS["migration-threshold"] == "1"
     assert cib.RESOURCE_DEFAULTS["failure-timeout"] == cib.PROPERTIES["cluster-recheck-interval"]
 
@@ -81,7 +81,7 @@ SECOND = IPv4Address("10.0.250.190")
 
 
 def said(spec: NodeSpec, beginning: str) -> list[str]:
-    """The commands that begin so, in their order."""
+    """The commands with that beginning, in order."""
     joined = [" ".join(command) for command in cib.commands(spec)]
     return [command for command in joined if command.startswith(beginning)]
 
@@ -104,7 +104,7 @@ def test_each_vip_has_a_group_of_its_own_that_prefers_the_firsts_node() -> None:
     ]
     (second,) = said(spec, "resource create ec2vip-2 ")
     assert " ec2_vip=10.0.250.190 " in second
-    # Below the preference for the first one's node, or it would never come back to it.
+    # It must be below the preference for the first VIP's node, or the VIP would never return to it.
     assert " meta allow-migrate=true migration-threshold=INFINITY resource-stickiness=1 " in second
     assert not [command for command in said(spec, "resource create ec2vip ") if "stickiness" in command]
 
@@ -130,7 +130,7 @@ FILES = Service(
 def test_services_are_in_the_first_group_after_the_vip() -> None:
     spec = make_spec(vips=(VIP, SECOND), services=(FILES, NGINX))
     assert said(spec, "resource group add vip-group ") == ["resource group add vip-group vip files nginx"]
-    # The first of them waits for the address in EC2 too, and so do all.
+    # The first service waits for the address in EC2 too, so all of them do.
     assert said(spec, "constraint order") == ["constraint order ec2vip then files id=vip-group-after-ec2vip"]
 
 

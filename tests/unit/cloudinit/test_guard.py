@@ -1,6 +1,6 @@
-"""The guard's look at stray VIPs: its own program, with a system and a cluster that say what the test wants.
+"""The guard's check for stray VIPs: the real program, with a fake system and cluster.
 
-Each case is a list of looks, 20 s apart on a node; here nobody sleeps.
+Each case is a list of looks. On a node they are 20 s apart; here the guard does not sleep.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ exit "$code"
 
 
 def resource(name: str, *nodes: str, managed: str = "true", pending: str = "") -> str:
-    """As crm_mon of Pacemaker 2.1.5 has it; `pending` is an attribute only while an operation is under way."""
+    """As in crm_mon of Pacemaker 2.1.5; it has the attribute `pending` only while an operation runs."""
     places = "".join(f'      <node name="{node}" id="1" cached="true"/>\n' for node in nodes)
     return (
         f'    <resource id="{name}" resource_agent="ocf:heartbeat:IPaddr2" role="Started" active="true"'
@@ -52,7 +52,7 @@ def resource(name: str, *nodes: str, managed: str = "true", pending: str = "") -
 
 
 def view(first: str, second: str = "") -> str:
-    """The whole of what crm_mon says, with the two VIPs' resources."""
+    """All of crm_mon's output, with the resources of the two VIPs."""
     groups = "".join(
         f'  <group id="vip-group" managed="true">\n{each}  </group>\n' for each in (first, second)
     )
@@ -63,7 +63,7 @@ STRAY = view(resource("vip", PEER), resource("vip-2", PEER))
 
 
 class Guard:
-    """The guard as the user data have it, in a folder of its own."""
+    """The guard from the user data, in a folder of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, tools = folder, folder / "bin"
@@ -80,12 +80,12 @@ class Guard:
         (folder / "guard").write_text(program.replace("/etc/ec2vip/bootstrap.env", str(settings)))
 
     def run(self, here: Sequence[str], views: Sequence[str], looks: int) -> str:
-        """What it says in so many looks, the system having these addresses; the last view stays."""
+        """The guard's output after `looks` looks, if the system has the addresses `here`; the last view stays."""
         lines = [f"2: ens5    inet {address} scope global ens5" for address in ("10.0.250.186/24", *here)]
         (self.folder / "addresses").write_text("\n".join(lines) + "\n")
         for number, text in enumerate(views):
             (self.folder / "views" / f"{number:02}").write_text(text)
-        # Every fourth of its looks at the daemons, from the first on, is one at the VIPs.
+        # Starting with the first, every fourth look at the daemons is also one at the VIPs.
         (self.folder / "sleeps").write_text(str(4 * looks - 3))
         done = subprocess.run(
             ["bash", str(self.folder / "guard")],

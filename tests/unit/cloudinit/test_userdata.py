@@ -20,7 +20,7 @@ from cloudinit.spec import NodeSpec, Service
 from tests.lab.paths import PROJECT
 from tests.unit.cloudinit.conftest import ENCRYPTED, INSTALLER, OWNERS, VIP, make_spec
 
-#: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with the types its schema gives them.
+#: The keys of a cloud-config that the nodes' cloud-init (22.4) knows, with their types in its schema.
 KNOWN = {
     "hostname": str,
     "preserve_hostname": bool,
@@ -34,7 +34,7 @@ KNOWN = {
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """User data as cloud-init takes it in: unpack, look at the first line, load the rest."""
+    """User data as cloud-init reads them: unpack, check the first line, load the YAML."""
     text = gzip.decompress(data).decode()
     assert text.splitlines()[0] == "#cloud-config"
     config = yaml.safe_load(text)
@@ -87,7 +87,7 @@ def test_the_same_node_gets_the_same_bytes(spec: NodeSpec) -> None:
 
 
 def test_the_bytes_are_those_of_every_other_machine() -> None:
-    """Another compressor, or another version of it that compresses otherwise, would replace every user's nodes."""
+    """A compressor, or a version of it, with other output would replace every user's nodes."""
     licence = (PROJECT / "LICENSE").read_text(encoding="utf-8")
     assert hashlib.sha256(userdata._gzip(licence)).hexdigest() == (
         "37451d899ff4c3bc982cb41046dcddac86c966530c707b5eb283471e51397dca"
@@ -100,7 +100,7 @@ def test_it_has_the_form_that_cloud_inits_schema_wants(spec: NodeSpec) -> None:
     for each in [*config["bootcmd"], *config["runcmd"]]:
         assert all(isinstance(word, str) for word in each)
     for file in config["write_files"]:
-        # Without permissions a file gets 0644.
+        # Without `permissions`, a file gets 0644.
         assert set(file) in ({"path", "content"}, {"path", "permissions", "content"})
         assert file.get("permissions", "0755") == "0755"
         assert file["path"].startswith("/")
@@ -125,7 +125,7 @@ def test_nothing_starts_before_it_is_configured_and_pcsd_never(spec: NodeSpec) -
 
 
 def test_a_boot_that_was_cut_short_is_taken_up_again(spec: NodeSpec) -> None:
-    """The unit is linked into every boot by bootcmd, which runs first, and nothing holds it back."""
+    """bootcmd runs first at every boot and links the unit, and no condition holds the unit back."""
     link = read(userdata.render(spec))["bootcmd"][1]
     unit = "/etc/systemd/system/ec2vip-bootstrap.service"
     assert link == [
@@ -140,7 +140,7 @@ def test_a_boot_that_was_cut_short_is_taken_up_again(spec: NodeSpec) -> None:
 
 
 def test_the_bootstrap_is_the_last_that_runcmd_starts(spec: NodeSpec) -> None:
-    """So that its failure is cloud-init's, and what `cloud-init status --wait` says."""
+    """Its failure is then cloud-init's failure, so `cloud-init status --wait` reports it."""
     assert read(userdata.render(spec))["runcmd"] == [
         ["systemctl", "daemon-reload"],
         ["systemctl", "start", "ec2vip-bootstrap.service"],
@@ -181,14 +181,14 @@ def test_corosync_gets_its_configuration_before_it_is_installed(spec: NodeSpec) 
 
 @pytest.mark.parametrize("name", ["corosync", "pacemaker"])
 def test_however_often_a_daemon_dies_systemd_starts_it_again(spec: NodeSpec, name: str) -> None:
-    """Debian's pacemaker.service has StartLimitBurst=5 in 25 s, and systemd has a limit of its own."""
+    """Debian's pacemaker.service has StartLimitBurst=5 in 25 s, and systemd has its own limit."""
     unit = written(spec)[f"/etc/systemd/system/{name}.service.d/50-ec2vip.conf"]["content"]
     assert "StartLimitIntervalSec=0\n" in unit.partition("[Service]")[0]
     assert "RestartSec=3\n" in unit.partition("[Service]")[2]
 
 
 def test_every_start_of_corosync_brings_pacemaker_along(spec: NodeSpec) -> None:
-    """A start job of Pacemaker's that waits for Corosync is dropped if Corosync's fails; it must not block it."""
+    """If Corosync fails, systemd drops Pacemaker's waiting start job; the start must not block Corosync."""
     unit = written(spec)["/etc/systemd/system/corosync.service.d/50-ec2vip.conf"]["content"]
     assert "Restart=on-failure\n" in unit
     assert "ExecStartPost=-systemctl start --no-block pacemaker.service\n" in unit
@@ -203,7 +203,7 @@ def test_the_network_is_configured_at_a_first_boot_alone(spec: NodeSpec) -> None
 def test_cloud_init_writes_the_files_again_until_the_bootstrap_has_seen_them_on_the_disk(
     spec: NodeSpec, tmp_path: Path, seen: bool
 ) -> None:
-    """After a power cut, with marks as cloud-init names them: one for each module that runs once an instance."""
+    """After a power cut. cloud-init keeps a mark, named like these, per module that runs once an instance."""
     *words, script = read(userdata.render(spec))["bootcmd"][2]
     assert words == ["bash", "-c"]
     marks = {"config_write_files", "config_runcmd", "config_scripts_user", "config_ssh"}
@@ -229,20 +229,21 @@ def test_no_hour_has_updates_on_both_nodes(platform: str) -> None:
             for where, _, content in userdata.files(make_spec(platform=platform, name=name))
             if where == path
         )
-        # An empty one takes the package's own hour away; a missed one would run on both as they boot.
+        # The empty OnCalendar removes the package's own hour. If it were persistent, a missed update would run
+        # on both nodes as they boot.
         assert first == "[Timer]\nOnCalendar=\nOnCalendar=3:00\nPersistent=no\n"
         assert second == first.replace("=3:", "=15:")
     assert bool(timers) == (platform != "al2023")
 
 
 def test_a_pacemaker_that_gave_itself_up_is_started_again(spec: NodeSpec) -> None:
-    """Its unit has SuccessExitStatus=100, and so Restart=on-failure is not enough (systemd.service(5))."""
+    """Its unit has SuccessExitStatus=100, so Restart=on-failure is not enough (systemd.service(5))."""
     unit = written(spec)["/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf"]["content"]
     assert "RestartForceExitStatus=100\n" in unit
 
 
 def test_pacemaker_brings_its_guard_along(spec: NodeSpec) -> None:
-    """Enabled by nobody: it comes with every start of Pacemaker, and another script than this one is not run."""
+    """The guard needs no enabling: every start of Pacemaker starts it. It runs only this script."""
     files = written(spec)
     wanted = "ec2vip-guard.service"
     assert f"Wants={wanted}\n" in files["/etc/systemd/system/pacemaker.service.d/50-ec2vip.conf"]["content"]

@@ -1,4 +1,4 @@
-"""Pulumi's engine in miniature: it says yes to everything and keeps what it was asked for."""
+"""A miniature of Pulumi's engine: it accepts everything and records the requests."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ EXISTING = ExistingSubnet(
     subnet_cidr=IPv4Network("10.0.250.0/24"),
 )
 Answer = Mapping[str, Any] | Callable[[dict[str, Any]], Mapping[str, Any]]
-"""What a look-up gives, or a function of its arguments that gives it or raises LookupError."""
+"""The answer to a look-up, or a function of its arguments that returns it or raises LookupError."""
 
 
 def nothing(what: str) -> Callable[[dict[str, Any]], Mapping[str, Any]]:
-    """The answer of a look-up that finds nothing, in the provider's words."""
+    """The answer to a look-up that finds nothing, in the provider's words."""
 
     def look_up(_: dict[str, Any]) -> Mapping[str, Any]:
         raise LookupError(f"no matching {what} found")
@@ -81,7 +81,7 @@ ANSWERS: dict[str, Answer] = {
 
 @dataclass(frozen=True)
 class Resource:
-    """One registered resource: what the program gave, and under whom."""
+    """One registered resource: its inputs and options, and its parent."""
 
     type: str
     name: str
@@ -104,7 +104,7 @@ class Recorder(mocks.Mocks):
     kept: Mapping[str, Any] = field(default_factory=dict)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        """The inputs come back, with an id and an ARN; a stash gives what it was given, now or earlier."""
+        """The inputs with an id and an ARN; a stash outputs its kept value, or else its input."""
         outputs = dict(args.inputs)
         if args.typ == "pulumi:index:Stash":
             outputs["output"] = self.kept.get(args.name, outputs["input"])
@@ -122,7 +122,7 @@ class Recorder(mocks.Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        """The table's answer; a look-up that is not in it is an error of the test."""
+        """The table's answer. Raises KeyError if the table lacks the look-up: the test is wrong."""
         self.calls.append(args)
         answer = self.answers[args.token]
         try:
@@ -132,14 +132,14 @@ class Recorder(mocks.Mocks):
 
 
 class RecordingMonitor(mocks.MockMonitor):
-    """Keeps every registration, options included, by the resource's name."""
+    """Records every registration with its options, by the resource's name."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self.made: dict[str, Resource] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
-        """Keep it, and register it."""
+        """Record the resource, and register it."""
         if request.type != "pulumi:pulumi:Stack":
             assert request.name not in self.made, f"two resources are called {request.name}"
             self.made[request.name] = Resource(
@@ -171,7 +171,7 @@ def pair_args(**changes: Any) -> FloatingIpPairArgs:
 
 
 def program(**changes: Any) -> Callable[[], Any]:
-    """A program of an ordinary pair, with changes of its arguments, which returns its outputs."""
+    """A program for an ordinary pair with changed arguments; it returns the pair's outputs."""
     return lambda: FloatingIpPair("ec2vip", pair_args(**changes)).outputs()
 
 
@@ -179,7 +179,7 @@ _rendered: dict[str, bytes] = {}
 
 
 def _render_once(spec: NodeSpec) -> bytes:
-    """The node's user data: the same for the same node, and costly to compress."""
+    """Render a node's user data once: a node always gets the same data, and to compress them is slow."""
     key = repr(spec)
     if key not in _rendered:
         _rendered[key] = render(spec)
@@ -192,13 +192,13 @@ def record(
     calls: list[mocks.MockCallArgs] | None = None,
     kept: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Resource], Any]:
-    """Run a program; the resources that it made by name, and what it returned, outputs resolved.
+    """Run a program; returns its resources by name, and its return value with outputs resolved.
 
-    What it looked up is added to `calls`; `kept` are stashes that an earlier `up` has filled, by name.
+    Its look-ups are added to `calls`. `kept` has the values of stashes from an earlier `up`, by name.
     """
     monitor = RecordingMonitor(recorder := Recorder(calls=[] if calls is None else calls, kept=kept or {}))
     recorder.answers.update(answers or {})
-    # pulumi.runtime.test wants a current loop, and an asyncio.run in the same process leaves none.
+    # pulumi.runtime.test needs a current event loop, but an earlier asyncio.run in this process leaves none.
     asyncio.set_event_loop(asyncio.new_event_loop())
     mocks.set_mocks(recorder, project="ec2vip", stack="test", monitor=monitor)
     returned: list[Any] = []
@@ -215,10 +215,10 @@ def record(
 def record_pair(
     name: str = "ec2vip", answers: dict[str, dict[str, Any]] | None = None, **changes: Any
 ) -> tuple[dict[str, Resource], dict[str, Any]]:
-    """The resources of a pair, and its outputs."""
+    """The resources of a pair by name, and its outputs."""
     return record(lambda: FloatingIpPair(name, pair_args(**changes)).outputs(), answers)
 
 
 def of_type(made: dict[str, Resource], kind: str) -> Iterator[Resource]:
-    """The resources of a type, given by the end of its token: `:Instance`."""
+    """The resources whose type ends with that text, such as `:Instance`."""
     return (resource for resource in made.values() if resource.type.endswith(kind))

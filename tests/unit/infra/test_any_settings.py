@@ -1,4 +1,4 @@
-"""Whatever a stack's file says: a configuration that can be rolled out, or a ConfigError, and nothing else."""
+"""Any stack file gives either a configuration that can be rolled out or a ConfigError, nothing else."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ LIKELY: dict[str, st.SearchStrategy[Any]] = {
     "packageRepository": st.text().map("https://".__add__),
     "tokenMs": st.integers(),
 }
-# Pulumi hands over a list or a mapping as JSON, and a text as it is, which may be anything too.
+# Pulumi passes lists and mappings as JSON, and texts as they are, so a text may be anything.
 stacks = st.fixed_dictionaries(
     {}, optional={key: LIKELY.get(key, anything) | anything | st.text() for key in [*SETTINGS, "typo"]}
 )
 
 
 def parsed(values: dict[str, Any], secrets: list[str]) -> StackConfig | None:
-    """The configuration, or None if it was refused in the way that a user can read."""
+    """The configuration, or None if it was refused in a way that a user can read."""
     try:
         config = StackConfig.parse(as_pulumi_gives_them(values), secrets=secrets, region="us-east-1")
     except ConfigError as e:
@@ -88,7 +88,7 @@ def parsed(values: dict[str, Any], secrets: list[str]) -> StackConfig | None:
 
 
 def _check_told(error: ConfigError) -> None:
-    """Every problem is one readable line with a remedy, and none shows a secret."""
+    """Check that every problem is one readable line with a remedy, and that none shows a secret."""
     assert error.problems
     assert SECRET not in str(error)
     for problem in error.problems:

@@ -1,4 +1,4 @@
-"""The configuration: what is read, what is refused, and in which words."""
+"""The configuration: what it reads, what it refuses, and its messages."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_secret_in_a_service_is_refused_without_showing_it() -> None:
 
 @pytest.mark.parametrize("key", [key for key in SETTINGS if key != "encryptionKey"])
 def test_a_secret_is_refused_for_every_setting_that_is_used_in_the_clear(key: str) -> None:
-    # A text that is wrong for every one of them, so that any message of a value would show it.
+    # No setting accepts this text, so any message that shows a value would show it.
     found = problems(GOOD | {key: "hunter2 "}, secrets=[f"ec2vip:{key}"])
     assert any(problem.startswith(f"{key} holds a secret, and the stack would use it") for problem in found)
     assert "hunter2" not in "".join(found)

@@ -1,4 +1,4 @@
-"""The two instances: what they are made from, what they are told, and what makes other ones of them."""
+"""The two instances: what they are made from, what their user data say, and what replaces them."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_more_vips_than_an_interface_has_room_for_are_refused() -> None:
 
 
 def text_of(node: Any) -> str:
-    """A node's user data as the node reads it."""
+    """A node's user data, unpacked."""
     return gzip.decompress(base64.b64decode(node.inputs["userDataBase64"])).decode()
 
 
@@ -203,7 +203,7 @@ def test_the_key_goes_to_a_parameter_as_a_secret_and_the_nodes_are_told_where_it
 
 
 def installer_of(made: Any) -> bytes:
-    """What the nodes fetch. The provider's package calls every parameter's value a secret."""
+    """The installer that the nodes fetch; the provider's package makes every parameter's value a secret."""
     return base64.b64decode(made["ec2vip-installer"].inputs["value"]["value"])
 
 

@@ -1,4 +1,4 @@
-"""The component, as the engine sees it: what it asks for, and under whom."""
+"""The component as the engine sees it: which resources it requests, and their parents."""
 
 from __future__ import annotations
 

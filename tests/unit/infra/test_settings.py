@@ -1,4 +1,4 @@
-"""The table of settings: one more line in it is one more setting, and nothing else has to know."""
+"""The table of settings: one more line in it is one more setting; no other code needs to change."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ json.dump({
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the program says of two settings that only the table of a copy has."""
+    """What the program says about two settings that are only in a changed copy of the table."""
     copy = tmp_path_factory.mktemp("copy")
     shutil.copytree(PROJECT / "infra", copy / "infra", ignore=shutil.ignore_patterns("__pycache__"))
     table = copy / "infra" / "settings.py"
