@@ -256,16 +256,16 @@ class EndpointService:
 
 
 def endpoint_services(
-    region: str, opts: pulumi.InvokeOptions, *, ssm: bool, key: bool
+    region: str, opts: pulumi.InvokeOptions, *, ssm: bool, parameters: bool
 ) -> tuple[EndpointService, ...]:
     """The AWS services that the nodes call, as this Region names their endpoints.
 
-    The agent calls EC2. If there is a key to fetch, the bootstrap calls `ssm`. Session Manager calls `ssm` and
-    `ssmmessages`. From 3.3.40.0 on the SSM agent uses `ssmmessages` in place of `ec2messages`, so that is left
+    The agent calls EC2. If there are parameters to fetch, the bootstrap calls `ssm`. Session Manager calls `ssm`
+    and `ssmmessages`. From 3.3.40.0 on the SSM agent uses `ssmmessages` in place of `ec2messages`, so that is left
     out; newer Regions do not have it (Systems Manager user guide, "Create VPC endpoints"). Raises ConfigError if
     the Region lacks a service.
     """
-    parts = ("ec2", *(("ssm",) if ssm or key else ()), *(("ssmmessages",) if ssm else ()))
+    parts = ("ec2", *(("ssm",) if ssm or parameters else ()), *(("ssmmessages",) if ssm else ()))
     return tuple(_endpoint_service(part, region, opts) for part in parts)
 
 

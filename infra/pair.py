@@ -139,7 +139,7 @@ class FloatingIpPair(pulumi.ComponentResource):
         scope = Scope(pair=self, name=name, extra_tags=args.tags)
         region = str(aws.get_region(opts=scope.asks()).region)
         services = (
-            endpoint_services(region, scope.asks(), ssm=args.ssm, key=args.encryption_key is not None)
+            endpoint_services(region, scope.asks(), ssm=args.ssm, parameters=args.fetches_parameters)
             if args.endpoints
             else ()
         )

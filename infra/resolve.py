@@ -151,7 +151,7 @@ def _endpoint_problems(pair: PairSettings, vpc_id: str, name: str) -> list[str]:
         aws.get_region().region,
         pulumi.InvokeOptions(),
         ssm=pair.ssm,
-        key=pair.encryption_key is not None,
+        parameters=pair.fetches_parameters,
     )
     return [*_dns_problems(vpc_id), *existing.endpoint_problems(vpc_id, services, _pair(name))]
 

@@ -181,8 +181,8 @@ class PairSettings(Addresses):
         FLAG,
         False,
         Reader.flag,
-        "Makes the interface endpoint of the EC2 API in the subnet, and those of the Systems Manager that ssm "
-        "and encryptionKey need.",
+        "Makes the interface endpoint of the EC2 API in the subnet, and those of the Systems Manager that ssm, "
+        "encryptionKey and a platform that builds need.",
     )
     instance_type: str = setting(
         "instanceType",
@@ -300,6 +300,16 @@ class PairSettings(Addresses):
             ),
         ),
     )
+
+    @property
+    def fetches_parameters(self) -> bool:
+        """Whether a node fetches something from the Systems Manager at its first boot.
+
+        That is Corosync's key, and the installer of a platform whose archives lack the cluster stack. An image of
+        the user's own is taken to have the packages.
+        """
+        builds = PLATFORMS[self.platform].build is not None and self.ami_id is None
+        return builds or self.encryption_key is not None
 
 
 S = TypeVar("S", Addresses, SiteSettings, PairSettings)

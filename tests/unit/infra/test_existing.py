@@ -195,10 +195,10 @@ def test_another_endpoint_with_the_private_name_is_refused(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for there in (endpoint(True), endpoint(True, pair="another")):
-        (problem,) = refused(monkeypatch, settings | {"endpoints": True}, {ENDPOINT: there})
-        assert problem == (
-            "endpoints true needs the private DNS name of com.amazonaws.us-east-1.ec2, which vpce-1 has in "
+        assert refused(monkeypatch, settings | {"endpoints": True}, {ENDPOINT: there}) == tuple(
+            f"endpoints true needs the private DNS name of com.amazonaws.us-east-1.{service}, which vpce-1 has in "
             f"{VPC}; set ec2vip:endpoints to false and admit the nodes' security group to that endpoint"
+            for service in ("ec2", "ssm")
         )
 
 

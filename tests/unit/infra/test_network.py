@@ -121,6 +121,8 @@ def test_the_endpoint_is_for_the_nodes_alone() -> None:
     [
         ({}, ["ec2"]),
         ({"encryption_key": KEY}, ["ec2", "ssm"]),
+        ({"platform": "al2023"}, ["ec2", "ssm"]),
+        ({"platform": "al2023", "ami_id": "ami-0123456789abcdef0"}, ["ec2"]),
         ({"ssm": True}, ["ec2", "ssm", "ssmmessages"]),
         ({"ssm": True, "encryption_key": KEY}, ["ec2", "ssm", "ssmmessages"]),
     ],
