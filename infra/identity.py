@@ -23,9 +23,13 @@ SSM_POLICY = "AmazonSSMManagedInstanceCore"
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """What nodes fetch at their first boot: the parameter that holds it, and the digest to check it by."""
+    """What nodes fetch at their first boot: the parameter that holds it, and the digest to check it by.
+
+    `name` is the parameter's, which a preview knows; its ARN is not known before it is made.
+    """
 
     parameter: aws.ssm.Parameter
+    name: str
     digest: str
 
 
@@ -164,11 +168,17 @@ def make_identity(
         )
     key = script = None
     if encryption_key is not None:
-        key = Kept(parameter=_keep_key(scope, encryption_key), digest=digest_of(encryption_key))
+        key = Kept(
+            parameter=_keep_key(scope, encryption_key),
+            name=parameter_name(scope.full_name, KEY_PART),
+            digest=digest_of(encryption_key),
+        )
         policies.append(_may_read(scope, "policy-key", role, key.parameter))
     if installer is not None:
         script = Kept(
-            parameter=_keep_installer(scope, installer), digest=hashlib.sha256(installer).hexdigest()
+            parameter=_keep_installer(scope, installer),
+            name=parameter_name(scope.full_name, INSTALLER_PART),
+            digest=hashlib.sha256(installer).hexdigest(),
         )
         policies.append(_may_read(scope, "policy-installer", role, script.parameter))
     profile = aws.iam.InstanceProfile(

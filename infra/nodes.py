@@ -26,9 +26,6 @@ from .tags import MADE_FROM, PAIR, Scope
 
 # Stands for a key's digest if the nodes' traffic is not encrypted.
 NO_KEY = "open"
-# Stands for a parameter's ARN while that is unknown. It is as long as that of a pair whose full name has 52
-# characters, in a Region with a long name.
-LONGEST_PARAMETER = f"arn:aws-us-gov:ssm:ap-southeast-99:{'8' * 12}:parameter/{'corosync-key' * 6}"
 NO_IMAGE = "set ec2vip:platform to another, or ec2vip:amiId to an image of your own"
 
 
@@ -165,6 +162,11 @@ def make_nodes(
     ]
 
 
+def expected_arn(name: str) -> str:
+    """Stands for the ARN of the parameter of that name while it is unknown: no real one takes more room."""
+    return f"arn:aws-us-gov:ssm:ap-southeast-99:410283957613:parameter{name}"
+
+
 def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
     """The node's user data as EC2 takes it, base64 over gzip. They say where a key is, not what it is.
 
@@ -172,7 +174,7 @@ def user_data(spec: NodeSpec, **fetched: Kept | None) -> pulumi.Input[str]:
     """
     kept = {what: each for what, each in fetched.items() if each}
     told: dict[str, Any] = {f"{what}_digest": each.digest for what, each in kept.items()}
-    told |= {f"{what}_parameter": LONGEST_PARAMETER for what in kept}
+    told |= {f"{what}_parameter": expected_arn(each.name) for what, each in kept.items()}
     spec = dataclasses.replace(spec, **told)
     # A preview does not know the parameters yet, but must refuse user data that are too large.
     longest = _encoded(spec)

@@ -16,7 +16,10 @@ from pulumi.runtime import rpc
 from cloudinit import userdata
 from cloudinit.spec import Service
 from infra.errors import ConfigError
+from infra.identity import KEY_PART, parameter_name
+from infra.nodes import expected_arn
 from infra.pair import FloatingIpPair
+from tests.unit.cloudinit.conftest import make_spec
 
 from .recording import (
     ACCOUNT,
@@ -242,6 +245,17 @@ def test_user_data_that_is_too_large_is_refused_with_what_makes_it_so(key: bytes
     (problem,) = caught.value.problems
     assert problem.startswith("services makes the nodes' user data too large: its 1 entries take some ")
     assert "of 16384; shorten the packages and parameters in ec2vip:services" in problem
+
+
+@pytest.mark.parametrize("full_name", ["ec2vip/test/ec2vip", hashlib.shake_256(b"").hexdigest(100)])
+def test_a_preview_takes_user_data_for_no_smaller_than_the_up_makes_them(full_name: str) -> None:
+    """The ARN is known only when the parameter is made, and the nodes then fail if the user data are too large."""
+    name = parameter_name(full_name, KEY_PART)
+    before, after = (
+        len(userdata.render(make_spec(key_parameter=arn, key_digest="0123456789abcdef")))
+        for arn in (expected_arn(name), f"arn:aws:ssm:us-east-1:123456789012:parameter{name}")
+    )
+    assert before >= after
 
 
 def test_another_key_is_other_user_data() -> None:
