@@ -16,7 +16,7 @@ from tests.lab.errors import LabError
 from tests.lab.paths import lab_dir
 
 MOUNT = Path("/sys/fs/cgroup")
-V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "freezer", "memory", "pids", "systemd", "unified")
+V1_CONTROLLERS = ("cpu,cpuacct", "cpu", "cpuacct", "memory", "pids", "systemd", "unified")
 DELEGATED = ("systemd", "unified")
 """The version 1 hierarchies in which a systemd makes groups for its services. It only reads the others."""
 DELEGATED_FILES = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "tasks")
@@ -116,9 +116,12 @@ class Cgroup:
         self._write("pids.max", str(most))
 
     def freeze(self, frozen: bool) -> None:
-        """Freeze or thaw all processes of the node; returns when they all are. Raises LabError after 5 s."""
+        """Freeze or thaw all processes of the node; returns when they all are. Raises LabError after 5 s.
+
+        Version 2 does it, whatever else the machine has: in version 1, a process that waits in vfork() for a
+        frozen child never counts as frozen, so that a node that starts programs may not freeze.
+        """
         self._write("cgroup.freeze", "1" if frozen else "0")
-        self._write("freezer.state", "FROZEN" if frozen else "THAWED")
         for _ in range(500):
             if self.is_frozen() == frozen:
                 return
@@ -127,8 +130,7 @@ class Cgroup:
 
     def is_frozen(self) -> bool:
         """Whether `freeze` has stopped all of the node's processes."""
-        state = self._read("freezer.state", "cgroup.events")
-        return state.strip() == "FROZEN" or "frozen 1" in state
+        return "frozen 1" in self._read("cgroup.events")
 
     def limit_cpu(self, cpus: float) -> None:
         """Limit the node's processor time to that of `cpus` processors.
@@ -187,18 +189,11 @@ def _delegate(folder: Path) -> None:
 
 
 def remove(lab: str) -> None:
-    """Remove every group of the lab. Its processes must have ended; see `thaw` for frozen ones."""
+    """Remove every group of the lab. Its processes must have ended."""
     for root in _hierarchies():
         top = root / name_of(lab)
         for folder in [*sorted((path for path in top.rglob("*") if path.is_dir()), reverse=True), top]:
             _remove_folder(folder)
-
-
-def thaw(lab: str) -> None:
-    """Thaw the lab's frozen processes: in version 1, a frozen process cannot die."""
-    for root in _hierarchies():
-        for state in (root / name_of(lab)).rglob("freezer.state"):
-            state.write_text("THAWED")
 
 
 def _remove_folder(folder: Path) -> None:

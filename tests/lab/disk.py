@@ -148,15 +148,24 @@ def layers(folder: Path) -> list[Path]:
 
 
 def fill_up(prefix: Sequence[str], layer: Path, left: int) -> None:
-    """Fill the layer up to `left` free bytes.
+    """Fill the layer up to `left` free bytes, while the node may go on writing.
 
-    `prefix` is the command prefix that enters the namespace in which the layer is mounted. Raises
-    CommandError if the node has written in the meantime, so that less room is free.
+    `prefix` is the command prefix that enters the namespace in which the layer is mounted. Raises LabError if
+    there is more room after many tries.
     """
-    shown = run([*prefix, "stat", "--file-system", "--format=%S %a", str(layer)]).stdout
-    block, free = map(int, shown.split())
-    run([*prefix, "fallocate", "--length", str(block * free - left), str(layer / BALLAST)])
-    run([*prefix, "sync", str(layer / BALLAST)])
+    ballast, end = str(layer / BALLAST), 0
+    for attempt in range(50):
+        shown = run([*prefix, "stat", "--file-system", "--format=%S %a", str(layer)]).stdout
+        block, free = map(int, shown.split())
+        if (more := block * free - left) <= 0:
+            if end:
+                run([*prefix, "sync", ballast])
+            return
+        # If the node has just written, there is no room for all of it.
+        length = max(block, more >> attempt // 2)
+        run([*prefix, "fallocate", "--offset", str(end), "--length", str(length), ballast], check=False)
+        end += length
+    raise LabError(f"{layer} still has room", "see what the node removes from it")
 
 
 def free_up(prefix: Sequence[str], layer: Path) -> None:

@@ -121,7 +121,6 @@ class Lab:
         """
         self._require_ours()
         if process := self._process():
-            cgroup.thaw(self.name)
             first_inside = self._process_1()
             process.end(grace_s=0.5)
             # The kernel ends everything inside together with process 1, and process 1 last.

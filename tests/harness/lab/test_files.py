@@ -25,7 +25,6 @@ def labs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder for labs; the tests leave the machine's cgroups alone."""
     monkeypatch.setenv("EC2VIP_LABS", str(tmp_path / "labs"))
     monkeypatch.setattr(cgroup, "remove", lambda name: None)
-    monkeypatch.setattr(cgroup, "thaw", lambda name: None)
     (tmp_path / "labs").mkdir()
     return tmp_path / "labs"
 

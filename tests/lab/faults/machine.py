@@ -12,7 +12,6 @@ from tests.lab.cgroup import Cgroup
 from tests.lab.errors import LabError
 from tests.lab.faults.core import described
 from tests.lab.faults.network import silence
-from tests.lab.process import CommandError
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
@@ -129,15 +128,7 @@ def _active(lab: Lab, node: str) -> set[str]:
 def disk_full(lab: Lab, node: str, left: int) -> Iterator[None]:
     """The disk has only `left` bytes of room; what is on it stays as it is."""
     prefix, layer = lab.enter(), disk.layers(lab.folder / "nodes" / node / "disk")[-1]
-    for attempt in range(20):
-        try:
-            disk.fill_up(prefix, layer, left)
-        except CommandError:
-            # The node has written between the look and the filling.
-            if attempt == 19:
-                raise
-        else:
-            break
+    disk.fill_up(prefix, layer, left)
     yield
     disk.free_up(prefix, layer)
 
