@@ -4,7 +4,9 @@
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB STACK PROBE YES
-# Run as root, Python would leave files of root's in the checkout.
+# Bytecode goes to the cache: run as root, Python would leave files of root's in the checkout. Without any, each of
+# the many programs that a test starts would be compiled again.
+export PYTHONDONTWRITEBYTECODE :=
 export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ec2vip)/pycache
 
 # Commands on a running lab install nothing; a stack other than the lab's needs no lab.

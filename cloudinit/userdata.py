@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -293,6 +294,7 @@ def _service_packages(spec: NodeSpec) -> list[str]:
     return list(dict.fromkeys(name for service in spec.services for name in service.packages))
 
 
+@functools.cache  # both nodes get the same text
 def _program(source: Path) -> str:
     return minify.python(source.read_text(encoding="utf-8"))
 

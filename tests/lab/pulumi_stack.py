@@ -50,6 +50,7 @@ class PulumiStack:
         self.stack = stack
         self.state_dir = state_dir.resolve()
         self._env = dict(env or {})
+        self._exists = False
         settings = yaml.safe_load((project_dir / "Pulumi.yaml").read_text())
         self.project = str(settings["name"])
         self.folder = self.state_dir / "projects" / f"{self.project}-{stack}"
@@ -78,15 +79,19 @@ class PulumiStack:
             "PULUMI_PYTHON_CMD": sys.executable,
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
+            # Else the bytecode of the program would lie in the checkout.
+            "PYTHONDONTWRITEBYTECODE": "" if os.environ.get("PYTHONPYCACHEPREFIX") else "1",
         }
 
     def init(self) -> None:
         """Make the stack in the backend, unless it exists."""
+        if self._exists:
+            return
         if self.stack not in {
             s["name"].rsplit("/", 1)[-1] for s in json.loads(self.run("stack", "ls", "--json"))
         }:
             self.run("stack", "init", self.stack)
+        self._exists = True
 
     def up(self, *options: str) -> str:
         """Bring the stack up and return what `pulumi` prints. Raises CommandError if that fails."""
