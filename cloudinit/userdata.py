@@ -75,6 +75,9 @@ def cloud_config(spec: NodeSpec) -> dict[str, Any]:
                 f"/etc/systemd/system/{units.BOOTSTRAP_UNIT}",
                 f"/etc/systemd/system/multi-user.target.wants/{units.BOOTSTRAP_UNIT}",
             ],
+            # If a power cut leaves data/set-hostname empty, cloud-init before 23.1 fails at every later boot, and
+            # reads no user data. This is our first chance to bring that file to the disk.
+            ["sync"],
             # A power cut soon after the first boot wrote its files leaves them empty, but cloud-init's marks say
             # that they are written. Until the bootstrap has synced them to the disk, cloud-init writes them again.
             ["bash", "-c", f"[ -e {WRITTEN} ] || rm -f {_MARKS}"],

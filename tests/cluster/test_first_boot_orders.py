@@ -166,6 +166,8 @@ def test_a_power_cut_at_any_moment_of_a_first_boot_is_made_good_by_the_next(
     with contextlib.ExitStack() as dark:
         for letter in cut:
             dark.enter_context(nobody.power_off(letter))
+    for letter in cut:
+        nobody.begins_again(letter)
     nobody.become_whole()
 
 

@@ -38,7 +38,7 @@ def probing(lab: Lab, address: str, *, answering: bool = True) -> Iterator[None]
     at once.
     """
     # A process that enters the lab's mounts loses its working folder.
-    python = ["env", f"PYTHONPATH={PROJECT}", "PYTHONDONTWRITEBYTECODE=1", sys.executable]
+    python = ["env", f"PYTHONPATH={PROJECT}", sys.executable]
     words = [*lab.in_client(), *python, "-m", "tests.lab.prober", address, str(lab.folder)]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     assert process.stdin is not None

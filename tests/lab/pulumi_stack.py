@@ -79,8 +79,6 @@ class PulumiStack:
             "PULUMI_PYTHON_CMD": sys.executable,
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
-            # Else the bytecode of the program would lie in the checkout.
-            "PYTHONDONTWRITEBYTECODE": "" if os.environ.get("PYTHONPYCACHEPREFIX") else "1",
         }
 
     def init(self) -> None:

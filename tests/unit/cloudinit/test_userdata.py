@@ -204,8 +204,8 @@ def test_cloud_init_writes_the_files_again_until_the_bootstrap_has_seen_them_on_
     spec: NodeSpec, tmp_path: Path, seen: bool
 ) -> None:
     """After a power cut. cloud-init keeps a mark, named like these, per module that runs once an instance."""
-    *words, script = read(userdata.render(spec))["bootcmd"][2]
-    assert words == ["bash", "-c"]
+    *_, sync, (*words, script) = read(userdata.render(spec))["bootcmd"]
+    assert (sync, words) == (["sync"], ["bash", "-c"])
     marks = {"config_write_files", "config_runcmd", "config_scripts_user", "config_ssh"}
     for folder in ("sem", "ec2vip"):
         (tmp_path / folder).mkdir()
