@@ -112,9 +112,11 @@ class NodeSpec:
                 "name one of them"
             )
         if first.name == second.name:
-            raise ValueError(f"both members are named {first.name!r}; Pacemaker tells nodes apart by name")
+            raise ValueError(
+                f"both members are named {first.name!r}; Pacemaker tells nodes apart by name; rename one"
+            )
         if not self.vips:
-            raise ValueError("vips is empty, and a pair has an address that floats; set one at least")
+            raise ValueError("vips is empty, but a pair needs a floating address; set at least one")
         addresses = (first.address, second.address, *self.vips)
         if len(set(addresses)) != len(addresses):
             raise ValueError(
@@ -125,28 +127,29 @@ class NodeSpec:
         for address in addresses:
             if address not in subnet:
                 raise ValueError(
-                    f"address {address} is outside {subnet}; the members and the VIPs share a subnet"
+                    f"address {address} is outside {subnet}; the members and the VIPs must share a subnet"
                 )
         if not MIN_TOKEN_MS <= self.token_ms <= MAX_TOKEN_MS:
             raise ValueError(
-                f"token_ms {self.token_ms} is outside {MIN_TOKEN_MS}..{MAX_TOKEN_MS}, what Corosync can keep"
+                f"token_ms {self.token_ms} is outside {MIN_TOKEN_MS}..{MAX_TOKEN_MS}, the range that Corosync can "
+                "keep"
             )
         if bool(self.package_repository) != bool(self.package_repository_key):
             raise ValueError(
                 f"package_repository {self.package_repository!r} and package_repository_key "
-                f"{self.package_repository_key!r} go together: packages are only taken signed; set both"
+                f"{self.package_repository_key!r} go together: the nodes install only signed packages; set both"
             )
         if self.package_repository and not FINGERPRINT.search(self.package_repository_key):
             raise ValueError(
-                f"package_repository_key {self.package_repository_key!r} has no fingerprint: whatever is at that "
-                "address would sign; put # and the key's 40 hexadecimal digits behind it"
+                f"package_repository_key {self.package_repository_key!r} has no fingerprint: nodes would trust "
+                "any key at that address; append # and the key's 40 hexadecimal digits"
             )
         for what in ("key", "installer"):
             parameter, digest = getattr(self, f"{what}_parameter"), getattr(self, f"{what}_digest")
             if bool(parameter) != bool(digest):
                 raise ValueError(
-                    f"{what}_parameter {parameter!r} and {what}_digest {digest!r} go together: a node must know "
-                    "the right content from an old one; set both"
+                    f"{what}_parameter {parameter!r} and {what}_digest {digest!r} go together: by the digest a "
+                    "node tells the right content from an old one; set both"
                 )
 
     @property

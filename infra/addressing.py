@@ -13,9 +13,9 @@ SHORTEST_PREFIX, LONGEST_PREFIX = 16, 28
 # AWS keeps the first four addresses of every subnet and the last one:
 # https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
 RESERVED = {
-    0: "the network's own",
-    1: "the VPC router's",
-    2: "the name server's",
+    0: "the network's own address",
+    1: "the VPC router's address",
+    2: "the name server's address",
     3: "kept by AWS for future use",
     -1: "the broadcast address",
 }
@@ -58,11 +58,11 @@ def pair_problems(
         yield from _address_problems(name, address, subnet)
     for vip in dict.fromkeys(vips):
         if vip in nodes:
-            yield f"{key} {vip} is also in nodeIps; set ec2vip:{key} to an address that no node has for its own"
+            yield f"{key} {vip} is also in nodeIps; set ec2vip:{key} to an address that neither node uses"
         if vips.count(vip) > 1:
-            yield f"{key} {vip} is there {vips.count(vip)} times; list each address once in ec2vip:{key}"
+            yield f"{key} {vip} is listed {vips.count(vip)} times; list each address once in ec2vip:{key}"
     if len(set(nodes)) < len(nodes):
-        yield f"nodeIps {nodes[0]} is there twice; give each node in ec2vip:nodeIps an address of its own"
+        yield f"nodeIps {nodes[0]} is listed twice; give each node in ec2vip:nodeIps an address of its own"
 
 
 def _address_problems(key: str, address: IPv4Address, subnet: IPv4Network | None) -> Iterator[str]:
@@ -81,6 +81,6 @@ def _address_problems(key: str, address: IPv4Address, subnet: IPv4Network | None
     for index, use in RESERVED.items():
         if address == subnet[index]:
             yield (
-                f"{key} {address} is {use} in {subnet}, where AWS reserves the first four addresses and the "
+                f"{key} {address} is {use} in {subnet}; AWS reserves a subnet's first four addresses and its "
                 f"last; set ec2vip:{key} to one from {subnet[4]} to {subnet[-2]}"
             )

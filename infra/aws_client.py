@@ -25,7 +25,7 @@ SESSION_NAME = "ec2vip"
 # The units of Go's time.Duration, in which the provider takes the length of a role's session: "1h30m".
 UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 REMEDY = (
-    "give the program the provider's credentials and Region, by the stack's aws: settings or the environment, "
+    "give the program the provider's credentials and Region, in the stack's aws: settings or the environment, "
     f"or {OFF}"
 )
 
@@ -193,8 +193,8 @@ class Settings:
         files = self._read(key) or []
         if len(files) > 1:
             raise PairError(
-                f"aws:{key} names {len(files)} files, and the program that watches the nodes reads one; put them "
-                f"into one file, or {OFF}"
+                f"aws:{key} names {len(files)} files, but the program that watches the nodes reads only one; "
+                f"put them into one file, or {OFF}"
             )
         return os.path.expanduser(files[0]) if files else None  # noqa: PTH111 (botocore takes text)
 
@@ -242,7 +242,7 @@ def seconds(duration: str) -> int:
     parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", duration)
     if not parts or "".join(number + unit for number, unit in parts) != duration:
         raise PairError(
-            f"duration {duration!r} of a role in the aws: settings is no duration; write it like 1h or 45m"
+            f"duration {duration!r} of a role in the aws: settings is malformed; write it like 1h or 45m"
         )
     return round(sum(float(number) * UNITS_S[unit] for number, unit in parts))
 

@@ -74,7 +74,7 @@ def parse_rule(entry: object) -> list[ClientRule]:
     for low, high in ranges:
         if protocol == "udp" and low <= COROSYNC_PORT <= high:
             raise ClientRuleError(
-                f"has the ports {low}-{high} of udp, and {COROSYNC_PORT} is Corosync's, for the nodes alone; "
+                f"has the udp ports {low}-{high}, but {COROSYNC_PORT} is Corosync's, between the nodes only; "
                 f"leave {COROSYNC_PORT} out"
             )
     return [
@@ -91,8 +91,9 @@ def quota_problems(clients: Sequence[ClientRule]) -> Iterator[str]:
     for count, what in ((into_nodes, "the nodes' group"), (services, "the clients' group")):
         if count > RULES_MAX:
             yield (
-                f"clients needs {count} rules in {what}, and EC2 takes {RULES_MAX} by default; join neighbouring "
-                "ports and networks in ec2vip:clients, or name a securityGroup in place of many networks"
+                f"clients needs {count} rules in {what}, but EC2 takes {RULES_MAX} by default; join "
+                "neighbouring ports and networks in ec2vip:clients, or name a securityGroup in place of many "
+                "networks"
             )
 
 
@@ -120,7 +121,7 @@ def _ports(protocol: str, ports: object) -> list[tuple[int, int]]:
     if protocol == "icmp":
         if ports is not None:
             raise ClientRuleError(
-                f"has ports {shown(str(ports))}, and icmp has none; remove them (icmp admits echo requests)"
+                f"has ports {shown(str(ports))}, but icmp has no ports; remove them (icmp admits echo requests)"
             )
         return [(ECHO_REQUEST, ANY_CODE)]
     if ports is None:

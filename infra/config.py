@@ -66,7 +66,7 @@ class StackConfig:
         reader.problems += tag_problems(pair.tags)
         reader.problems += quota_problems(pair.clients)
         if pair.ssm and pair.ami_id is None and not PLATFORMS[pair.platform].has_ssm_agent:
-            reader.wrong("ssm", f"needs the SSM agent, and the image of {pair.platform} has none", NO_AGENT)
+            reader.wrong("ssm", f"needs the SSM agent, but the image of {pair.platform} lacks it", NO_AGENT)
         raise_if_any(reader.problems)
         return cls(pair=pair, site=site)
 
@@ -87,7 +87,9 @@ def _check_site(reader: Reader, site: SiteSettings) -> None:
     if "subnetId" in chosen:
         for key in ("subnetCidr", "availabilityZone"):
             if reader.is_set(key):
-                reader.wrong(key, "cannot be set beside subnetId, which has its own", f"remove ec2vip:{key}")
+                reader.wrong(
+                    key, "cannot be set together with subnetId, which decides it", f"remove ec2vip:{key}"
+                )
     elif chosen and not reader.is_set("subnetCidr"):
         reader.require("subnetCidr", "10.0.250.0/24")
     for key, network in (("vpcCidr", site.vpc_cidr), ("subnetCidr", site.subnet_cidr)):

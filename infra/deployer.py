@@ -75,7 +75,7 @@ def _problems(given: argparse.Namespace) -> Iterator[str]:
     try:
         boto3.Session().get_partition_for_region(given.region)
     except BotoCoreError:
-        yield f"region {given.region} is none that this botocore knows; correct it, or install a newer one"
+        yield f"region {given.region} is unknown to this botocore; correct it, or install a newer botocore"
     yield from name_problems(given.project, given.stack, given.pair)
 
 
@@ -88,14 +88,14 @@ def main(words: Sequence[str] | None = None) -> int:
     policy = make(place)
     if (length := len(json.dumps(policy, separators=(",", ":")))) > POLICY_LENGTH_MAX:
         print(
-            f"the policy has {length} characters, and IAM takes {POLICY_LENGTH_MAX}; use shorter names",
+            f"the policy has {length} characters, but IAM takes {POLICY_LENGTH_MAX}; use shorter names",
             file=sys.stderr,
         )
         return 1
     if not place.boundary and len(place.boundary_name) > POLICY_NAME_LENGTH_MAX:
         print(
-            f"{place.boundary_name} has {len(place.boundary_name)} characters, and a policy's name has "
-            f"{POLICY_NAME_LENGTH_MAX} at most; name another with --boundary",
+            f"{place.boundary_name} has {len(place.boundary_name)} characters, but a policy's name has at most "
+            f"{POLICY_NAME_LENGTH_MAX}; give a boundary of your own with --boundary",
             file=sys.stderr,
         )
         return 1

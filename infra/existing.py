@@ -141,8 +141,8 @@ def endpoint_problems(vpc_id: str, services: Sequence[EndpointService], pair_tag
             and (other.tags or {}).get(PAIR) != pair_tag
         ):
             yield (
-                f"endpoints true needs the private DNS name of {service.name}, which {other.id} has in {vpc_id}; "
-                "set ec2vip:endpoints to false and admit the nodes' security group to that endpoint"
+                f"endpoints true needs the private DNS name of {service.name}, which {other.id} already has in "
+                f"{vpc_id}; set ec2vip:endpoints to false and admit the nodes' security group to that endpoint"
             )
 
 

@@ -72,7 +72,7 @@ async def _by_its_short_name(stack: str) -> dict[str, dict[str, dict[str, dict[s
         )
     except Exception as error:
         raise PairError(
-            f"the state of stack {stack} cannot be read, so the nodes that it has are unknown: {error}; see "
-            f"`pulumi stack export`, or {OFF}"
+            f"the state of stack {stack} cannot be read, so its nodes are unknown: {error}; see `pulumi stack "
+            f"export`, or {OFF}"
         ) from error
     return answer

@@ -43,9 +43,9 @@ def architecture(instance_type: str, addresses: int, opts: pulumi.InvokeOptions)
     if room < addresses:
         raise ConfigError(
             [
-                f"instanceType {instance_type} has room for {room} IPv4 address{'es' * (room > 1)} an interface, "
-                f"and a node needs {addresses}, its own and each VIP; set ec2vip:instanceType to a larger one"
-                + (", such as t3.micro" if addresses == 2 else ", or list fewer in ec2vip:vips")
+                f"instanceType {instance_type} has room for {room} IPv4 address{'es' * (room > 1)} per "
+                f"interface, but a node needs {addresses}: its own and each VIP; set ec2vip:instanceType to a "
+                "larger one" + (", such as t3.micro" if addresses == 2 else ", or list fewer in ec2vip:vips")
             ]
         )
     for known in ("x86_64", "arm64"):
@@ -53,8 +53,8 @@ def architecture(instance_type: str, addresses: int, opts: pulumi.InvokeOptions)
             return known
     raise ConfigError(
         [
-            f"instanceType {instance_type} is for {', '.join(facts.supported_architectures)}, and the "
-            "platforms are for x86_64 and arm64; set ec2vip:instanceType to one of those"
+            f"instanceType {instance_type} is for {', '.join(facts.supported_architectures)}, but the "
+            "platforms are for x86_64 and arm64; set ec2vip:instanceType to a type with one of these"
         ]
     )
 
@@ -106,12 +106,12 @@ def _offered(image: str, newest: str, opts: pulumi.InvokeOptions) -> str:
         return image
     by_id = aws.ec2.GetAmiFilterArgs(name="image-id", values=[image])
     remedy = (
-        "a node that is lost can't be made from it again; set ec2vip:amiId to "
-        f"{newest}, the platform's newest: one up then replaces both nodes, one after the other"
+        f"a lost node can't be made from it again; set ec2vip:amiId to {newest}, the platform's newest: one up "
+        "then replaces both nodes, one after the other"
     )
     try:
         looked_up(
-            f"image {image}, of which the nodes were made at the first up,",
+            f"image {image}, from which the first up made the nodes,",
             remedy,
             # A deprecated image can still be launched.
             lambda: aws.ec2.get_ami(filters=[by_id], include_deprecated=True, opts=opts),
@@ -196,8 +196,8 @@ def _encoded(spec: NodeSpec) -> str:
         taken = len(zlib.compress(repr(spec.services).encode(), 9))
         raise ConfigError(
             [
-                f"services makes the nodes' user data too large: its {len(spec.services)} entries take some "
-                f"{taken} bytes, compressed, of {MAX_BYTES}; shorten the packages and parameters in "
+                f"services makes the nodes' user data too large: its {len(spec.services)} entries take about "
+                f"{taken} of {MAX_BYTES} bytes, compressed; shorten the packages and parameters in "
                 f"ec2vip:services ({e})"
             ]
         ) from e

@@ -73,7 +73,7 @@ class FloatingIpPairArgs(PairSettings):
                 *(
                     []
                     if self.vips
-                    else ["vips is empty, and a pair has an address that floats; set one at least"]
+                    else ["vips is empty, but a pair needs a floating address; set at least one"]
                 ),
                 *pair_problems(self.vips, self.node_ips, self.site.subnet_cidr),
                 *quota_problems(self.clients),
@@ -89,9 +89,9 @@ class FloatingIpPairArgs(PairSettings):
             return ""
         hosts = sorted({str(urlsplit(url).hostname) for source in build.sources for url in source.addresses})
         return (
-            f"publicIps is false, and a node of {self.platform} must reach {' and '.join(hosts)} to build the "
-            "cluster stack; give its subnet a route to a NAT gateway, or set ec2vip:amiId to an image that has "
-            "the packages, or ec2vip:packageRepository to a tree that it reaches"
+            f"publicIps is false, but a node of {self.platform} must reach {' and '.join(hosts)} to build the "
+            "cluster stack; give its subnet a route to a NAT gateway, or set ec2vip:amiId to an image that "
+            "has the packages, or ec2vip:packageRepository to a tree that it can reach"
         )
 
 

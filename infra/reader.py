@@ -50,8 +50,8 @@ class Reader:
         """Add a problem for every known key with a secret that the stack would use in the clear."""
         for key in sorted(self._hidden & set(known)):
             self.problems.append(
-                f"{key} holds a secret, and the stack would use it in the clear, where others in the account can "
-                f"read it; set {self.namespace}:{key} without --secret, and keep the secret out of it"
+                f"{key} holds a secret, but the stack uses this setting in the clear, and others in the "
+                f"account can read it; set {self.namespace}:{key} without --secret, and keep secrets out of it"
             )
 
     def is_set(self, key: str) -> bool:
@@ -154,7 +154,7 @@ class Reader:
         if not value:
             return None
         if not self.is_secret(key):
-            self.problems.append(f"{key} is in plain text, and is a secret; set it with: {command}")
+            self.problems.append(f"{key} is a secret, but is stored in plain text; set it with: {command}")
             return None
         return value
 

@@ -50,7 +50,7 @@ def vips(reader: Reader) -> tuple[IPv4Address, ...]:
     """The floating addresses: the one of `vip`, or those of `vips`."""
     if reader.is_set("vip") and reader.is_set("vips"):
         reader.wrong(
-            "vip", "is set beside vips", "set ec2vip:vips alone; its first address is the output vip"
+            "vip", "is set together with vips", "set only ec2vip:vips; its first address is the output vip"
         )
     if reader.is_set("vips"):
         return reader.addresses("vips")
@@ -91,8 +91,8 @@ def boundary(reader: Reader, key: str) -> str | None:
     if arn and partition and arn.split(":")[1] != partition:
         reader.wrong(
             key,
-            f"is not of the partition {partition} that {region} is in",
-            f"set ec2vip:{key} to a policy of an account there, arn:{partition}:iam::…",
+            f"is not in {partition}, the partition of {region}",
+            f"set ec2vip:{key} to a policy in that partition, arn:{partition}:iam::…",
         )
     return arn
 
@@ -114,7 +114,7 @@ def repository_key(reader: Reader, key: str) -> str | None:
         (missing,) = examples.keys() - there
         reader.wrong(
             there[0],
-            f"is set without {missing}, and packages are only taken signed",
+            f"is set without {missing}, but the nodes install only signed packages",
             f"set ec2vip:{missing} too, such as {examples[missing]}",
         )
     return address
@@ -128,8 +128,8 @@ def _https(reader: Reader, key: str, example: str, ending: str = "") -> str | No
     authority = reader.values.get(key, "").strip().partition("://")[2].partition("/")[0]
     if "@" in authority:
         reader.problems.append(
-            f"{key} has a user name or a password in it, and everyone with ec2:DescribeInstanceAttribute can read "
-            f"what the nodes are told; set ec2vip:{key} to an address without one, such as {example}"
+            f"{key} contains a user name or a password, but the nodes get the address in a parameter that is "
+            f"not encrypted; set ec2vip:{key} to an address without them, such as {example}"
         )
         return None
     return reader.text(key, HTTPS + ending, example)
@@ -146,8 +146,8 @@ def clients(reader: Reader, key: str) -> tuple[ClientRule, ...]:
     for rule, count in Counter(rules).items():
         if count > 1:
             reader.problems.append(
-                f"{key} says {rule.service} from {rule.source or 'the client group'} {count} times, and "
-                "AWS refuses a rule that is there already; remove all but one"
+                f"{key} lists {rule.service} from {rule.source or 'the client group'} {count} times, but AWS "
+                "refuses a duplicate rule; keep only one"
             )
     return tuple(rules)
 
@@ -176,7 +176,7 @@ def encryption_key(reader: Reader, key: str) -> bytes | None:
         return None
     if not ENCRYPTION_KEY_BYTES_MIN <= len(found) <= ENCRYPTION_KEY_BYTES_MAX:
         reader.problems.append(
-            f"{key} has {len(found)} bytes, and Corosync and the parameter that holds it take "
+            f"{key} has {len(found)} bytes, but Corosync and the parameter that holds the key take "
             f"{ENCRYPTION_KEY_BYTES_MIN} to {ENCRYPTION_KEY_BYTES_MAX}; set it with: {ENCRYPTION_KEY_COMMAND}"
         )
         return None

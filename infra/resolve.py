@@ -53,9 +53,13 @@ def _existing_subnet(subnet_id: str, pair: PairSettings, name: str) -> ExistingS
     cidr = IPv4Network(found.cidr_block)
     problems = list(pair_problems(pair.vips, pair.node_ips, cidr))
     if found.map_public_ip_on_launch != pair.public_ips:
-        gives = "gives its instances public addresses" if found.map_public_ip_on_launch else "gives none"
+        gives = (
+            "gives its instances public addresses"
+            if found.map_public_ip_on_launch
+            else "gives no public addresses"
+        )
         problems.append(
-            f"publicIps {str(pair.public_ips).lower()} is not what {subnet_id} does, which {gives}; set "
+            f"publicIps {str(pair.public_ips).lower()} does not match {subnet_id}, which {gives}; set "
             f"ec2vip:publicIps to {str(found.map_public_ip_on_launch).lower()}, or change the subnet"
         )
     settings = _settings(pair)
@@ -71,14 +75,14 @@ def _existing_subnet(subnet_id: str, pair: PairSettings, name: str) -> ExistingS
         reserved = frozenset(settings)
         if pair.endpoints:
             problems.append(
-                f"endpoints true cannot be in {subnet_id}, which account {owner} shares: only the owner makes "
-                f"endpoints there; set ec2vip:endpoints to false, and ask {owner} for them"
+                f"endpoints true is impossible in {subnet_id}: account {owner} shares it, and only the owner "
+                f"can make endpoints in it; set ec2vip:endpoints to false, and ask {owner} for them"
             )
     raise_if_any(problems)
     if owner is not None:
         pulumi.log.warn(
-            f"{subnet_id} belongs to account {owner}, and only the owner can reserve addresses in it; ask for an "
-            f"explicit CIDR reservation of {', '.join(map(str, settings))}, or AWS may give one to others"
+            f"{subnet_id} belongs to account {owner}, and only the owner can reserve addresses in it; ask for "
+            f"an explicit CIDR reservation of {', '.join(map(str, settings))}, or AWS may assign them to others"
         )
     return ExistingSubnet(
         vpc_id=found.vpc_id,
@@ -113,7 +117,7 @@ def _new_subnet(
         )
     if vpc.owner_id and vpc.owner_id != existing.account():
         problems.append(
-            f"vpcId {vpc_id} belongs to account {vpc.owner_id}, and only the owner makes subnets in it; set "
+            f"vpcId {vpc_id} belongs to account {vpc.owner_id}, and only the owner can make subnets in it; set "
             "ec2vip:subnetId to a shared subnet in place of ec2vip:vpcId and ec2vip:subnetCidr"
         )
     gateway = _internet_gateway(vpc_id) if pair.public_ips else None
@@ -162,7 +166,7 @@ def _dns_problems(vpc_id: str) -> list[str]:
     if vpc.enable_dns_support and vpc.enable_dns_hostnames:
         return []
     return [
-        f"endpoints true needs DNS names in {vpc_id}, where enableDnsSupport is "
-        f"{str(vpc.enable_dns_support).lower()} and enableDnsHostnames is "
+        f"endpoints true needs DNS names in {vpc_id}, but its enableDnsSupport is "
+        f"{str(vpc.enable_dns_support).lower()} and its enableDnsHostnames is "
         f"{str(vpc.enable_dns_hostnames).lower()}; turn both on, or set ec2vip:endpoints to false"
     ]

@@ -134,8 +134,8 @@ class Rollout:
         self._left.add(name)
         if name in begin.nodes:
             pulumi.log.warn(
-                f"an up with --target leaves {name} ({begin.nodes[name].instance_id}) as it is, for it does not "
-                f"care for the nodes' order; to change it, run `pulumi up` without --target, or {OFF}"
+                f"an up with --target leaves {name} ({begin.nodes[name].instance_id}) unchanged, because it "
+                f"ignores the nodes' order; to change it, run `pulumi up` without --target, or {OFF}"
             )
 
     async def _another_key(self, before: Mapping[str, Node]) -> bool:
@@ -158,8 +158,8 @@ class Rollout:
         is_up = await self._operation.is_up(pending=not settled)
         if is_up and doubts:
             raise PairError(
-                f"the nodes of {watch.pair} are not known for certain: {'; '.join(doubts)}; then run "
-                "`pulumi up --refresh`"
+                f"cannot tell for certain which nodes {watch.pair} has: {'; '.join(doubts)}; then run `pulumi "
+                "up --refresh`"
             )
         return Begin(nodes, settled, is_up, tuple(doubts))
 
@@ -189,10 +189,10 @@ class Rollout:
             return
         if first_id is None:
             raise PairError(
-                f"{node.name} ({node.instance_id}) is to be changed, and there is no {first} to take over; run "
-                f"`pulumi up` without --target, or {OFF}"
+                f"{node.name} ({node.instance_id}) cannot be changed, because there is no {first} to take "
+                f"over; run `pulumi up` without --target, or {OFF}"
             )
-        pulumi.log.info(f"waiting until {first} ({first_id}) is a working member", self._made[first])
+        pulumi.log.info(f"waiting until {first} ({first_id}) has joined the cluster", self._made[first])
         await watch.works(first, first_id, again=not touched, resource=self._made[first])
         now = await watch.look()
         successor, node = now.get(first), now.get(node.name, node)
@@ -207,7 +207,8 @@ class Rollout:
         # A node that lost its tag is of the successor's cluster: with another key we would not have come this far.
         if _cluster(node.made_from) in ("", _cluster(successor.made_from)):
             pulumi.log.info(
-                f"{node.name} ({node.instance_id}) reboots, for {successor.name} to take the VIP", resource
+                f"rebooting {node.name} ({node.instance_id}), so that {successor.name} takes the VIP",
+                resource,
             )
             await watch.reboot(node.name, node.instance_id)
         began = datetime.now(timezone.utc)
@@ -224,9 +225,9 @@ class Rollout:
             await asyncio.sleep(POLL_S / 4)
         raise PairError(
             f"{successor.name} ({successor.instance_id}) did not take the VIP {watch.vip} from {node.name} "
-            f"({node.instance_id}) within {MOVE_LIMIT.total_seconds() / 60:g} minutes; "
-            f"{node.name} was not replaced, and has the VIP where {successor.name} does not get it; look at the "
-            f"journal of {successor.name}, then run `pulumi up` again"
+            f"({node.instance_id}) within {MOVE_LIMIT.total_seconds() / 60:g} minutes; {node.name} was not "
+            f"replaced, and serves the VIP unless {successor.name} takes it; look at the journal of "
+            f"{successor.name}, then run `pulumi up` again"
         )
 
     async def works(self) -> bool:

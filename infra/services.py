@@ -80,8 +80,8 @@ def naming_problems(services: Sequence[Service]) -> Iterator[str]:
     for number, service in enumerate(services):
         if service.name in [earlier.name for earlier in services[:number]]:
             yield (
-                f"services has two called {service.name}, and the cluster tells them apart by name; give one "
-                "of them another name"
+                f"services has two entries named {service.name}, but the cluster tells services apart by name; "
+                "rename one"
             )
 
 
@@ -145,7 +145,8 @@ def _unit(name: str) -> str:
     elif dot and (f".{kind}" in OTHER_KINDS or kind.isalpha()):
         # `php8.2-fpm` is a service's name; `foo.bar` is a slip, for which systemd would look for foo.bar.service.
         raise ServiceError(
-            f"has the unit {shown(name)}, and the cluster runs {', '.join(UNIT_KINDS)}; name such a one"
+            f"has the unit {shown(name)}, but the cluster runs only {', '.join(UNIT_KINDS)}; name a unit of "
+            "these kinds"
         )
     else:
         own = name
@@ -160,15 +161,17 @@ def _name(given: object, agent: str) -> str:
     name = str(given) if given is not None else re.sub(r"[^A-Za-z0-9_.-]", "-", agent.rpartition(":")[2])
     if not NAME.fullmatch(name):
         raise ServiceError(
-            f"has the name {quoted(name)}; set name to letters, digits, -, _ and ., a letter first, 64 at most"
+            f"has the name {quoted(name)}; set name to letters, digits, -, _ and ., a letter first, at most 64"
         )
     for own in own_names():
         if name == own or name.startswith(f"{own}-"):
             raise ServiceError(
-                f"has the name {name}, and the stack calls its own parts {own}; set name to another"
+                f"has the name {name}, but the stack names its own parts {own}; choose another name"
             )
     if PCS_PARTS.fullmatch(name):
-        raise ServiceError(f"has the name {name}, and pcs calls a resource's parts so; set name to another")
+        raise ServiceError(
+            f"has the name {name}, but pcs names a resource's parts like that; choose another name"
+        )
     return name
 
 
@@ -178,7 +181,7 @@ def _parameters(given: object, agent: str) -> dict[str, str]:
             f"has the parameters {quoted(given)}; write a mapping, such as {{directory: /srv}}"
         )
     if given and agent.startswith("systemd:"):
-        raise ServiceError("has parameters, and a systemd unit has none; remove them")
+        raise ServiceError("has parameters, but a systemd unit takes none; remove them")
     found = {}
     for key, value in given.items():
         if not PARAMETER.fullmatch(str(key)):

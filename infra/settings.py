@@ -87,9 +87,9 @@ class Addresses:
                 "vips",
                 STRINGS,
                 [],
-                "Several addresses that float, in place of vip; the first one is the output vip, and the others "
-                "are kept with it. The instance type's interfaces must have room for them. A change replaces "
-                "both nodes.",
+                "Several floating addresses, in place of vip. The first one is the output vip, and the others "
+                "stay with it. The instance type's interfaces must have room for all. A change replaces both "
+                "nodes.",
             ),
         )
     )
@@ -147,8 +147,8 @@ class SiteSettings:
         STRING,
         None,
         readings.zone,
-        "Of the new subnet, and so of both nodes. If it is empty, the first zone that has the instance type is "
-        "chosen, and kept.",
+        "The zone of the new subnet, and so of both nodes. If it is empty, the stack chooses the first zone "
+        "that has the instance type, and keeps it.",
     )
 
 
@@ -164,8 +164,8 @@ class PairSettings(Addresses):
         FLAG,
         True,
         Reader.flag,
-        "The nodes get public addresses, and a new subnet a route to the internet. Without them give the nodes "
-        "another way to their packages and to the EC2 API (NAT, or endpoints with an image that has the "
+        "Gives the nodes public addresses, and a new subnet a route to the internet. If it is false, give the "
+        "nodes another way to their packages and to the EC2 API (NAT, or endpoints with an image that has the "
         "packages). A change replaces both nodes.",
     )
     source_dest_check: bool = setting(
@@ -173,31 +173,32 @@ class PairSettings(Addresses):
         FLAG,
         True,
         Reader.flag,
-        "EC2 drops packets of a node that are neither from nor to its addresses. Set it to false for nodes that "
-        "pass on others' packets, such as gateways. A change is done in place.",
+        "If it is true, EC2 drops a node's packets that are neither from nor to its addresses. Set it to "
+        "false for nodes that forward packets, such as gateways. A change is made in place.",
     )
     endpoints: bool = setting(
         "endpoints",
         FLAG,
         False,
         Reader.flag,
-        "Makes the interface endpoint of the EC2 API in the subnet, and those of the Systems Manager that ssm, "
-        "encryptionKey and a platform that builds need.",
+        "Makes interface endpoints in the subnet: for the EC2 API, and for the Systems Manager if ssm, "
+        "encryptionKey or a platform that builds needs it.",
     )
     instance_type: str = setting(
         "instanceType",
         STRING,
         "t3.micro",
         readings.text(r"[a-z0-9-]+\.[a-z0-9-]+", "t3.micro"),
-        "Of both nodes. A change stops and starts them, one after the other.",
+        "The instance type of both nodes. A change stops and starts them, one after the other.",
     )
     platform: str = setting(
         "platform",
         STRING,
         "al2023",
         readings.choice(list(PLATFORMS)),
-        "What the nodes run (al2023, debian12, …), with its newest image at the time of the first up. A node of "
-        "al2023 builds the cluster stack at its first boot, unless Amazon's archives have it by then.",
+        "The nodes' system (al2023, debian12, …). The first up takes its newest image, and the stack keeps "
+        "that. A node of al2023 builds the cluster stack at its first boot, unless Amazon's archives have it "
+        "by then.",
     )
     package_repository: str = setting(
         "packageRepository",
@@ -230,17 +231,17 @@ class PairSettings(Addresses):
         (),
         readings.clients,
         "Who may reach the VIP: a list of {protocol: tcp, udp or icmp; ports: 443 or 8000-8010; cidr or "
-        "securityGroup}. The stack's own client group may do what any entry says; an entry with neither cidr nor "
-        "securityGroup is for that group alone.",
+        "securityGroup}. Every entry also admits the stack's own client group; an entry without a cidr or a "
+        "securityGroup admits only that group.",
     )
     services: tuple[Service, ...] = setting(
         "services",
         OBJECTS,
         (),
         readings.services,
-        "What runs where the VIP is, started after it in this order: a list of {unit: a systemd unit} or {agent: "
-        "ocf:heartbeat:NAME; parameters}, each with name, packages, timeouts {start, stop, monitor} and interval "
-        "in seconds, and movesVip if need be. A change replaces both nodes.",
+        "Services that run on the VIP's holder and start after the VIP, in this order: a list of {unit: a "
+        "systemd unit} or {agent: ocf:heartbeat:NAME; parameters}, each with an optional name, packages, "
+        "timeouts {start, stop, monitor} and interval in seconds, and movesVip. A change replaces both nodes.",
     )
     key_name: str | None = setting(
         "keyName",
@@ -270,8 +271,9 @@ class PairSettings(Addresses):
         STRING,
         None,
         readings.encryption_key,
-        "Encrypts what the nodes say to each other: 128 to 3072 random bytes in base64, set with --secret. Empty "
-        "is off. The nodes fetch it from the Systems Manager at their first boot. A change replaces both nodes.",
+        "Encrypts the traffic between the nodes: 128 to 3072 random bytes in base64, set with --secret. If it "
+        "is empty, the traffic is not encrypted. The nodes fetch it from the Systems Manager at their first "
+        "boot. A change replaces both nodes.",
         secret=True,
     )
     ready_timeout_minutes: int = setting(
@@ -279,9 +281,9 @@ class PairSettings(Addresses):
         INTEGER,
         READY_MINUTES,
         readings.integer(0, READY_MINUTES_MAX, "minutes, 0 for an up that does not wait"),
-        "How long a new node may take from its start until it is a working member (0 to 120). An up waits for "
-        "it, before it touches the other node and at its end. With 0 it does not wait, and changes both nodes at "
-        "once.",
+        "How long a new node may take from its start until it has joined the cluster (0 to 120). An up waits "
+        "for it before it changes the other node, and before it ends. With 0 an up does not wait, and changes "
+        "both nodes at once.",
     )
     permissions_boundary: str | None = setting(
         "permissionsBoundary",
@@ -296,7 +298,10 @@ class PairSettings(Addresses):
         metadata=told(
             lambda reader: reader.mapping("tags"),
             Setting(
-                "tags", OBJECT, {}, "Tags for every resource that can have them, beside the stack's own."
+                "tags",
+                OBJECT,
+                {},
+                "Tags for every resource that can have them, in addition to the stack's own.",
             ),
         ),
     )

@@ -72,12 +72,12 @@ def name_problems(project: str, stack: str, name: str) -> Iterator[str]:
     for what, part in (("project", project), ("stack", stack), ("pair", name)):
         if not PART.fullmatch(part):
             yield (
-                f"{what} {part!r} has other characters than letters, digits, _, . and -, and IAM and the Systems "
-                f"Manager take no others here; rename the {what}"
+                f"{what} {part!r} has characters other than letters, digits, _, . and -, which IAM and the "
+                f"Systems Manager refuse here; rename the {what}"
             )
     if len(name) > NAME_LENGTH_MAX:
         yield (
-            f"pair {name} has {len(name)} characters, and the name of its role has room for {NAME_LENGTH_MAX}; "
+            f"pair {name} has {len(name)} characters, but its role's name has room for only {NAME_LENGTH_MAX}; "
             "shorten it"
         )
     if (length := len(full_name(project, stack, name))) > VALUE_LENGTH_MAX:
@@ -107,8 +107,8 @@ def tag_problems(tags: Mapping[str, object]) -> Iterator[str]:
     for text in dict.fromkeys([*tags, *(value for value in tags.values() if isinstance(value, str))]):
         if strange := "".join(dict.fromkeys(c for c in text if not _is_in_every_tag(c))):
             yield (
-                f"tags {shown(text)} has {quoted(strange)}, and AWS takes letters, digits, spaces and "
-                f"{TAG_SIGNS} in the tags of every service; leave it out in ec2vip:tags"
+                f"tags {shown(text)} has {quoted(strange)}, but all AWS services take only letters, digits, "
+                f"spaces and {TAG_SIGNS} in tags; remove {quoted(strange)} in ec2vip:tags"
             )
     if len(tags) > TAGS_MAX - len(OWN):
         yield f"tags has {len(tags)} entries, and AWS takes {TAGS_MAX} with the stack's {len(OWN)}; remove some"
@@ -120,8 +120,8 @@ def _case_problems(tags: Mapping[str, object]) -> Iterator[str]:
         for other in [*OWN, *list(tags)[:number]]:
             if key != other and key.lower() == other.lower():
                 yield (
-                    f"tags {shown(key)} is {shown(other)} but for upper and lower case, which IAM takes for a "
-                    "duplicate; rename or remove it in ec2vip:tags"
+                    f"tags {shown(key)} differs from {shown(other)} only in upper and lower case, so IAM takes "
+                    "it for a duplicate; rename or remove it in ec2vip:tags"
                 )
 
 

@@ -31,7 +31,7 @@ NOT_NITRO = ("UnsupportedOperation", "InvalidParameterCombination", "InvalidPara
 SAID = re.compile(r"ec2vip: [^\x00-\x1f\x7f]*")
 DONE, FAILED = "ec2vip: bootstrap done", "ec2vip: bootstrap failed"
 LAST_WORDS = 5
-OFF = "set ec2vip:readyTimeoutMinutes to 0 for an up that does not look"
+OFF = "set ec2vip:readyTimeoutMinutes to 0, which changes both nodes at once and watches neither"
 
 
 class PairError(pulumi.RunError):
@@ -134,8 +134,8 @@ class Watch:
         addresses = self._expected.addresses
         seen = {node.instance_id for node in self._seen}
         return [
-            f"{instance['InstanceId']} has {instance['PrivateIpAddress']}, a node's address, and is not known as "
-            f"a node; if it is one, give it back its tags ({NAME}, and {PAIR} with {self.pair}), if it is none, "
+            f"{instance['InstanceId']} has {instance['PrivateIpAddress']}, a node's address, but is not tagged "
+            f"as a node; if it is a node, restore its tags ({NAME}, and {PAIR} with {self.pair}); else "
             "terminate it"
             for instance in await self._asked(
                 {"subnet-id": [str(subnet_id)], "private-ip-address": [*addresses.values()]}
@@ -282,17 +282,18 @@ class Watch:
                 if said.last.startswith(FAILED):
                     if not again:
                         raise PairError(
-                            f"{who} is no working member; its console says: {said.last}; mend the cause and run "
-                            "`pulumi up` again, which has it try once more"
+                            f"{who} has not joined the cluster; its console says: {said.last}; fix the cause "
+                            "and run `pulumi up` again, which lets it try again"
                         )
-                    pulumi.log.info(f"{name} reboots, for its bootstrap to try once more", resource)
+                    pulumi.log.info(f"rebooting {name}, so that its bootstrap tries again", resource)
                     again, outlived, since = False, said.lines, _now()
                     await self.reboot(name, instance_id)
             if _now() - since > self.limit:
                 raise PairError(
-                    f"{who} is not known to be a working member {self.limit.total_seconds() / 60:g} minutes after "
-                    f"its start (readyTimeoutMinutes){trouble}; its console's last words: {said.last_words}; mend "
-                    "the cause, then reboot it (it says when it is back) or run `pulumi up` again"
+                    f"{who} has not reported that it joined the cluster {self.limit.total_seconds() / 60:g} "
+                    f"minutes after its start (readyTimeoutMinutes){trouble}; its console's last words: "
+                    f"{said.last_words}; fix the cause, then reboot it (its console says when it has joined) "
+                    "or run `pulumi up` again"
                 )
             await asyncio.sleep(POLL_S)
 
@@ -313,8 +314,8 @@ def _check_runs(who: str, node: Node) -> None:
         )
     if node.state in ("stopping", "stopped"):
         raise PairError(
-            f"{who} is {node.state} and so no working member; start it, or terminate it and run "
-            "`pulumi up --refresh`"
+            f"{who} is {node.state}, so it is not in the cluster; start it, or terminate it and run `pulumi up "
+            "--refresh`"
         )
 
 

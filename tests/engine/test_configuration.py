@@ -115,7 +115,7 @@ def _noise(seed: int) -> str:
     [
         (
             {"vip": None, "vips": ["10.0.250.185", "10.0.250.190"]},
-            "instanceType t3.micro has room for 2 IPv4 addresses an interface, and a node needs 3",
+            "instanceType t3.micro has room for 2 IPv4 addresses per interface, but a node needs 3",
         ),
         (
             {"instanceType": "t3.enormous"},
@@ -134,7 +134,7 @@ def _noise(seed: int) -> str:
                     for n in range(100)
                 ],
             },
-            "services makes the nodes' user data too large: its 100 entries take some",
+            "services makes the nodes' user data too large: its 100 entries take about",
         ),
         (
             {"instanceType": "t4g.micro"},
@@ -171,7 +171,7 @@ def test_a_secret_that_would_be_used_in_the_clear_is_refused_without_showing_it(
     stack = cloud.stack()
     stack.configure_secret(key, "hunter2-hunter2")
     said = refusal(stack)
-    assert f"{key} holds a secret, and the stack would use it in the clear" in said
+    assert f"{key} holds a secret, but the stack uses this setting in the clear" in said
     assert "hunter2" not in said
     assert cloud.leftovers() == {}
 

@@ -185,7 +185,10 @@ def refusal(stack: PulumiStack) -> str:
         ),
         (
             {**NO_NETWORK, "subnetId": "{subnet}", "endpoints": True},
-            ["publicIps true is not what {subnet} does, which gives none", "endpoints true needs DNS names"],
+            [
+                "publicIps true does not match {subnet}, which gives no public addresses",
+                "endpoints true needs DNS names",
+            ],
         ),
         (
             {"vpcCidr": None, "vpcId": "{vpc}"},

@@ -156,7 +156,7 @@ def test_a_node_that_is_lost_after_its_image_was_withdrawn_comes_back_from_anoth
     old = cloud.instances()["ec2vip-a"]["ImageId"]
     with cloud.newer_image(IMAGE) as newer, cloud.withdrawn_image(old):
         said = " ".join(pair.run("preview").split())
-        assert f"image {old}, of which the nodes were made at the first up, cannot be looked up" in said
+        assert f"image {old}, from which the first up made the nodes, cannot be looked up" in said
         assert f"set ec2vip:amiId to {newer}, the platform's newest" in said
         cloud.ec2.terminate_instances(InstanceIds=[lost])
         pair.refresh()

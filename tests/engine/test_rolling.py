@@ -121,7 +121,7 @@ def test_a_node_that_fails_stops_the_up_and_the_next_one_goes_on(
     with pytest.raises(CommandError) as caught:
         pair.up("--skip-preview")
     failed = cloud.instances()[B]["InstanceId"]
-    assert f"{B} ({failed}) is no working member" in caught.value.stdout
+    assert f"{B} ({failed}) has not joined the cluster" in caught.value.stdout
     assert "bootstrap failed: packages: no mirror" in caught.value.stdout
     assert cloud.holder(VIP) == A
     assert cloud.instances()[A]["InstanceId"] == kept

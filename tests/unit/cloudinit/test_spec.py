@@ -26,7 +26,7 @@ def test_the_first_member_bootstraps_and_the_second_does_not() -> None:
             ["10.0.250.186", "3 different"],
         ),
         ({"vips": (MEMBERS[1].address,)}, ["10.0.250.187", "3 different"]),
-        ({"vips": ()}, ["vips is empty", "set one at least"]),
+        ({"vips": ()}, ["vips is empty", "set at least one"]),
         ({"vips": (IPv4Address("10.0.9.1"),)}, ["10.0.250.186", "outside 10.0.9.0/24"]),
         ({"vips": (VIP, VIP)}, ["10.0.250.185, 10.0.250.185", "4 different"]),
         ({"vips": (VIP, IPv4Address("10.0.9.1"))}, ["10.0.9.1", "outside 10.0.250.0/24"]),

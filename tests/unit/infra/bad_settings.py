@@ -32,11 +32,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "two places to live": ({"vpcId": "vpc-0123456789abcdef0"}, "vpcCidr and vpcId are set together"),
     "a subnet and a CIDR": (
         {"vpcCidr": "", "subnetId": "subnet-0123456789abcdef0"},
-        "subnetCidr 10.0.250.0/24 cannot be set beside subnetId",
+        "subnetCidr 10.0.250.0/24 cannot be set together with subnetId",
     ),
     "a subnet and a zone": (
         {"vpcCidr": "", "subnetCidr": "", "subnetId": "subnet-01234567", "availabilityZone": "us-east-1a"},
-        "availabilityZone us-east-1a cannot be set beside subnetId",
+        "availabilityZone us-east-1a cannot be set together with subnetId",
     ),
     "VIP outside": (
         {"vip": "10.0.9.1"},
@@ -54,11 +54,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "VIP is public": ({"vip": "8.8.8.8"}, "vip 8.8.8.8 is not a private address"),
     "VIP twice over": (
         {"vips": ["10.0.250.185", "10.0.250.190"]},
-        "vip 10.0.250.185 is set beside vips; set ec2vip:vips alone",
+        "vip 10.0.250.185 is set together with vips; set only ec2vip:vips",
     ),
     "the same VIP twice": (
         {"vip": "", "vips": ["10.0.250.185", "10.0.250.185"]},
-        "vips 10.0.250.185 is there 2 times; list each address once",
+        "vips 10.0.250.185 is listed 2 times; list each address once",
     ),
     "one VIP of several outside": (
         {"vip": "", "vips": ["10.0.250.185", "10.0.9.1"]},
@@ -71,7 +71,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "one VIP of several is a name": ({"vip": "", "vips": ["web"]}, "vips web does not parse"),
     "one node": ({"nodeIps": ["10.0.250.186"]}, "has 1 addresses, not 2"),
     "three nodes": ({"nodeIps": ["10.0.250.6", "10.0.250.7", "10.0.250.8"]}, "has 3 addresses, not 2"),
-    "the same node twice": ({"nodeIps": ["10.0.250.186"] * 2}, "nodeIps 10.0.250.186 is there twice"),
+    "the same node twice": ({"nodeIps": ["10.0.250.186"] * 2}, "nodeIps 10.0.250.186 is listed twice"),
     "a node outside": (
         {"nodeIps": ["10.0.250.186", "10.0.9.1"]},
         "nodeIps 10.0.9.1 is outside 10.0.250.0/24",
@@ -132,7 +132,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"packageRepository": "https://mirror.example", "packageRepositoryKey": "https://mirror.example/key"},
         "packageRepositoryKey https://mirror.example/key is not of the form https://",
     ),
-    "key in plain text": ({"encryptionKey": "c2VjcmV0"}, "encryptionKey is in plain text, and is a secret"),
+    "key in plain text": (
+        {"encryptionKey": "c2VjcmV0"},
+        "encryptionKey is a secret, but is stored in plain text",
+    ),
     "client with a typo": (
         {"clients": [{"protocl": "tcp"}]},
         "clients[0] has the unknown key protocl; did you mean",
@@ -143,7 +146,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "client with ports reversed": ({"clients": [WEB | {"ports": "90-80"}]}, "the lower one first"),
     "client with ports that are none": ({"clients": [WEB | {"ports": "https"}]}, "write a port or a range"),
     "client with no ports in its list": ({"clients": [WEB | {"ports": []}]}, "has an empty list of ports"),
-    "client pinging ports": ({"clients": [{"protocol": "icmp", "ports": 8}]}, "icmp has none; remove them"),
+    "client pinging ports": (
+        {"clients": [{"protocol": "icmp", "ports": 8}]},
+        "icmp has no ports; remove them",
+    ),
     "client from nowhere": ({"clients": [WEB | {"cidr": "10.0.0.1/16"}]}, "has the cidr '10.0.0.1/16'"),
     "client from two places": (
         {"clients": [WEB | {"securityGroup": "sg-01234567"}]},
@@ -169,7 +175,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "service that is a target": (
         {"services": [{"unit": "multi-user.target"}]},
-        "has the unit multi-user.target, and the cluster runs .service",
+        "has the unit multi-user.target, but the cluster runs only .service",
     ),
     "service that is a template": (
         {"services": [{"unit": "web@.service"}]},
@@ -189,7 +195,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "service with a VIP's name": (
         {"services": [{"unit": "nginx", "name": "vip-2"}]},
-        "has the name vip-2, and the stack calls its own parts vip; set name to another",
+        "has the name vip-2, but the stack names its own parts vip; choose another name",
     ),
     "service with no name for a resource": (
         {"services": [{"unit": "nginx", "name": "1st"}]},
@@ -197,11 +203,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "service twice": (
         {"services": [{"unit": "nginx"}, {"unit": "nginx.service"}]},
-        "services has two called nginx",
+        "services has two entries named nginx",
     ),
     "unit with parameters": (
         {"services": [{"unit": "nginx", "parameters": {"port": 80}}]},
-        "has parameters, and a systemd unit has none",
+        "has parameters, but a systemd unit takes none",
     ),
     "service whose parameters are none": (
         {"services": [{"agent": "ocf:heartbeat:Dummy", "parameters": "x=1"}]},
@@ -239,23 +245,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
             "packageRepository": "https://me:hunter2@mirror.example",
             "packageRepositoryKey": "https://mirror.example/key",
         },
-        "packageRepository has a user name or a password in it, and everyone with",
+        "packageRepository contains a user name or a password, but the nodes get",
     ),
     "the SSM agent on Debian": (
         {"ssm": True},
-        "ssm true needs the SSM agent, and the image of debian12 has none; set ec2vip:platform to al2023",
+        "ssm true needs the SSM agent, but the image of debian12 lacks it; set ec2vip:platform to al2023",
     ),
     "client at Corosync's port": (
         {"clients": [{"protocol": "udp", "ports": "5000-6000", "cidr": "10.0.0.0/16"}]},
-        "clients[0] has the ports 5000-6000 of udp, and 5405 is Corosync's",
+        "clients[0] has the udp ports 5000-6000, but 5405 is Corosync's",
     ),
     "too many clients for the nodes' group": (
         {"clients": [WEB | {"cidr": f"10.0.{n}.0/24"} for n in range(59)]},
-        "clients needs 61 rules in the nodes' group, and EC2 takes 60 by default; join",
+        "clients needs 61 rules in the nodes' group, but EC2 takes 60 by default; join",
     ),
     "too many clients for the clients' group": (
         {"clients": [{"protocol": "tcp", "ports": list(range(1, 62))}]},
-        "clients needs 61 rules in the clients' group, and EC2 takes 60 by default; join",
+        "clients needs 61 rules in the clients' group, but EC2 takes 60 by default; join",
     ),
     "service with a package to remove": (
         {"services": [{"unit": "nginx", "packages": ["iproute2-"]}]},
@@ -267,19 +273,19 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "service with the name of a VIP's group": (
         {"services": [{"unit": "nginx", "name": "vip-group-2"}]},
-        "has the name vip-group-2, and the stack calls its own parts vip",
+        "has the name vip-group-2, but the stack names its own parts vip",
     ),
     "service with the name of the agent's constraint": (
         {"services": [{"unit": "nginx", "name": "ec2vip-taker"}]},
-        "has the name ec2vip-taker, and the stack calls its own parts ec2vip",
+        "has the name ec2vip-taker, but the stack names its own parts ec2vip",
     ),
     "service with the name of the cluster's properties": (
         {"services": [{"unit": "nginx", "name": "cib-bootstrap-options"}]},
-        "has the name cib-bootstrap-options, and the stack calls its own parts cib-bootstrap-options",
+        "has the name cib-bootstrap-options, but the stack names its own parts cib-bootstrap-options",
     ),
     "service with the name of another's operation": (
         {"services": [{"unit": "nginx"}, {"unit": "web", "name": "nginx-monitor-interval-10s"}]},
-        "has the name nginx-monitor-interval-10s, and pcs calls a resource's parts so",
+        "has the name nginx-monitor-interval-10s, but pcs names a resource's parts like that",
     ),
     "service with a parameter of nothing": (
         {"services": [{"agent": "ocf:heartbeat:Dummy", "parameters": {"x": " "}}]},
@@ -311,23 +317,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "service of an unknown kind": (
         {"services": [{"unit": "foo.bar"}]},
-        "has the unit foo.bar, and the cluster runs .service",
+        "has the unit foo.bar, but the cluster runs only .service",
     ),
     "tags that differ only in case": (
         {"tags": {"Team": "a", "team": "b"}},
-        "tags team is Team but for upper and lower case, which IAM takes for a duplicate",
+        "tags team differs from Team only in upper and lower case, so IAM takes it for a duplicate",
     ),
     "tag that is the stack's but for case": (
         {"tags": {"name": "mine"}},
-        "tags name is Name but for upper and lower case",
+        "tags name differs from Name only in upper and lower case",
     ),
     "tag with a character that IAM does not take": (
         {"tags": {"team": "R&D"}},
-        "tags R&D has '&', and AWS takes letters, digits, spaces and _.:/=+-@",
+        "tags R&D has '&', but all AWS services take only letters, digits, spaces and _.:/=+-@",
     ),
     "tag's key with a character that IAM does not take": (
         {"tags": {"team(old)": "x"}},
-        "tags team(old) has '()', and AWS takes letters, digits",
+        "tags team(old) has '()', but all AWS services take only letters, digits",
     ),
     "tag of AWS's": ({"tags": {"aws:x": "1"}}, "tags aws:x starts with aws:"),
     "tag of the stack's": ({"tags": {"Name": "mine"}}, "tags Name is one of the stack's own"),
@@ -355,7 +361,10 @@ RAW: dict[str, tuple[dict[str, str], str]] = {
         {"services": '[{"agent": "ocf:heartbeat:Dummy", "parameters": {"x": "\\ud800"}}]'},
         "has the parameter x '\\ud800'; set it to one line",
     ),
-    "a tag with an emoji": ({"tags": '{"team": "😀"}'}, "tags 😀 has '😀', and AWS takes letters"),
+    "a tag with an emoji": (
+        {"tags": '{"team": "😀"}'},
+        "tags 😀 has '😀', but all AWS services take only letters",
+    ),
     "a setting of a megabyte": ({"vip": "1" * 1_000_000}, "does not parse"),
 }
 """Texts that Pulumi itself would refuse because of their type, or that no terminal shows as they are."""
@@ -365,11 +374,11 @@ SECRETS: dict[str, tuple[str, str]] = {
     "not base64": ("not base64!", "encryptionKey is not base64"),
     "too short": (
         base64.b64encode(b"x" * 127).decode(),
-        "encryptionKey has 127 bytes, and Corosync and the parameter that holds it take 128",
+        "encryptionKey has 127 bytes, but Corosync and the parameter that holds the key take 128",
     ),
     "too long": (
         base64.b64encode(b"x" * 3073).decode(),
-        "encryptionKey has 3073 bytes, and Corosync and the parameter that holds it take 128 to 3072",
+        "encryptionKey has 3073 bytes, but Corosync and the parameter that holds the key take 128 to 3072",
     ),
 }
 """Bad encryption keys that are set as secrets, and a part of the message."""

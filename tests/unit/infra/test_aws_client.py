@@ -110,7 +110,7 @@ def test_files_of_the_settings_are_read_in_place_of_the_homes(tmp_path: Path) ->
 
 def test_several_files_are_refused_for_the_program_reads_one() -> None:
     with pytest.raises(
-        PairError, match=r"aws:sharedCredentialsFiles names 2 files.*reads one; put them into one"
+        PairError, match=r"aws:sharedCredentialsFiles names 2 files.*reads only one; put them into one"
     ):
         given(sharedCredentialsFiles=["one", "two"]).session()
 
@@ -209,7 +209,7 @@ def test_a_duration_is_read_as_go_writes_it(text: str, worth: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "3600", "1 h", "h", "1d"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
-    with pytest.raises(PairError, match="is no duration; write it like 1h or 45m"):
+    with pytest.raises(PairError, match="is malformed; write it like 1h or 45m"):
         seconds(text)
 
 

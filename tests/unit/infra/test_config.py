@@ -146,8 +146,8 @@ def test_a_secret_in_a_service_is_refused_without_showing_it() -> None:
     service = {"agent": "ocf:heartbeat:pgsql", "parameters": {"password": "hunter2"}}
     found = problems(GOOD | {"services": [service]}, secrets=["ec2vip:services"])
     assert found == (
-        "services holds a secret, and the stack would use it in the clear, where others in the account can read "
-        "it; set ec2vip:services without --secret, and keep the secret out of it",
+        "services holds a secret, but the stack uses this setting in the clear, and others in the account can "
+        "read it; set ec2vip:services without --secret, and keep secrets out of it",
     )
 
 
@@ -155,7 +155,7 @@ def test_a_secret_in_a_service_is_refused_without_showing_it() -> None:
 def test_a_secret_is_refused_for_every_setting_that_is_used_in_the_clear(key: str) -> None:
     # No setting accepts this text, so any message that shows a value would show it.
     found = problems(GOOD | {key: "hunter2 "}, secrets=[f"ec2vip:{key}"])
-    assert any(problem.startswith(f"{key} holds a secret, and the stack would use it") for problem in found)
+    assert any(problem.startswith(f"{key} holds a secret, but the stack uses") for problem in found)
     assert "hunter2" not in "".join(found)
 
 
@@ -256,7 +256,7 @@ def test_a_boundary_is_of_the_partition_that_the_region_is_in(region: str, parti
         values = as_pulumi_gives_them(GOOD | {"permissionsBoundary": arn})
         assert StackConfig.parse(values, region=region).pair.permissions_boundary == arn
         assert StackConfig.parse(values).pair.permissions_boundary == arn
-        with pytest.raises(ConfigError, match="is not of the partition aws-iso"):
+        with pytest.raises(ConfigError, match="is not in aws-iso, the partition of"):
             StackConfig.parse(values, region="us-iso-east-1")
 
 

@@ -264,7 +264,7 @@ def test_all_wrong_arguments_are_told_at_once(capsys: pytest.CaptureFixture[str]
 def test_names_that_are_too_long_for_iam_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     long = ["--project", "p" * 100, "--pair", "x" * 50]
     assert main(["manage", ACCOUNT, "eu-west-1", "s" * 60, *long]) == 1
-    assert "name another with --boundary" in capsys.readouterr().err
+    assert "give a boundary of your own with --boundary" in capsys.readouterr().err
     assert main(["create", ACCOUNT, "eu-west-1", "s" * 100, *long]) == 1
     assert f"IAM takes {POLICY_LENGTH_MAX}" in capsys.readouterr().err
 

@@ -179,10 +179,12 @@ def test_a_shared_subnet_gets_no_reservations_and_says_who_can_make_them(
 
 def test_what_cannot_be_made_in_a_shared_network_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     (problem,) = refused(monkeypatch, IN_SUBNET | {"endpoints": True}, owned_by(OWNER))
-    assert problem.startswith(f"endpoints true cannot be in {SUBNET}, which account {OWNER} shares: only")
+    assert problem.startswith(
+        f"endpoints true is impossible in {SUBNET}: account {OWNER} shares it, and only"
+    )
     (problem,) = refused(monkeypatch, IN_VPC, owned_by(OWNER))
     assert problem.startswith(
-        f"vpcId {VPC} belongs to account {OWNER}, and only the owner makes subnets in it"
+        f"vpcId {VPC} belongs to account {OWNER}, and only the owner can make subnets in it"
     )
 
 
@@ -196,8 +198,9 @@ def test_another_endpoint_with_the_private_name_is_refused(
 ) -> None:
     for there in (endpoint(True), endpoint(True, pair="another")):
         assert refused(monkeypatch, settings | {"endpoints": True}, {ENDPOINT: there}) == tuple(
-            f"endpoints true needs the private DNS name of com.amazonaws.us-east-1.{service}, which vpce-1 has in "
-            f"{VPC}; set ec2vip:endpoints to false and admit the nodes' security group to that endpoint"
+            f"endpoints true needs the private DNS name of com.amazonaws.us-east-1.{service}, which vpce-1 "
+            f"already has in {VPC}; set ec2vip:endpoints to false and admit the nodes' security group to that "
+            "endpoint"
             for service in ("ec2", "ssm")
         )
 

@@ -95,7 +95,8 @@ def test_role_and_profile_have_the_pairs_path_and_the_role_has_the_boundary() ->
 
 
 @pytest.mark.parametrize(
-    ("name", "rule"), [("a pair", "no others"), ("a*", "no others"), ("x" * 52, "52 characters")]
+    ("name", "rule"),
+    [("a pair", "other than letters"), ("a*", "other than letters"), ("x" * 52, "52 characters")],
 )
 def test_a_name_that_iam_does_not_take_is_refused(name: str, rule: str) -> None:
     with pytest.raises(ConfigError, match=rule):

@@ -146,7 +146,7 @@ def test_the_image_follows_platform_architecture_and_region_and_else_stays() -> 
     [
         (
             {"supportedArchitectures": ["x86_64"], "maximumIpv4AddressesPerInterface": 1},
-            "has room for 1 IPv4 address an interface, and a node needs 2",
+            "has room for 1 IPv4 address per interface, but a node needs 2",
         ),
         ({"supportedArchitectures": ["i386"], "maximumIpv4AddressesPerInterface": 2}, "is for i386"),
     ],
@@ -159,7 +159,7 @@ def test_an_instance_type_that_cannot_do_it_is_refused(facts: dict[str, Any], sa
 
 def test_more_vips_than_an_interface_has_room_for_are_refused() -> None:
     with pytest.raises(
-        ConfigError, match=r"room for 2 IPv4 addresses an interface, and a node needs 3.*vips"
+        ConfigError, match=r"room for 2 IPv4 addresses per interface, but a node needs 3.*vips"
     ):
         record(lambda: FloatingIpPair("ec2vip", pair_args(vips=(VIP, *TWO_MORE[:1]))))
 
@@ -243,8 +243,8 @@ def test_user_data_that_is_too_large_is_refused_with_what_makes_it_so(key: bytes
     with pytest.raises(ConfigError) as caught:
         record(program(services=(service,), encryption_key=key))
     (problem,) = caught.value.problems
-    assert problem.startswith("services makes the nodes' user data too large: its 1 entries take some ")
-    assert "of 16384; shorten the packages and parameters in ec2vip:services" in problem
+    assert problem.startswith("services makes the nodes' user data too large: its 1 entries take about ")
+    assert "of 16384 bytes, compressed; shorten the packages and parameters in ec2vip:services" in problem
 
 
 @pytest.mark.parametrize("full_name", ["ec2vip/test/ec2vip", hashlib.shake_256(b"").hexdigest(100)])

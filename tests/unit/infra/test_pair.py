@@ -169,5 +169,5 @@ def test_the_order_of_the_nodes_addresses_means_nothing() -> None:
 def test_addresses_outside_the_subnet_are_refused_in_other_programs_too() -> None:
     with pytest.raises(ConfigError, match=r"vip 10\.0\.9\.1 is outside 10\.0\.250\.0/24"):
         pair_args(vips=(IPv4Address("10.0.9.1"),))
-    with pytest.raises(ConfigError, match="vips is empty, and a pair has an address that floats"):
+    with pytest.raises(ConfigError, match="vips is empty, but a pair needs a floating address"):
         pair_args(vips=())

@@ -88,7 +88,7 @@ def test_a_new_setting_is_refused_when_it_is_wrong(said: dict[str, Any]) -> None
     ]
     assert said["typo"] == ["coolDown is not a setting of ec2vip; did you mean coolDownS?"]
     (problem,) = said["secret"]
-    assert problem.startswith("coolDownS holds a secret, and the stack would use it in the clear")
+    assert problem.startswith("coolDownS holds a secret, but the stack uses this setting in the clear")
 
 
 def test_a_new_setting_is_in_pulumis_schema_and_on_the_page_of_the_settings(said: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def test_a_node_works_that_says_so_on_its_console(nitro: bool, ec2: Ec2, said: l
 
 def test_a_node_that_failed_ends_the_wait_with_its_words(ec2: Ec2) -> None:
     ec2.consoles[ec2.add(B)] = FAILED
-    with pytest.raises(PairError, match=r"ec2vip-b \(i-ec2vip-b\).*failed: packages: not within 900 s; mend"):
+    with pytest.raises(PairError, match=r"ec2vip-b \(i-ec2vip-b\).*failed: packages: not within 900 s; fix"):
         works(ec2)
     assert ec2.rebooted == []
 
@@ -74,7 +74,7 @@ def test_what_was_posted_before_a_start_says_nothing_of_it(ec2: Ec2) -> None:
 
 def test_a_stopped_node_is_not_waited_for(ec2: Ec2) -> None:
     ec2.add(B, state="stopped")
-    with pytest.raises(PairError, match="is stopped and so no working member; start it"):
+    with pytest.raises(PairError, match="is stopped, so it is not in the cluster; start it"):
         works(ec2)
 
 
@@ -146,7 +146,7 @@ def test_an_instance_with_a_nodes_address_that_is_no_known_node_is_doubtful(
     found, (doubt,) = begin(ec2)
     assert found == {}
     assert doubt.startswith(
-        "i-ec2vip-a has 10.0.250.186, a node's address, and is not known as a node; if it is one"
+        "i-ec2vip-a has 10.0.250.186, a node's address, but is not tagged as a node; if it is a node"
     )
     assert "ec2vip:pair with ec2vip" in doubt
 
@@ -167,7 +167,7 @@ def test_one_that_ends_does_not_hide_its_successor(ec2: Ec2) -> None:
 
 def test_nodes_of_another_stack_are_not_these(ec2: Ec2) -> None:
     ec2.add(B, holds=True, profile="anothers")
-    with pytest.raises(PairError, match="not known to be a working member"):
+    with pytest.raises(PairError, match="has not reported that it joined the cluster"):
         works(ec2, minutes=0.0001)
 
 
