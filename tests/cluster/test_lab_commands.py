@@ -98,7 +98,7 @@ def test_set_up_into_a_cache_that_cannot_be_written_is_refused_in_a_line(
     status, lines = said_by(words, NAME, EC2VIP_CACHE=str(tmp_path))
     assert status != 0
     assert lines == [
-        f"error: set-up can't write to {tmp_path}: Read-only file system; mend that, "
+        f"error: set-up can't write to {tmp_path}: Read-only file system; fix that, "
         "or point EC2VIP_CACHE at a folder of yours"
     ]
 
@@ -112,7 +112,7 @@ def test_a_lab_on_a_full_disk_is_refused_in_a_line(machine: None, tmp_path: Path
     assert status != 0
     shown = [line for line in lines if not line.startswith(("==> ", "    "))]
     assert shown == [
-        f"error: {tmp_path} has 1 MiB free; a lab wants 256 MiB; "
+        f"error: {tmp_path} has 1 MiB free; a lab needs 256 MiB; "
         "free some, or point EC2VIP_LABS at a larger disk"
     ]
 

@@ -160,7 +160,7 @@ def test_packets_get_lost_at_about_the_rate_asked_for(hollow: Hollow, faults: Fa
     # A ping may get lost on either of two ways: 75 % of 200, give or take six standard deviations.
     assert 55 < lost < 95
     assert hollow.client_reaches(A)
-    with pytest.raises(LabError, match="a loss of 0 % is none"):
+    with pytest.raises(LabError, match="a loss of 0 % is out of range"):
         faults.packet_loss(hollow.a, percent=0)
 
 

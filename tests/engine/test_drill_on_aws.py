@@ -77,7 +77,7 @@ def test_nothing_is_touched_unless_the_user_says_yes(
     node = pair.instances()["ec2vip-a"]["InstanceId"]
     for shown in ("'dev'", pair.emulator.account_id, REGION, VIP, node, "trials: reboot, power-loss;"):
         assert shown in asked
-    assert "nothing was touched" in asked
+    assert "nothing was changed" in asked
 
 
 def test_a_yes_at_the_question_goes_on(pair: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +115,7 @@ def test_a_signal_leaves_a_report_and_the_instance_on(number: signal.Signals, pa
     assert changes(pair) == ["ec2:StopInstances", "ec2:StartInstances"]
     (trial,) = written()["trials"]
     assert (trial["passed"], trial["detail"]) == (False, "interrupted")
-    assert "interrupted; a lab goes on" in said
+    assert "interrupted; continue with `make up`" in said
 
 
 def test_a_closed_terminal_that_takes_no_more_words_still_heals(pair: Cloud) -> None:
@@ -150,7 +150,7 @@ def test_a_second_signal_is_answered_and_the_healing_goes_on(
                 said += (line := process.stdout.readline())
                 assert line, f"it ended before it healed: {said}"
             process.send_signal(signal.SIGTERM)
-            while "SIGTERM: what was broken is being brought back" not in said:
+            while "SIGTERM: repairing what is broken" not in said:
                 said += (line := process.stdout.readline())
                 assert line, f"the second signal ended it: {said}"
             may_stop.set()

@@ -49,21 +49,24 @@ def up(
     name: LabOption = DEFAULT_LAB,
     latency: Annotated[
         str,
-        typer.Option(envvar="LATENCY", help="How long EC2 takes: none, typical, or the API's seconds."),
+        typer.Option(
+            envvar="LATENCY", help="EC2's latency: none, typical, or the seconds that a call takes."
+        ),
     ] = "none",
     platform: Annotated[
         str,
         typer.Option(
             envvar="PLATFORM",
-            help=f"What the nodes run: {' or '.join(SUITES)}. Left out: as before, {Choice.platform} at first.",
+            help=f"The nodes' platform: {' or '.join(SUITES)}. Default: the lab's last one, at first "
+            f"{Choice.platform}.",
         ),
     ] = "",
     ami: Annotated[
         str,
         typer.Option(
             envvar="AMI",
-            help="Of which image: the platform's public one, or one of two with the packages baked in "
-            f"({', '.join(KINDS)}). Left out: as before, {Choice.ami} at first.",
+            help="The nodes' image: the platform's public one, or one of two with the packages baked in "
+            f"({', '.join(KINDS)}). Default: the lab's last one, at first {Choice.ami}.",
         ),
     ] = "",
 ) -> None:
@@ -89,13 +92,13 @@ def _up(lab: Lab, latency: str, platform: str, ami: str) -> None:
     # The client pings before the nodes exist, so its first answer tells when the VIP became available.
     with probing(lab, stack.configured("vip"), answering=False):
         builds = choice.ami == "public" and PLATFORMS[choice.platform].build
-        takes = "5 min, for both nodes build Pacemaker" if builds else "1 min"
-        with step("pulumi up", expected=f"about {takes}: it ends when the pair works"):
+        takes = "5 min, because both nodes build Pacemaker" if builds else "1 min"
+        with step("pulumi up", expected=f"about {takes}, until the pair works"):
             stack.up("--skip-preview")
         pair = lab_pair(lab)
         with step(
             f"waiting for the VIP {pair.vip}",
-            expected="a moment: until the client's first answer",
+            expected="a moment, until the client gets an answer",
         ):
             _wait_for_vip(pair)
     show(pair, f"lab {lab.name!r}")
@@ -130,12 +133,12 @@ def _wait_for_vip(pair: Pair) -> None:
                 say(f"    {node.name}: {lines[-1]}")
             if lines and lines[-1].startswith(console_log.FAILED):
                 _show_last_words(pair)
-                raise LabError(f"{node.name}: {lines[-1]}", "mend the cause, then `make down` and `make up`")
+                raise LabError(f"{node.name}: {lines[-1]}", "fix the cause, then `make down` and `make up`")
         if time.monotonic() > deadline:
             _show_last_words(pair)
             raise LabError(
                 f"the pair is not whole after {UP_LIMIT_S:.0f} s: {'; '.join(flaws)}",
-                "look into the nodes with `make shell NODE=a`; end it with `make down`",
+                "look into the nodes with `make shell NODE=a`; end the lab with `make down`",
             )
         time.sleep(0.5)
 
@@ -189,14 +192,16 @@ def shell(
     else:
         found = [view for view in pair.nodes() if view.name.rpartition("-")[2] == node or view.name == node]
         if not found:
-            raise LabError(f"there is no node {node!r}", "say a, b or client")
+            raise LabError(f"there is no node {node!r}", "use a, b or client")
         prefix = lab.in_node(found[0].instance_id)
     raise typer.Exit(subprocess.run([*prefix, *(command or ["bash", "-l"])], check=False).returncode)
 
 
 @app.command(epilog="Example: make fault NAME=hang NODE=a SECONDS=30")
 def fault(
-    what: Annotated[str, typer.Argument(metavar="NAME", help="Which fault; without one, the list.")] = "",
+    what: Annotated[
+        str, typer.Argument(metavar="NAME", help="The fault; without one, the faults are listed.")
+    ] = "",
     node: Annotated[str, typer.Option("--node", help="a or b.")] = "a",
     seconds: Annotated[float, typer.Option("--seconds", help="How long.")] = 10.0,
     name: LabOption = DEFAULT_LAB,
@@ -212,7 +217,7 @@ def fault(
     pair = lab_pair(lab)
     named = {view.name.rpartition("-")[2]: view.instance_id for view in pair.nodes()}
     if node not in named:
-        raise LabError(f"there is no node {node!r}", f"say {' or '.join(sorted(named))}")
+        raise LabError(f"there is no node {node!r}", f"use {' or '.join(sorted(named))}")
     (other,) = [key for key in named.values() if key != named[node]]
     with CATALOGUE[what].begin(Faults(lab), Target(named[node], other, pair.vip)):
         say(f"{what}: {CATALOGUE[what].does}; for {seconds:g} s, or until Ctrl-C")

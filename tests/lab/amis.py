@@ -46,11 +46,9 @@ KINDS = ("public", "baked", "baked-2")
 def ami_id(platform: str, kind: str) -> str:
     """The image's id. Raises LabError if the lab does not know the platform or the kind."""
     if platform not in SUITES:
-        raise LabError(
-            f"platform {platform!r} is none that the lab can boot", f"say {' or '.join(sorted(SUITES))}"
-        )
+        raise LabError(f"the lab cannot boot platform {platform!r}", f"use {' or '.join(sorted(SUITES))}")
     if kind not in KINDS:
-        raise LabError(f"AMI {kind!r} is none of the lab's", f"say {', '.join(KINDS[:-1])} or {KINDS[-1]}")
+        raise LabError(f"the lab has no AMI {kind!r}", f"use {', '.join(KINDS[:-1])} or {KINDS[-1]}")
     known = [key for key, image in AMIS.items() if image.platform == platform]
     return known[KINDS.index(kind)]
 

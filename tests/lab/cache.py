@@ -53,9 +53,9 @@ def claim() -> None:
     others = sorted(path.name for path in folder.iterdir() if path.name not in BEFORE_SET_UP)
     if others and folder != default_cache_dir():
         raise LabError(
-            f"EC2VIP_CACHE={folder} holds other things, such as {others[0]};"
-            " it must be empty, or an older cache of ours",
-            f"choose another folder, or, if it is such a cache: touch {folder / MARK}",
+            f"EC2VIP_CACHE={folder} holds other files, such as {others[0]}; it must be empty, or an older "
+            "cache of this project",
+            f"choose another folder, or, if it is such a cache, run: touch {folder / MARK}",
         )
     write_whole(folder / MARK, MARK_TEXT)
 

@@ -59,7 +59,7 @@ def run(commands: typer.Typer, words: list[str] | None = None) -> int:
             commands(words)
         except SystemExit as end:  # how Typer ends: usage errors, typer.Exit, Ctrl-C
             if end.code == INTERRUPTED:
-                say("interrupted; a lab goes on with `make up` and ends with `make down`")
+                say("interrupted; continue with `make up`, or end the lab with `make down`")
                 return ENDING.status if ENDING.number else INTERRUPTED
             return int(end.code or 0)
         return 0

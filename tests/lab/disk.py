@@ -137,7 +137,7 @@ def require(images: Path, place: Path) -> None:
         probe.make([images], lambda upper: None)
         probe.remove()
     except CommandError as error:
-        raise LabError(f"no disk can be made of {images}: {error.message}", userns.NEEDED) from error
+        raise LabError(f"cannot make a disk of {images}: {error.message}", userns.NEEDED) from error
     finally:
         userns.remove("probe")
 

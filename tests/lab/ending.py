@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-AGAIN = "what was broken is being brought back; wait for it, or leave it broken with Ctrl-\\ (SIGQUIT)"
+AGAIN = "repairing what is broken; wait for it, or leave it broken with Ctrl-\\ (SIGQUIT)"
 
 
 class Ending:

@@ -28,8 +28,8 @@ MENDS = {
     errno.ENOSPC: "free some room there",
     errno.EDQUOT: "free some room there",
     errno.EROFS: "make it writable, or point EC2VIP_CACHE or EC2VIP_LABS at a folder that is",
-    errno.EACCES: "labs are root's: run it with sudo, or as root",
-    errno.EPERM: "labs are root's: run it with sudo, or as root",
+    errno.EACCES: "only root can use a lab: run it with sudo, or as root",
+    errno.EPERM: "only root can use a lab: run it with sudo, or as root",
 }
 
 

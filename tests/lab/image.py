@@ -112,7 +112,7 @@ def _require_room(wanted: int) -> None:
     free = shutil.disk_usage(cache_dir()).free
     if free < wanted:
         raise LabError(
-            f"{cache_dir()} has {free >> 20} MiB free; the image wants {wanted >> 20} MiB",
+            f"{cache_dir()} has {free >> 20} MiB free; the image needs {wanted >> 20} MiB",
             "free some, or point EC2VIP_CACHE at a larger disk",
         )
 
@@ -150,7 +150,7 @@ def _bootstrap(platform: str, root: Path, mirror: Path) -> None:
             str(root),
         ],
         timeout_s=1800,
-        remedy="a Debian archive must be reachable by apt; mend that, then run the command again",
+        remedy="apt must reach a Debian archive; fix that, then run the command again",
     )
 
 

@@ -47,7 +47,7 @@ def latency_settings(name: str) -> Settings:
         if (seconds := float(name)) >= 0:
             return Settings(api_delay_s=seconds)
     raise LabError(
-        f"latency {name!r} is none of none, typical, or seconds", "say for instance LATENCY=typical"
+        f"latency {name!r} is not none, typical or a number of seconds", "set LATENCY=typical, for example"
     )
 
 
@@ -99,7 +99,7 @@ class Lab:
         labs_dir().mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(labs_dir()).free) < ROOM_BYTES:
             raise LabError(
-                f"{labs_dir()} has {free >> 20} MiB free; a lab wants {ROOM_BYTES >> 20} MiB",
+                f"{labs_dir()} has {free >> 20} MiB free; a lab needs {ROOM_BYTES >> 20} MiB",
                 "free some, or point EC2VIP_LABS at a larger disk",
             )
 
@@ -111,7 +111,7 @@ class Lab:
         while not self.state().get("ready"):
             if process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(log.read_text().splitlines()[-15:])
-                raise LabError(f"the lab did not start:\n{tail}", "mend what it says, then `make up`")
+                raise LabError(f"the lab did not start:\n{tail}", "fix what it reports, then run `make up`")
             time.sleep(0.05)
 
     def down(self) -> None:
@@ -140,7 +140,7 @@ class Lab:
         if self.folder.is_symlink() or not self.folder.is_dir() or any(self.folder.iterdir()):
             raise LabError(
                 f"{self.folder} is not the folder of a lab: it has no file {LAB_MARK} with the text {self.name!r}",
-                f"remove it by hand, or write that file; EC2VIP_LABS={labs_dir()} must be a place for labs alone",
+                f"remove it by hand, or write that file; EC2VIP_LABS={labs_dir()} must hold only labs",
             )
 
     def is_running(self) -> bool:

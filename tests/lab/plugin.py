@@ -31,7 +31,7 @@ def is_real() -> bool:
     chosen = os.environ.get("EC2VIP_PROVIDER") or "lab"
     if chosen not in PROVIDERS:
         raise LabError(
-            f"PROVIDER {chosen!r} is none of {', '.join(PROVIDERS)}", "leave it out for the lab's own"
+            f"PROVIDER {chosen!r} is not one of {', '.join(PROVIDERS)}", "leave it out for the lab's own"
         )
     return chosen == "aws"
 

@@ -161,7 +161,7 @@ def require_room(folder: Path, level: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < FREE_BYTES[level]:
         raise LabError(
-            f"{folder} has {free >> 20} MiB free; set-up wants {FREE_BYTES[level] >> 20} MiB",
+            f"{folder} has {free >> 20} MiB free; set-up needs {FREE_BYTES[level] >> 20} MiB",
             "free some, or point EC2VIP_CACHE at a larger disk",
         )
 
@@ -201,7 +201,7 @@ def _virtual_environment() -> Path:
                 str(LOCK),
             ],
             timeout_s=1800,
-            remedy="look at pip's message; a package index must be reachable",
+            remedy="see pip's message; pip must reach a package index",
         )
         done.touch()
     return folder
@@ -268,7 +268,7 @@ def _build_pulumi(into: Path) -> None:
     if tuple(int(word) for word in version.removeprefix("go").split(".")[:2] if word.isdigit()) < OLDEST_GO:
         raise LabError(
             f"neither a Pulumi release nor Go {OLDEST_GO[0]}.{OLDEST_GO[1]} is here (Go: {version})",
-            f"install Pulumi {PULUMI_VERSION} or Go, and have it on PATH",
+            f"install Pulumi {PULUMI_VERSION} or Go, and put it on PATH",
         )
     into.mkdir(parents=True)
     with step(f"building Pulumi {PULUMI_VERSION}", expected="about 4 min on 2 cores, the first time only"):
@@ -307,7 +307,7 @@ def _go_build(module: str, package: str, version: str, output: Path) -> None:
         cwd=PROJECT / "tests/lab/gomod" / module,
         env={"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false"},
         timeout_s=3600,
-        remedy="look at Go's message; a module proxy must be reachable",
+        remedy="see Go's message; Go must reach a module proxy",
     )
 
 
@@ -329,13 +329,13 @@ def _apt_install(names: Sequence[str]) -> None:
             ["apt-get", "update", "--quiet"],
             env=environment,
             timeout_s=600,
-            remedy="mend apt's sources, then again",
+            remedy="fix apt's sources, then run the command again",
         )
         run(
             ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *names],
             env=environment,
             timeout_s=1200,
-            remedy="mend what apt-get names, then run the command again",
+            remedy="fix what apt-get reports, then run the command again",
         )
 
 
@@ -349,7 +349,7 @@ def _environment(level: str) -> dict[str, str]:
     except LabError as error:
         if os.environ.get("CI"):
             raise
-        say(f"without the lab: {error}")
+        say(f"continuing without the lab: {error}")
         return ensure("engine")
 
 
@@ -367,7 +367,7 @@ def main(arguments: Sequence[str]) -> int:
             say(str(error))
             return 0 if command[-1] == "down" else 1
         except KeyboardInterrupt:
-            say("interrupted; what was complete stays in the cache, the rest is made again next time")
+            say("interrupted; finished parts stay in the cache, and the next run makes the others again")
             return INTERRUPTED
         return READY
 

@@ -29,7 +29,7 @@ def one_at_a_time() -> Iterator[None]:
     except OSError as error:
         raise LabError(
             f"set-up can't write to {cache_dir()}: {error.strerror}",
-            "mend that, or point EC2VIP_CACHE at a folder of yours",
+            "fix that, or point EC2VIP_CACHE at a folder of yours",
         ) from error
     try:
         _wait_for(lock, "another set-up")

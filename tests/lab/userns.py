@@ -31,8 +31,8 @@ OPEN_TREE_CLONE, MOVE_MOUNT_F_EMPTY_PATH = 1, 4
 MOUNT_ATTR_IDMAP = 0x0010_0000
 
 NEEDED = (
-    "nodes need Linux 5.19, loop devices, and their images on ext4, xfs, btrfs or tmpfs;"
-    " EC2VIP_CACHE moves them"
+    "nodes need Linux 5.19, loop devices, and their images on ext4, xfs, btrfs or tmpfs; set EC2VIP_CACHE to "
+    "move them"
 )
 
 
@@ -69,8 +69,8 @@ def make(name: str) -> None:
         assert holder.stderr
         if not holder.stdout.readline():
             raise LabError(
-                f"no user namespace can be made: {holder.stderr.read().strip()}",
-                "see `sysctl user.max_user_namespaces`: nodes need one each",
+                f"cannot make a user namespace: {holder.stderr.read().strip()}",
+                "see `sysctl user.max_user_namespaces`: each node needs one",
             )
         for file in ("uid_map", "gid_map"):
             Path(f"/proc/{holder.pid}/{file}").write_text(f"0 {root_of(name)} {RANGE}\n")

@@ -142,7 +142,7 @@ def test_a_folder_of_other_things_is_refused_with_the_remedy(kept: Path) -> None
     (kept / "letters").mkdir()
     with (
         pytest.raises(
-            LabError, match=r"EC2VIP_CACHE=.* holds other things, such as letters; .* touch .*cache"
+            LabError, match=r"EC2VIP_CACHE=.* holds other files, such as letters; .* touch .*cache"
         ),
         one_at_a_time(),
     ):

@@ -29,7 +29,7 @@ def test_a_second_one_is_answered_and_ends_nothing(capfd: pytest.CaptureFixture[
             mended = True
     assert mended
     assert ending.number == signal.SIGHUP
-    assert "SIGTERM: what was broken is being brought back; wait for it" in capfd.readouterr().err
+    assert "SIGTERM: repairing what is broken; wait for it" in capfd.readouterr().err
 
 
 def test_a_first_one_while_it_mends_counts_at_the_end_of_that() -> None:

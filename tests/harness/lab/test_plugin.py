@@ -47,7 +47,7 @@ def test_it_is_the_stand_in_unless_another_is_asked_for() -> None:
 
 def test_a_provider_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EC2VIP_PROVIDER", "azure")
-    with pytest.raises(LabError, match="PROVIDER 'azure' is none of lab, aws; leave it out"):
+    with pytest.raises(LabError, match="PROVIDER 'azure' is not one of lab, aws; leave it out"):
         plugin.plugin()
 
 

@@ -56,10 +56,10 @@ def test_a_system_without_apt_is_told_which_have_it(monkeypatch: pytest.MonkeyPa
 
 def test_a_full_disk_is_told_with_both_figures(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1, 1, 100 << 20))
-    with pytest.raises(LabError, match=r"100 MiB free; set-up wants 2048 MiB; .*EC2VIP_CACHE"):
+    with pytest.raises(LabError, match=r"100 MiB free; set-up needs 2048 MiB; .*EC2VIP_CACHE"):
         toolchain.ensure("python")
     (tmp_path / "cache").mkdir(exist_ok=True)
-    with pytest.raises(LabError, match="100 MiB free; the image wants"):
+    with pytest.raises(LabError, match="100 MiB free; the image needs"):
         image.ensure([Image("debian12")])
 
 
@@ -192,7 +192,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(
     monkeypatch.setattr(Path, "mkdir", refuse)
     assert toolchain.main(["python", "--", "true"]) == 1
     said = capsys.readouterr().err
-    assert f"error: set-up can't write to {tmp_path / 'cache'}: Read-only file system; mend that" in said
+    assert f"error: set-up can't write to {tmp_path / 'cache'}: Read-only file system; fix that" in said
     assert said.count("\n") == 1
 
 

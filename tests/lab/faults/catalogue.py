@@ -42,7 +42,7 @@ def _imds(kind: str, does: str) -> Entry:
 CATALOGUE: dict[str, Entry] = {
     entry.name: entry
     for entry in (
-        Entry("power-loss", "the machine is gone", lambda f, on: f.power_loss(on.node)),
+        Entry("power-loss", "the machine loses power", lambda f, on: f.power_loss(on.node)),
         Entry("hang", "the machine stands still", lambda f, on: f.hang(on.node)),
         Entry("stall", "its processes stand still, its kernel does not", lambda f, on: f.stall(on.node)),
         Entry("reboot", "EC2 reboots it", lambda f, on: f.reboot(on.node)),
@@ -55,7 +55,7 @@ CATALOGUE: dict[str, Entry] = {
         ),
         Entry(
             "partition-corosync",
-            "nothing of Corosync's between the nodes",
+            "no packet of Corosync between the nodes",
             lambda f, on: f.partition(on.node, on.other, protocol="corosync"),
         ),
         Entry(
@@ -75,23 +75,21 @@ CATALOGUE: dict[str, Entry] = {
         _api("hang", "never answers the node"),
         _api("throttled", "tells the node RequestLimitExceeded"),
         _api("denied", "tells the node UnauthorizedOperation"),
-        _api("expired", "tells the node RequestExpired, as one whose clock is wrong"),
-        Entry("disk-full", "64 KiB are left on its disk", lambda f, on: f.disk_full(on.node)),
+        _api("expired", "tells the node RequestExpired, as if its clock were wrong"),
+        Entry("disk-full", "its disk has 64 KiB left", lambda f, on: f.disk_full(on.node)),
         Entry("clock-step", "its clock is an hour ahead", lambda f, on: f.clock_step(on.node)),
-        Entry(
-            "cpu-starved", "a twentieth of a processor is left to it", lambda f, on: f.cpu_starved(on.node)
-        ),
-        Entry("memory-pressure", "8 MiB of memory are left to it", lambda f, on: f.memory_pressure(on.node)),
+        Entry("cpu-starved", "it has a twentieth of a processor", lambda f, on: f.cpu_starved(on.node)),
+        Entry("memory-pressure", "it has 8 MiB of memory left", lambda f, on: f.memory_pressure(on.node)),
         Entry("no-processes", "it can start no process", lambda f, on: f.no_processes(on.node)),
         Entry("vip-stolen", "a third interface takes the VIP in EC2", lambda f, on: f.vip_stolen(on.vip)),
         Entry(
             "os-address-deleted",
-            "its system loses the VIP (the holder's)",
+            "its system loses the VIP (the node must be the holder)",
             lambda f, on: f.os_address_deleted(on.node, on.vip),
         ),
         Entry(
             "os-address-added",
-            "its system gets the VIP too (the other node's)",
+            "its system gets the VIP too (the node must be the standby)",
             lambda f, on: f.os_address_added(on.node, on.vip),
         ),
         Entry("role-detached", "its instance profile is detached", lambda f, on: f.role_detached(on.node)),

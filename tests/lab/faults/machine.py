@@ -118,9 +118,7 @@ def _active(lab: Lab, node: str) -> set[str]:
     """The cluster's units that run."""
     states = lab.run_in(node, ["systemctl", "is-active", *UNITS], check=False).stdout.split()
     if len(states) != len(UNITS):
-        raise LabError(
-            f"systemd of {node} does not tell whether the cluster's units run", "it may be booting"
-        )
+        raise LabError(f"systemd of {node} does not say whether the cluster's units run", "it may be booting")
     return {unit for unit, state in zip(UNITS, states, strict=True) if state in ("active", "activating")}
 
 

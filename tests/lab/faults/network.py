@@ -46,7 +46,7 @@ def silence(lab: Lab, node: str) -> AbstractContextManager[None]:
 def loss(lab: Lab, node: str, percent: float) -> AbstractContextManager[None]:
     """Drop `percent` of the packets to and from the node, at random. Raises LabError outside (0, 100]."""
     if not 0 < percent <= 100:
-        raise LabError(f"a loss of {percent} % is none", "name one above 0 and up to 100")
+        raise LabError(f"a loss of {percent} % is out of range", "use more than 0 and at most 100")
     return _everywhere(lab, node, f"numgen random mod 10000 < {round(percent * 100)} counter drop")
 
 
