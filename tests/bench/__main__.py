@@ -38,18 +38,18 @@ def bench(
     name: LabOption = DEFAULT_LAB,
     runs: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Failovers of each kind and subject.")] = 10,
     kinds: Annotated[
-        str, typer.Option(envvar="KINDS", help="Which failovers, as in 'crash planned' (or reboot); all.")
+        str, typer.Option(envvar="KINDS", help="The kinds of failover: crash, reboot, planned. Default: all.")
     ] = "",
     latency: Annotated[
-        str, typer.Option(envvar="LATENCY", help="How long EC2 takes: none, typical, or both; both.")
+        str, typer.Option(envvar="LATENCY", help="EC2's latency: none, typical or both. Default: both.")
     ] = "",
 ) -> None:
     """Compare ours with awsvip and with the settings of 2015; write build/bench.json and build/bench.svg.
 
     Exits with status 1 if a failover failed.
     """
-    run_kinds = comparison.chosen(kinds, KINDS, "kind of failover", "say KINDS='crash planned'")
-    run_latencies = comparison.chosen(latency, comparison.LATENCIES, "latency", "say LATENCY=none")
+    run_kinds = comparison.chosen(kinds, KINDS, "kind of failover", "set KINDS='crash planned'")
+    run_latencies = comparison.chosen(latency, comparison.LATENCIES, "latency", "set LATENCY=none")
     lab = Lab(name)
     pair = lab_pair(lab)
     pair.wait_until_whole(WHOLE_LIMIT_S)
@@ -65,7 +65,7 @@ def bench(
     for each, by_subject in results.items():
         console.print(comparison.table(each, by_subject, limits))
     drawn = run_latencies[-1]
-    times = "as is typical" if drawn == "typical" else "left out"
+    times = "typical" if drawn == "typical" else "left out"
     caption = f"one failover of each, the nearest to the median, EC2's latency {times}"
     draw(results[drawn], caption, BUILD / "bench.svg")
     say("written: build/bench.json, build/bench.svg")
@@ -93,11 +93,13 @@ def starts(
 def tokens(
     name: LabOption = DEFAULT_LAB,
     wanted: Annotated[
-        str, typer.Option("--tokens", envvar="TOKENS", help="Which tokens in ms, as in '300 1000'; all.")
+        str,
+        typer.Option("--tokens", envvar="TOKENS", help="The tokens in ms, as in '300 1000'. Default: all."),
     ] = "",
     crashes: Annotated[int, typer.Option(envvar="RUNS", min=1, help="Losses of power at each token.")] = 4,
     again: Annotated[
-        bool, typer.Option("--again", envvar="AGAIN", help="Measure anew what build/tokens.json has.")
+        bool,
+        typer.Option("--again", envvar="AGAIN", help="Measure again what build/tokens.json has already."),
     ] = False,
 ) -> None:
     """Measure what several of Corosync's tokens cost and forgive; write build/tokens.json and .svg.

@@ -72,7 +72,7 @@ def chosen(text: str, known: Sequence[str], what: str, remedy: str) -> tuple[str
     words = text.replace(",", " ").split()
     for word in words:
         if word not in known:
-            raise LabError(f"there is no {what} {word!r}; it is one of {', '.join(known)}", remedy)
+            raise LabError(f"there is no {what} {word!r}; use one of {', '.join(known)}", remedy)
     return tuple(name for name in known if name in words or not words)
 
 
@@ -222,7 +222,7 @@ MEASURES = (
 
 def table(name: str, by_subject: dict[str, Figures], limits: dict[str, float]) -> Table:
     """One latency's figures: median (least, 99th percentile, most), and the ratio to the first subject's."""
-    title = "EC2 answers at once" if name == "none" else "EC2's latency as is typical"
+    title = "EC2 answers at once" if name == "none" else "EC2's latency is typical"
     shown = Table(title=f"{title}: median (least, p99, most), x times ec2vip's", title_justify="left")
     shown.add_column("")
     for subject in by_subject:

@@ -82,10 +82,14 @@ class Case:
 
 
 STALLS = {
-    "stall": "its processes stand still: to Corosync a machine that hangs, and to be had to the millisecond",
+    "stall": "its processes stand still: to Corosync the machine hangs, and the length is exact to the "
+    "millisecond",
     "starved": "its processes have a twentieth of a processor; Corosync, which is real-time, has its own",
 }
-WEATHER = {"loss": "so many of a hundred packets get lost", "load": "its processors are busy for that share"}
+WEATHER = {
+    "loss": "that percentage of the packets gets lost",
+    "load": "its processors are busy for that share of the time",
+}
 KINDS = {**STALLS, **WEATHER}
 
 CASES = (
@@ -112,7 +116,7 @@ def breaches(case: Case, outcome: Outcome, token_ms: int) -> list[str]:
     """The goals that were missed; empty if none was."""
     missed = []
     if case.stall and max(case.size, outcome.lasted_s * 1000 / token_ms) <= FORGIVEN and outcome.moves:
-        missed.append(f"moved at a stall of {case.size:g} token, and {FORGIVEN:g} are to be forgiven")
+        missed.append(f"moved at a stall of {case.size:g} token; stalls up to {FORGIVEN:g} must cost no move")
     if not case.stall and outcome.moves:
         missed.append(f"moved {outcome.moves} times though no node was lost")
     if outcome.moves > 1:
@@ -137,7 +141,7 @@ def tokens_of(text: str) -> list[int]:
     for word in words:
         if not word.isdecimal() or not MIN_TOKEN_MS <= int(word) <= MAX_TOKEN_MS:
             raise LabError(
-                f"{word!r} is no token of {MIN_TOKEN_MS} to {MAX_TOKEN_MS} ms", "say TOKENS='300 1000'"
+                f"{word!r} is not a token from {MIN_TOKEN_MS} to {MAX_TOKEN_MS} ms", "set TOKENS='300 1000'"
             )
     return [int(word) for word in words]
 
@@ -186,7 +190,7 @@ class Tokens:
     @contextlib.contextmanager
     def _own_again(self) -> Iterator[None]:
         if self._kept.exists():
-            self.progress("putting back what a run before this one left")
+            self.progress("undoing what an earlier run left")
             end_faults(self.lab, self.pair.node_ids)
             self._put_back()
         own = self.lab.run_in(self.pair.node_ids[0], ["cat", COROSYNC]).stdout

@@ -145,7 +145,7 @@ class AwsCloud:
         except ClientError as error:
             if error.response["Error"]["Code"] not in DENIED:
                 raise
-            return "SSM is not allowed to the caller"
+            return "the caller may not use SSM"
         online = {item["InstanceId"] for item in known if item["PingStatus"] == "Online"}
         silent = [key for key in node_ids if key not in online]
         # Both or neither: a trial may find either node as the holder.
@@ -213,7 +213,7 @@ def _region(stack: str) -> str:
         return region
     raise LabError(
         f"no Region for stack {stack!r}",
-        f"say AWS_REGION=…, or `pulumi config set aws:region … -s {stack}`",
+        f"set AWS_REGION=…, or run `pulumi config set aws:region … -s {stack}`",
     )
 
 
@@ -230,9 +230,11 @@ def aws_errors() -> Iterator[None]:
         code = error.response["Error"]["Code"]
         remedy = ""
         if code in EXPIRED:
-            remedy = "the credentials are expired or wrong: `aws sts get-caller-identity` shows"
+            remedy = (
+                "renew the credentials, which are expired or wrong; `aws sts get-caller-identity` checks them"
+            )
         elif code in DENIED:
-            remedy = "`python -m tests.drill.aws ACCOUNT REGION STACK` prints what is needed"
+            remedy = "attach the policy that `python -m tests.drill.aws ACCOUNT REGION STACK` prints"
         raise LabError(str(error), remedy) from error
     except BotoCoreError as error:
         raise LabError(f"AWS can't be reached: {error}", "look at AWS_PROFILE and the network") from error
@@ -323,7 +325,7 @@ def main(words: Sequence[str] | None = None) -> int:
         partition = boto3.Session().get_partition_for_region(given.region)
     except BotoCoreError:
         parser.error(
-            f"region {given.region} is none that this botocore knows; correct it, or install a newer one"
+            f"region {given.region} is unknown to this botocore; correct it, or install a newer botocore"
         )
     print(json.dumps(drill_policy(**vars(given), partition=partition), indent=2))
     return 0

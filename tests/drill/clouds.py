@@ -45,7 +45,7 @@ class LabCloud:
     def cut_power(self, instance_id: str) -> None:
         leader = self.lab.state()["nodes"].get(instance_id, {}).get("leader")
         if leader is None:
-            raise LabError(f"{instance_id} has no power already", "see `make status`")
+            raise LabError(f"{instance_id} already has no power", "see `make status`")
         run([*self.lab.enter(), "kill", "-KILL", str(leader)])
 
     def restore_power(self, instance_id: str) -> None:

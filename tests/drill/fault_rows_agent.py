@@ -19,7 +19,7 @@ THEFTS = 5
 STRAY_S = 90.0
 """The guard looks every 20 s and removes a stray VIP at the third look. It may be late on a busy machine."""
 
-_API = {"down": "is down", "hang": "does not answer", "throttled": "throttles", "denied": "denies its calls"}
+_API = {"down": "is down", "hang": "does not answer", "throttled": "throttles", "denied": "denies all calls"}
 
 
 def _boots_without_the_api(kind: str, how: str) -> Row:
@@ -55,7 +55,8 @@ def _standby_boots(name: str, words: str, act: Act) -> Row:
     return Row(
         name=f"standby-boots-{name}",
         does=f"the standby loses power and boots again while {words} for it",
-        reason="a standby that cannot find out what it has says that it has nothing, and costs the holder nothing",
+        reason="a standby that can't find out whether it has the VIP says no, and the holder serves on "
+        "undisturbed",
         act=act,
         move=STAYS,
         moves=0,
@@ -139,7 +140,8 @@ AGENT_ROWS = (
     Row(
         name="vip-stolen-5-times",
         does=f"a third interface takes the VIP in EC2, {THEFTS} times, as soon as it is back",
-        reason="who is no member's interface is a thief, and the VIP comes back from a thief however often",
+        reason="an interface that belongs to no member is a thief's, and the VIP comes back from a thief however "
+        "often",
         act=_stolen_again_and_again,
         move=MAY,
         moves=THEFTS,
@@ -149,7 +151,8 @@ AGENT_ROWS = (
     Row(
         name="no-processes",
         does="the holder can start no process for 25 s, as under a fork bomb",
-        reason="a monitor that cannot run is a failure, a stop that cannot run is passed over: the other serves",
+        reason="a monitor that can't run is a failure, and the cluster ignores a stop that can't run: the other "
+        "serves",
         act=holder(lambda scene, node: scene.faults.no_processes(node), 25),
         move=MAY,
         moves=2,
@@ -159,7 +162,7 @@ AGENT_ROWS = (
     Row(
         name="no-processes-at-stop",
         does="the holder is put in standby while it can start no process",
-        reason="a stop that cannot run is passed over, for EC2 alone decides who gets the VIP's packets",
+        reason="the cluster ignores a stop that can't run, because EC2 alone decides who gets the VIP's packets",
         act=_leave_without_processes,
         within_s=NEXT_MONITOR,
         lasts_s=5,
@@ -167,14 +170,14 @@ AGENT_ROWS = (
     Row(
         name="start-killed-on-the-only-node",
         does="the holder loses power, and the other's start of the VIP is killed in the middle",
-        reason="nobody else is there: the start that failed is tried again when its failure has expired",
+        reason="no other node is there: the cluster retries the failed start when its failure has expired",
         act=_kill_its_start,
         within_s=FORGOTTEN,
     ),
     Row(
         name="own-address-renewed",
         does="the holder's own address goes and comes back within a tenth of a second, as in `netplan apply`",
-        reason="the VIP is an address of its own and not a secondary one of the node's, which would go with it",
+        reason="the VIP is not a secondary of the node's own address, so it does not go with that",
         act=_own_address_renewed,
         move=STAYS,
         moves=0,
@@ -184,7 +187,8 @@ AGENT_ROWS = (
     Row(
         name="stray-vip-on-standby",
         does="the standby's system has the VIP too, and nobody takes it off again",
-        reason="the standby would reach itself under it for ever: its guard takes it off, and the holder's stays",
+        reason="its guard takes it off, or the standby would reach itself under the VIP for ever; the holder's "
+        "stays",
         act=_stray,
         move=STAYS,
         moves=0,

@@ -17,10 +17,10 @@ TOKEN_S = 1.0
 MONITOR_STAND_INS = {
     "pacemaker-controld": "the controller comes back and finds the resources where they are, or the peer, which"
     " saw it gone, has taken them",
-    "pacemaker-execd": "the controller can't go on without its executor and starts anew; the peer may have taken"
-    " the resources by then",
-    "pacemaker-based": "all of Pacemaker on the node lives by its configuration and starts anew with it; the peer"
-    " may have taken the resources by then",
+    "pacemaker-execd": "the controller can't go on without its executor and restarts; the peer may have taken "
+    "the resources by then",
+    "pacemaker-based": "all of Pacemaker on the node depends on its configuration and restarts with it; the "
+    "peer may have taken the resources by then",
 }
 
 
@@ -46,8 +46,8 @@ _TRIAL_REASONS = {
     "reboot": "a node that shuts down hands its resources on; one that comes back takes nothing",
     "stop-pacemaker": "a node that leaves the cluster hands its resources on first",
     "kill-pacemakerd": "systemd starts it again, and it adopts the daemons and resources that go on running",
-    "stop-corosync": "Corosync's stop takes Pacemaker's with it, which hands the resources on",
-    "power-loss": "silence for token and consensus is a node's death, and the other takes the VIP from it in EC2",
+    "stop-corosync": "a stop of Corosync stops Pacemaker too, which hands the resources on",
+    "power-loss": "a node silent for token and consensus counts as dead, and the other takes the VIP in EC2",
 }
 
 
@@ -56,9 +56,9 @@ def _kill(daemon: str) -> Row:
     return Row(
         name=f"kill-{daemon.removeprefix('pacemaker-')}",
         does=f"{daemon} is killed on the holder",
-        reason="a node without it is no member, so the other takes over; systemd brings both daemons back"
+        reason="a node without it leaves the cluster, so the other takes over; systemd brings both daemons back"
         if corosync
-        else MONITOR_STAND_INS.get(daemon, "pacemakerd starts it again, and no resource hangs on it"),
+        else MONITOR_STAND_INS.get(daemon, "pacemakerd starts it again, and no resource depends on it"),
         act=holder(lambda scene, node: scene.faults.kill(node, daemon, restore=False)),
         move="must move" if corosync else MAY if daemon in MONITOR_STAND_INS else STAYS,
         moves=1 if corosync or daemon in MONITOR_STAND_INS else 0,
@@ -141,7 +141,7 @@ MACHINE_ROWS = (
     Row(
         name="standby-power-loss",
         does="the standby loses power",
-        reason="nothing that serves is touched, and the standby rejoins without a claim",
+        reason="the fault touches nothing that serves, and the standby rejoins without claiming the VIP",
         act=standby(lambda scene, node: scene.faults.power_loss(node)),
         move=STAYS,
         moves=0,
@@ -150,8 +150,8 @@ MACHINE_ROWS = (
     Row(
         name="hang",
         does="the holder stands still for 10 s, network and all, and wakes up",
-        reason="a node that says nothing is as good as dead; when it wakes two hold the VIP, which Pacemaker mends"
-        " by starting one of them anew: it may be either",
+        reason="a silent node counts as dead; when it wakes, both hold the VIP, and Pacemaker restarts it on "
+        "either one",
         act=holder(lambda scene, node: scene.faults.hang(node)),
         moves=2,
         lasts_s=10,
@@ -159,7 +159,7 @@ MACHINE_ROWS = (
     Row(
         name="stall-shorter-than-token",
         does="the holder's processes stand still for half of Corosync's token",
-        reason="the token is the silence that is forgiven",
+        reason="Corosync forgives a silence shorter than its token",
         act=holder(lambda scene, node: scene.faults.stall(node), TOKEN_S / 2),
         move=STAYS,
         moves=0,
@@ -179,7 +179,7 @@ MACHINE_ROWS = (
     Row(
         name="both-reboot",
         does="both nodes reboot at once",
-        reason="two nodes that boot can't serve; whoever is up first does, without waiting for the other",
+        reason="two nodes that boot can't serve; the first one up serves, without waiting for the other",
         act=both(lambda scene, node: scene.faults.reboot(node)),
         move=MAY,
         within_s=BOOTED,
@@ -188,7 +188,7 @@ MACHINE_ROWS = (
     Row(
         name="both-without-power",
         does="both nodes lose power, and get it back 5 s later",
-        reason="nobody is left to serve; with power back whoever is up first does, without a person",
+        reason="no node is left to serve; when power is back, the first one up serves, without a person",
         act=both(lambda scene, node: scene.faults.power_loss(node)),
         move=MAY,
         within_s=BOOTED,
@@ -198,7 +198,7 @@ MACHINE_ROWS = (
     Row(
         name="both-without-power-one-comes-back",
         does="both nodes lose power, and only the one that did not hold the VIP gets it back",
-        reason="nobody is left to serve; a node that starts alone must not wait for one that may never come",
+        reason="no node is left to serve; a node that starts alone must not wait for one that may never come",
         act=_one_comes_back,
         within_s=BOOTED,
         lasts_s=5,
@@ -206,8 +206,9 @@ MACHINE_ROWS = (
     ),
     Row(
         name="failover-in-a-failover",
-        does="the holder loses power; when the other is about to take the VIP it does too, and the first is back",
-        reason="nothing of a failover that was cut off stands in the way of the next; a boot lies in between",
+        does="the holder loses power; when the other is about to take the VIP, it loses power too, and the "
+        "first is back",
+        reason="an interrupted failover does not hinder the next; a boot lies in between",
         act=_failover_in_failover,
         move=MAY,
         moves=2,
@@ -217,7 +218,7 @@ MACHINE_ROWS = (
     Row(
         name="ten-failovers",
         does="the holder of the moment reboots, ten times",
-        reason="a failover leaves nothing behind that the next one could trip over",
+        reason="a failover leaves nothing behind that hinders the next one",
         act=_ten_in_a_row,
         move=MAY,
         moves=REPEATS,
@@ -225,7 +226,7 @@ MACHINE_ROWS = (
     Row(
         name="disk-full",
         does="the holder's disk is full",
-        reason="what monitors write is in memory",
+        reason="monitors write only to memory",
         act=holder(lambda scene, node: scene.faults.disk_full(node)),
         move=STAYS,
         moves=0,
@@ -234,13 +235,13 @@ MACHINE_ROWS = (
     Row(
         name="disk-full-at-crash",
         does="the holder loses power while the other's disk is full",
-        reason="the survivor must not need its disk for taking over",
+        reason="the survivor must take over without its disk",
         act=crash_during(lambda scene, node: scene.faults.disk_full(node), fatal=False),
     ),
     Row(
         name="clock-step",
         does="the holder's clock is an hour ahead",
-        reason="Corosync and Pacemaker's intervals go by the monotonic clock, and a holder calls nobody",
+        reason="Corosync and Pacemaker's intervals use the monotonic clock, and a holder makes no call",
         act=holder(lambda scene, node: scene.faults.clock_step(node)),
         move=STAYS,
         moves=0,
@@ -274,8 +275,8 @@ MACHINE_ROWS = (
     Row(
         name="memory-pressure",
         does="the holder has 8 MiB of memory to spare",
-        reason="whatever wants more meets the out-of-memory killer; a daemon that it ends is started again, or"
-        " the node counts as failed",
+        reason="the out-of-memory killer ends what needs more; a daemon that it ends starts again, or the "
+        "node counts as failed",
         act=holder(lambda scene, node: scene.faults.memory_pressure(node)),
         move=MAY,
         lasts_s=ROUND,
@@ -286,8 +287,8 @@ LAST_ROWS = (
     Row(
         name="node-1-gone",
         does="node 1, which holds the VIP, is terminated for good",
-        reason="the survivor serves; a new node takes a person: `pulumi refresh` and `pulumi up`, and it joins by"
-        " itself",
+        reason="the survivor serves; a person makes a new node with `pulumi refresh` and `pulumi up`, and it "
+        "joins by itself",
         act=_first_is_gone,
         prepare=_first_holds,
     ),

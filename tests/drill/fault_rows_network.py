@@ -8,8 +8,8 @@ from tests.drill.scene import Scene
 from tests.lab.faults import CLIENT
 
 ONE_MOVE = (
-    "two nodes that do not hear each other both want it, and EC2 gives it to the last who asks; the loser does not"
-    " take it back from a taker in the same membership"
+    "two nodes that do not hear each other both claim the VIP, and EC2 gives it to the last that asks; the "
+    "loser does not take it back from a taker in the same membership"
 )
 
 
@@ -38,7 +38,7 @@ NETWORK_ROWS = (
     ),
     Row(
         name="partition-corosync",
-        does="nothing of Corosync's passes between the nodes for 40 s",
+        does="no packet of Corosync passes between the nodes for 40 s",
         reason=ONE_MOVE,
         act=_partition(protocol="corosync"),
         move=MAY,
@@ -47,8 +47,8 @@ NETWORK_ROWS = (
     ),
     Row(
         name="partition-corosync-long",
-        does="nothing of Corosync's passes between the nodes for 150 s: failures expire and both look again",
-        reason="however often the loser looks, it does not take back what a peer that it can't hear took",
+        does="no packet of Corosync passes between the nodes for 150 s: failures expire and both look again",
+        reason="however often the loser looks, it does not take the VIP back from a peer that it can't hear",
         act=_partition(protocol="corosync"),
         move=MAY,
         moves=1,
@@ -57,7 +57,7 @@ NETWORK_ROWS = (
     Row(
         name="partition-from-holder",
         does="no packet passes from the holder to the other node for 40 s",
-        reason="one who is not heard is no member, whatever he hears himself; " + ONE_MOVE,
+        reason="a node that is not heard leaves the membership, whatever it hears itself; " + ONE_MOVE,
         act=_partition(one_way=True),
         move=MAY,
         moves=2,
@@ -66,7 +66,7 @@ NETWORK_ROWS = (
     Row(
         name="partition-to-holder",
         does="no packet passes from the other node to the holder for 40 s",
-        reason="one who is not heard is no member, whatever he hears himself; " + ONE_MOVE,
+        reason="a node that is not heard leaves the membership, whatever it hears itself; " + ONE_MOVE,
         act=_partition(one_way=True, back=True),
         move=MAY,
         moves=2,
@@ -75,7 +75,7 @@ NETWORK_ROWS = (
     Row(
         name="isolated-holder",
         does="no packet reaches or leaves the holder for 40 s, metadata and API included",
-        reason="the other hears nothing of it and takes the VIP; the loser can't even ask, and gets no packets",
+        reason="the other node hears nothing and takes the VIP; the loser can't even ask EC2, and gets no packets",
         act=holder(lambda scene, node: scene.faults.isolate(node)),
         moves=2,
         lasts_s=40,
@@ -83,8 +83,8 @@ NETWORK_ROWS = (
     Row(
         name="isolated-standby",
         does="no packet reaches or leaves the standby for 40 s, metadata and API included",
-        reason="a node that can't call EC2 takes nothing from one that serves; alone as it seems, it goes on"
-        " trying for the better part of a minute, and may get the VIP just before the two meet again",
+        reason="a node that can't call EC2 takes nothing from one that serves; it seems to be alone, keeps "
+        "trying for almost a minute, and may get the VIP just before the two meet again",
         act=standby(lambda scene, node: scene.faults.isolate(node)),
         move=STAYS,
         moves=1,
@@ -93,7 +93,7 @@ NETWORK_ROWS = (
     Row(
         name="partition-client",
         does="no packet passes between the holder and one client for 15 s",
-        reason="the cluster watches its nodes, not the ways of their clients: other clients may well be served",
+        reason="the cluster watches its nodes, not the paths to their clients; it may still serve other clients",
         act=lambda scene: scene.cause(scene.faults.partition(scene.holder, CLIENT)),
         move=STAYS,
         moves=0,
@@ -103,8 +103,8 @@ NETWORK_ROWS = (
     Row(
         name="packet-loss-5",
         does="5 % of the holder's packets get lost for 30 s",
-        reason="Corosync sends again what was lost four times within a token; on a busy machine that is not"
-        " enough now and then, which costs a move, and the reunion another",
+        reason="Corosync resends lost packets four times within a token; on a busy machine that is sometimes "
+        "not enough, which costs a move, and the reunion another",
         act=holder(lambda scene, node: scene.faults.packet_loss(node, 5)),
         move=MAY,
         moves=2,
@@ -113,8 +113,8 @@ NETWORK_ROWS = (
     Row(
         name="packet-loss-20",
         does="20 % of the holder's packets get lost for 30 s",
-        reason="the token is lost five times in a row every ten seconds or so, and the peer with it; each time may"
-        " cost a move, and the reunion another. What must hold is that it ends with the loss",
+        reason="about every ten seconds the token is lost five times in a row, and the peer with it; each "
+        "time may cost a move, and the reunion another. The moves must end with the loss",
         act=holder(lambda scene, node: scene.faults.packet_loss(node, 20)),
         move=MAY,
         moves=2 * 30 // 10,
@@ -123,8 +123,8 @@ NETWORK_ROWS = (
     Row(
         name="dns-down-at-crash",
         does="the holder loses power while no name service answers the other",
-        reason="the EC2 API is known by its name, and its addresses change: without names nobody can move the VIP;"
-        f" {PATIENT}",
+        reason="the agent knows the EC2 API by its name, and its addresses change: without names no node can "
+        f"move the VIP; {PATIENT}",
         act=crash_during(lambda scene, node: scene.faults.dns_down(node)),
         lasts_s=ROUND,
         survived=False,

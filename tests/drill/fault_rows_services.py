@@ -10,23 +10,23 @@ from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, PATIENT, ROUN
 from tests.drill.scene import Scene
 from tests.lab.faults.addresses import delete_address, has_address
 
-KNOWING = "not knowing is not 'not running'"
-AGAIN = "given back, the start that failed is tried again when its failure has expired"
+KNOWING = "an unknown state is not 'not running'"
+AGAIN = "afterwards the cluster retries the failed start when its failure has expired"
 SIX_MONITORS = 300.0
 """Six monitors in a row without an answer: one every 10 s, and each waits up to 12 s."""
 
 _API = {  # what EC2 does, why nobody gets the VIP, and the bound from the fault's end on
-    "down": ("is down", f"nobody can move the VIP without it; {PATIENT}", AT_ONCE),
-    "hang": ("does not answer", f"nobody can move the VIP without it; {PATIENT}", AT_ONCE),
+    "down": ("is down", f"no node can move the VIP without it; {PATIENT}", AT_ONCE),
+    "hang": ("does not answer", f"no node can move the VIP without it; {PATIENT}", AT_ONCE),
     "throttled": (
         "throttles",
         f"EC2 refuses every call while the account is over its limit; {PATIENT}",
         AT_ONCE,
     ),
-    "denied": ("denies its calls", f"a permission that is taken away is not survived; {AGAIN}", FORGOTTEN),
+    "denied": ("denies all calls", f"the pair does not survive the loss of a permission; {AGAIN}", FORGOTTEN),
     "expired": (
-        "takes its clock for wrong",
-        f"EC2 refuses every call that is minutes off; {AGAIN}",
+        "refuses all time stamps",
+        f"EC2 refuses every call whose time is minutes off; {AGAIN}",
         FORGOTTEN,
     ),
 }
@@ -90,13 +90,13 @@ SERVICE_ROWS = (
     Row(
         name="api-slow-at-crash",
         does="the holder loses power while every answer of the EC2 API takes the other 3 s",
-        reason="one call of it is all that a failover takes, and it is given 5 s",
+        reason="a failover takes only one call, and the agent waits 5 s for it",
         act=crash_during(lambda scene, node: scene.faults.api(node, "slow"), fatal=False),
     ),
     Row(
         name="imds-down-at-crash",
         does=f"the holder loses power while the metadata service is down for the other, for {ROUND:.0f} s",
-        reason=f"a node that never held the VIP has its credentials from there alone; {PATIENT}",
+        reason=f"a node that never held the VIP gets its credentials only from there; {PATIENT}",
         act=crash_during(lambda scene, node: scene.faults.imds(node, "down")),
         lasts_s=ROUND,
         survived=False,
@@ -104,7 +104,7 @@ SERVICE_ROWS = (
     Row(
         name="role-detached-at-crash",
         does=f"the holder loses power while the other has no role; after {ROUND:.0f} s it is given back",
-        reason=f"without a role EC2 listens to nobody; {AGAIN}",
+        reason=f"without a role EC2 refuses every call; {AGAIN}",
         act=crash_during(lambda scene, node: scene.faults.role_detached(node)),
         lasts_s=ROUND,
         within_s=FORGOTTEN,
@@ -113,7 +113,7 @@ SERVICE_ROWS = (
     Row(
         name="role-detached-from-holder",
         does="the holder has no role for a while",
-        reason="who has the VIP needs no credentials for keeping it",
+        reason="a holder needs no credentials to keep the VIP",
         act=holder(lambda scene, node: scene.faults.role_detached(node)),
         move=STAYS,
         moves=0,
@@ -132,7 +132,8 @@ SERVICE_ROWS = (
         Row(
             name=f"imds-{kind}-on-holder",
             does=f"the metadata service {how} the holder",
-            reason=f"{KNOWING}: where the metadata give no answer the EC2 API is asked, and says that all is well",
+            reason=f"{KNOWING}: if the metadata service fails, the agent asks the EC2 API, which says that all "
+            "is well",
             act=holder(lambda scene, node, kind=kind: scene.faults.imds(node, kind)),  # type: ignore[misc]
             move=STAYS,
             moves=0,
@@ -143,7 +144,7 @@ SERVICE_ROWS = (
     Row(
         name="imds-down-on-standby",
         does="the metadata service is down for the standby",
-        reason="who does not serve asks nothing",
+        reason="a node that does not serve asks nothing",
         act=standby(lambda scene, node: scene.faults.imds(node, "down")),
         move=STAYS,
         moves=0,
@@ -172,7 +173,8 @@ SERVICE_ROWS = (
     Row(
         name="vip-stolen",
         does="a third interface takes the VIP in EC2",
-        reason="the holder's monitor finds it gone, and the cluster starts it again, from whoever has it",
+        reason="the holder's monitor finds it gone, and the cluster's next start takes it back from whichever "
+        "interface has it",
         act=_steal,
         move=MAY,
         within_s=NEXT_MONITOR,
@@ -192,7 +194,7 @@ SERVICE_ROWS = (
     Row(
         name="os-address-on-the-wrong-node",
         does="the standby's system has the VIP too, until it is taken off again",
-        reason="EC2 delivers to the holder alone: clients notice nothing, and the cluster has no cause to move it",
+        reason="EC2 delivers only to the holder: clients notice nothing, and the cluster has no reason to move it",
         act=standby(lambda scene, node: scene.faults.os_address_added(node, scene.pair.vip)),
         move=STAYS,
         moves=0,
@@ -201,8 +203,8 @@ SERVICE_ROWS = (
     Row(
         name="os-address-refreshed",
         does="a network tool puts the VIP into the standby's system and takes it off again, five times in 15 s",
-        reason="EC2 delivers to the holder alone; the tools of the supported platforms are kept off the interface"
-        " besides",
+        reason="EC2 delivers only to the holder; besides, the bootstrap keeps the platforms' own tools off "
+        "the interface",
         act=_refreshed,
         move=STAYS,
         moves=0,
@@ -210,7 +212,7 @@ SERVICE_ROWS = (
     Row(
         name="os-address-on-the-survivor",
         does="the holder loses power while the other's system has the VIP already",
-        reason="to start means to have it in the end, whoever put it there",
+        reason="a start succeeds if the system has the VIP in the end, whoever put it there",
         act=crash_during(
             lambda scene, node: scene.faults.os_address_added(node, scene.pair.vip), fatal=False
         ),
@@ -218,7 +220,7 @@ SERVICE_ROWS = (
     Row(
         name="failures-on-each",
         does="the holder's system loses the VIP until it is given up, and then the other's, which has taken over",
-        reason="failures keep a node from serving for a minute, not for ever: the first one's expire first",
+        reason="failures ban a node for a minute, not for ever: the first one's expire first",
         act=_unfit_each,
         move=MAY,
         moves=2,

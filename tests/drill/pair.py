@@ -146,7 +146,7 @@ class Pair:
         """Whether the client gets an answer from every VIP. Raises LabError if there is no client."""
         prefix = self.cloud.client_prefix()
         if prefix is None:
-            raise LabError("there is no client to ask", "say PROBE='ssh bastion'")
+            raise LabError("no client is set to test the VIP", "set PROBE='ssh bastion'")
         return all(answers(prefix, vip) for vip in self.vips)
 
     def flaws(self) -> list[str]:
@@ -243,7 +243,7 @@ class Pair:
 def given_up(crm_mon: str) -> list[str]:
     """The resources that the cluster leaves alone until a person acts (blocked), from crm_mon's XML."""
     found = ElementTree.fromstring(crm_mon).iterfind("resources//resource[@blocked='true']")
-    return [f"{resource.get('id')} is blocked; `crm_resource --cleanup` lifts that" for resource in found]
+    return [f"{resource.get('id')} is blocked; `crm_resource --cleanup` clears that" for resource in found]
 
 
 def reasons(crm_mon: str) -> list[str]:

@@ -132,7 +132,7 @@ def answers(prefix: Sequence[str], address: str) -> bool:
     try:
         result = subprocess.run(ping, capture_output=True, stdin=subprocess.DEVNULL, timeout=30, check=False)
     except FileNotFoundError as error:
-        raise LabError(f"{ping[0]} is not installed", "install it, or say another PROBE") from error
+        raise LabError(f"{ping[0]} is not installed", "install it, or set another PROBE") from error
     except subprocess.TimeoutExpired:
         return False
     return result.returncode == 0

@@ -53,7 +53,7 @@ def faults(
                 outcome = run_row(row, lab, pair, lambda text: say(f"    {text}"))
         except KeyboardInterrupt:
             say(
-                f"interrupted; what was broken is mended; what ran is in build/faults.json: {len(outcomes)} rows"
+                f"interrupted; the faults are undone; the {len(outcomes)} rows that ran are in build/faults.json"
             )
             raise
         outcomes.append(outcome)
@@ -77,7 +77,7 @@ def faults(
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     say(f"{len(outcomes) - len(failed)} of {len(outcomes)} rows passed")
     if failed:
-        say(f"failed: {', '.join(failed)}; what was seen is in build/faults")
+        say(f"failed: {', '.join(failed)}; their logs are in build/faults")
     raise typer.Exit(0 if passed(outcomes) else 1)
 
 
@@ -85,15 +85,19 @@ def soak(
     name: LabOption = DEFAULT_LAB,
     minutes: Annotated[
         float,
-        typer.Option(envvar="MINUTES", min=0.1, max=10_000, help="For how long; the last step is ended."),
+        typer.Option(
+            envvar="MINUTES", min=0.1, max=10_000, help="How long to run; the last step is finished."
+        ),
     ] = 10.0,
     seed: Annotated[
         int | None,
-        typer.Option(envvar="SEED", min=0, help="For the same faults again; without it a new one."),
+        typer.Option(
+            envvar="SEED", min=0, help="The seed of an earlier run, for the same faults. Default: a new one."
+        ),
     ] = None,
     kind: Annotated[
         random_faults.Kind,
-        typer.Option(envvar="KIND", help="All faults of the catalogue, or SIGKILLs in a row."),
+        typer.Option(envvar="KIND", help="Faults of the whole catalogue, or SIGKILLs in a row."),
     ] = random_faults.Kind.FAULTS,
 ) -> None:
     """Break the pair at random until the time is up or it stays broken; write build/soak.json."""
@@ -124,7 +128,7 @@ def soak(
         say(f"timeline, journals, logs and the steps so far are in build/soak/seed-{seed}")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        say(f"interrupted after {len(records)} steps of seed {seed}; what was broken is mended")
+        say(f"interrupted after {len(records)} steps of seed {seed}; the faults are undone")
         raise
     keep_records(list(records), passed=True)
     slowest = max((record.whole_after_s or 0 for record in records), default=0)
@@ -161,7 +165,7 @@ def make_whole(lab: Lab, pair: Pair) -> None:
     """
     if not pair.flaws():
         return
-    say("    the pair is not whole: both nodes are switched off and on for the next row")
+    say("    the pair is not whole: switching both nodes off and on for the next row")
     for node in pair.node_ids:
         lab.ask("power-loss", instance_id=node)
         lab.ask("power-on", instance_id=node)

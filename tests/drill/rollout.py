@@ -100,7 +100,7 @@ def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> R
     events = lab.timeline.read("route", "instance", since=began)
     moved = holders(events, pair.vip, before)
     if len(moved) - 1 > MOVES_MOST:
-        broken.append(f"the VIP moved {len(moved) - 1} times, and {MOVES_MOST} is the most")
+        broken.append(f"the VIP moved {len(moved) - 1} times; at most {MOVES_MOST} is allowed")
     if both_out(events, old):
         broken.append("both nodes were out at once")
     lost = gaps(probe.replies)
@@ -131,11 +131,11 @@ def _at_the_end(pair: Pair, old: Sequence[str], say: Callable[[str], None]) -> l
     """What is wrong after the `up`, which should end only when the pair works."""
     broken = [f"{kept} was not replaced" for kept in sorted(set(old) & set(pair.node_ids))]
     if not pair.answers():
-        broken.append("the VIP does not answer when the up has ended")
+        broken.append("the VIP does not answer after the up")
     try:
         pair.wait_until_whole(10, say)
     except LabError as error:
-        broken.append(f"the pair is not whole when the up has ended: {error}")
+        broken.append(f"the pair is not whole after the up: {error}")
     return broken
 
 

@@ -29,7 +29,7 @@ BOOTED = 150.0
 ROUND = 25.0
 """Long enough for two monitors to see the fault."""
 
-PATIENT = "the only node that is left goes on asking for the better part of a minute"
+PATIENT = "the only node left keeps asking for almost a minute"
 """Why a pair recovers when a fault of EC2 or the metadata at a crash ends (the agent's ALONE_TIME)."""
 
 

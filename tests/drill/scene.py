@@ -103,7 +103,7 @@ class Scene:
                     future.result()
             self._aside.clear()
         if wrong:
-            raise LabError(f"could not mend all: {'; '.join(wrong)}", "see `make status`")
+            raise LabError(f"could not undo every fault: {'; '.join(wrong)}", "see `make status`")
 
     # --- what became of it ---------------------------------------------------------------------------------
 
@@ -124,7 +124,7 @@ class Scene:
                 return
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"the pair does not stay whole for {STEADY_S:g} s, {within_s:.0f} s after it should",
+                    f"within {within_s:.0f} s the pair did not stay whole for {STEADY_S:g} s",
                     pair.cloud.reach.remedy,
                 )
 
@@ -137,9 +137,9 @@ class Scene:
         said = ""
         while remembered := self.remembered():
             if (words := ", ".join(remembered)) != said:
-                self.progress(f"until the cluster forgets: {(said := words)}")
+                self.progress(f"waiting until the cluster forgets its failures: {(said := words)}")
             if time.monotonic() - begun > within_s:
-                raise LabError(f"after {within_s:.0f} s the cluster still holds against its nodes: {said}")
+                raise LabError(f"after {within_s:.0f} s the cluster still remembers failures: {said}")
             time.sleep(0.5)
         return time.monotonic() - begun
 
@@ -149,7 +149,7 @@ class Scene:
             words = ["crm_mon", "--one-shot", "--output-as=xml", "--include=failcounts"]
             if said := self.lab.try_in(node, words):
                 return failures(said)
-        return ["nobody can tell"]
+        return ["no node answers"]
 
     def wait_until_active(self, units: Sequence[str], within_s: float) -> None:
         """Return once the units are active on both nodes.

@@ -152,7 +152,7 @@ def run_step(
             try:
                 begin(scene, hit)
             except FAILURES as error:
-                record.notes.append(f"{hit.fault} could not be had: {error}")
+                record.notes.append(f"could not cause {hit.fault}: {error}")
         time.sleep(step.lasts_s)
     finally:
         try:

@@ -165,7 +165,7 @@ def run_trial(trial: Trial, pair: Pair, progress: Callable[[str], None]) -> Resu
             outage_s, detail = outage.seconds, f"{outage.lost} pings lost"
         elif trial.moves:
             outage_s = recovered_s
-            detail = f"API-visible move time, to {reach.poll_s:g} s and one call; no client was asked"
+            detail = f"API-visible move time, exact to {reach.poll_s:g} s and one call; no client was asked"
         else:
             detail = "stayed in EC2; no client was asked"
         if trial.moves and after == before:
@@ -197,7 +197,7 @@ def _heal(trial: Trial, pair: Pair, holder: str, progress: Callable[[str], None]
         return
     by_hand = trial.by_hand.format(node=holder)
     with ENDING.held():
-        progress(f"bringing {holder} back (if that does not end well: {by_hand})")
+        progress(f"bringing {holder} back (if that fails: {by_hand})")
         try:
             trial.heal(pair, holder)
         except (LabError, BotoCoreError, ClientError) as error:

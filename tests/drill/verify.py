@@ -61,9 +61,12 @@ def verify(
                 result = run_trial(trial, pair, lambda text: say(f"    {text}"))
         except KeyboardInterrupt:
             keep(Result(trial.name, False, None, None, "", "", "interrupted"))
-            say(f"what ran is in build/verify.json; nodes: {', '.join(pair.node_ids)}, see `make status`")
+            say(
+                f"the trials that ran are in build/verify.json; nodes: {', '.join(pair.node_ids)}, see `make "
+                "status`"
+            )
             if by_hand := trial.by_hand.format(node="the node"):
-                say(f"where the node has not come back: {by_hand}")
+                say(f"if the node has not come back: {by_hand}")
             raise
         keep(result)
         say(f"    {verdict(result)}: outage {seconds(result.outage_s)} s; {result.detail}")
@@ -80,13 +83,13 @@ def ask(pair: Pair, place: str, trials: list[Trial]) -> None:
     run = [trial.name for trial in trials if not (trial.needs_shell and no_shell)]
     say(f"    trials: {', '.join(run) or 'none'}; the VIP's clients lose it for the length of each fail-over")
     if len(run) < len(trials):
-        say(f"    skipped: {', '.join(t.name for t in trials if t.name not in run)}, for {no_shell}")
+        say(f"    skipped: {', '.join(t.name for t in trials if t.name not in run)}, because {no_shell}")
     try:
         agreed = typer.confirm("Go on?", err=True)
     except typer.Abort:  # no terminal, or Ctrl-C
         agreed = False
     if not agreed:
-        raise LabError("not agreed; nothing was touched", "YES=1 goes on without asking")
+        raise LabError("not confirmed; nothing was changed", "set YES=1 to skip the question")
 
 
 def show_results(results: list[Result], pinged: bool) -> None:
@@ -115,9 +118,12 @@ def in_a_sentence(results: Sequence[Result], pinged: bool) -> str:
     ran = [result for result in results if result.passed is not None]
     if failed := [result.name for result in ran if not result.passed]:
         names = ", ".join(failed)
-        return f"{len(failed)} of {len(ran)} faults were not survived as promised ({names}): mend that first."
+        return (
+            f"The address did not survive {len(failed)} of {len(ran)} faults as promised ({names}): fix that "
+            "first."
+        )
     if not (times := [(result.outage_s, result.name) for result in ran if result.outage_s is not None]):
-        return "Nothing was broken, so nothing is proved."
+        return "No trial broke anything, so nothing is proved."
     longest, worst = max(times)
     what = "its clients were without it for" if pinged else "EC2 showed the new holder after"
     return (

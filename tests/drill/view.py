@@ -15,12 +15,15 @@ from tests.lab.lab import Lab
 
 StackOption = Annotated[
     str,
-    typer.Option("--stack", envvar="STACK", help="`local` is the lab's, any other one in your AWS account."),
+    typer.Option(
+        "--stack", envvar="STACK", help="`local` is the lab's stack; any other one is in your AWS account."
+    ),
 ]
 ProbeOption = Annotated[
     str,
     typer.Option(
-        envvar="PROBE", help="For AWS: words before a command that run it where the VIP can be reached."
+        envvar="PROBE",
+        help="For AWS: a prefix that runs a command where the VIP is reachable, as in 'ssh bastion'.",
     ),
 ]
 

@@ -45,8 +45,8 @@ def test_some_of_the_kinds_and_latencies_can_be_run() -> None:
     assert chosen("", KINDS, "kind", "") == KINDS
     assert chosen("planned, crash", KINDS, "kind", "") == ("crash", "planned")
     assert chosen("typical", LATENCIES, "latency", "") == ("typical",)
-    with pytest.raises(LabError, match="there is no kind 'crush'; it is one of crash, reboot, planned"):
-        chosen("planned crush", KINDS, "kind", "say KINDS='crash planned'")
+    with pytest.raises(LabError, match="there is no kind 'crush'; use one of crash, reboot, planned"):
+        chosen("planned crush", KINDS, "kind", "set KINDS='crash planned'")
 
 
 def test_the_order_changes_from_round_to_round() -> None:

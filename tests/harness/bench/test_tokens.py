@@ -53,7 +53,7 @@ def test_nothing_is_missed_where_the_vip_stays(case: Case) -> None:
 @pytest.mark.parametrize(
     ("case", "outcome", "words"),
     [
-        (Case("stall", 0.6), Outcome(1, 0.5, 0.3), "are to be forgiven"),
+        (Case("stall", 0.6), Outcome(1, 0.5, 0.3), "must cost no move"),
         (Case("stall", 3.0), Outcome(2, 0.5, 0.3), "ping-pong"),
         (Case("loss", 5), Outcome(1, 0.5, 0.3), "no node was lost"),
         (Case("load", 0.9), Outcome(1, 0.5, 0.3), "no node was lost"),
@@ -92,7 +92,7 @@ def test_tokens_are_read_from_words() -> None:
     assert tokens_of("300, 1000 ") == [300, 1000]
     assert tokens_of("") == []
     for wrong in ("fast", "30", "-300", "1e3"):
-        with pytest.raises(LabError, match=f"'{wrong}' is no token"):
+        with pytest.raises(LabError, match=f"'{wrong}' is not a token"):
             tokens_of(wrong)
 
 

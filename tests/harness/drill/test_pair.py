@@ -273,7 +273,7 @@ BLOCKED = """<pacemaker-result><nodes>
 def test_a_resource_that_the_cluster_has_given_up_is_a_flaw_though_the_vip_answers() -> None:
     cloud = Cloud()
     cloud.mon = BLOCKED.format(blocked="true")
-    assert flaws(cloud) == "ec2vip is blocked; `crm_resource --cleanup` lifts that"
+    assert flaws(cloud) == "ec2vip is blocked; `crm_resource --cleanup` clears that"
     cloud.mon = BLOCKED.format(blocked="false")
     assert flaws(cloud) == "", "what the pair has got over is no flaw"
 

@@ -128,7 +128,7 @@ def test_a_fault_that_cannot_be_had_is_a_note_and_no_breach() -> None:
 
     record = run(begin=refuse)
     assert record.holder == "i-a"
-    assert record.notes[0] == "hang could not be had: no hang today"
+    assert record.notes[0] == "could not cause hang: no hang today"
 
 
 def test_what_ctrl_c_cuts_off_is_mended() -> None:

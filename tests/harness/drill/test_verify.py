@@ -31,11 +31,11 @@ def test_a_whole_verify_is_a_sentence_with_the_worst_and_the_median() -> None:
 
 def test_a_failure_is_named_first() -> None:
     said = in_a_sentence(FAILED, pinged=True)
-    assert said == "1 of 4 faults were not survived as promised (kill-corosync): mend that first."
+    assert said == "The address did not survive 1 of 4 faults as promised (kill-corosync): fix that first."
 
 
 def test_a_verify_that_broke_nothing_proves_nothing() -> None:
-    assert in_a_sentence(SKIPPED, pinged=True) == "Nothing was broken, so nothing is proved."
+    assert in_a_sentence(SKIPPED, pinged=True) == "No trial broke anything, so nothing is proved."
 
 
 @pytest.mark.parametrize("results", [SURVIVED, FAILED, SKIPPED], ids=["survived", "failed", "skipped"])
