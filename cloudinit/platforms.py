@@ -176,17 +176,18 @@ _CLUSTER_STACK = Build(
 )
 
 
-def _debian(version: int) -> Platform:
+def _apt(parameter: str, *, has_ssm_agent: bool) -> Platform:
+    """A system with Debian's packages; `{}` in its images' parameter stands for the architecture."""
     return Platform(
         ami={
-            "x86_64": SsmAmi(parameter=f"/aws/service/debian/release/{version}/latest/amd64"),
-            "arm64": SsmAmi(parameter=f"/aws/service/debian/release/{version}/latest/arm64"),
+            "x86_64": SsmAmi(parameter=parameter.format("amd64")),
+            "arm64": SsmAmi(parameter=parameter.format("arm64")),
         },
         installer="apt",
         packages=_DEBIAN_PACKAGES,
         network_units=_EC2_NET_UTILS,
         update_timers=_UNATTENDED_UPGRADES,
-        has_ssm_agent=False,
+        has_ssm_agent=has_ssm_agent,
     )
 
 
@@ -203,21 +204,10 @@ PLATFORMS: Mapping[str, Platform] = {
         build=_CLUSTER_STACK,
         network_units=_EC2_NET_UTILS,
     ),
-    "debian12": _debian(12),
-    "debian13": _debian(13),
-    "ubuntu2404": Platform(
-        ami={
-            "x86_64": SsmAmi(
-                parameter="/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
-            ),
-            "arm64": SsmAmi(
-                parameter="/aws/service/canonical/ubuntu/server/24.04/stable/current/arm64/hvm/ebs-gp3/ami-id"
-            ),
-        },
-        installer="apt",
-        packages=_DEBIAN_PACKAGES,
-        network_units=_EC2_NET_UTILS,
-        update_timers=_UNATTENDED_UPGRADES,
+    "debian12": _apt("/aws/service/debian/release/12/latest/{}", has_ssm_agent=False),
+    "debian13": _apt("/aws/service/debian/release/13/latest/{}", has_ssm_agent=False),
+    "ubuntu2404": _apt(
+        "/aws/service/canonical/ubuntu/server/24.04/stable/current/{}/hvm/ebs-gp3/ami-id", has_ssm_agent=True
     ),
 }
 

@@ -14,7 +14,10 @@ from .errors import ConfigError
 from .sites import ExistingSubnet, NewVpc, Site
 from .tags import Scope
 
-HTTPS_PORT = 443
+Traffic = tuple[str, int, int]
+"""A protocol and its range of ports, as EC2 has them."""
+COROSYNC: Traffic = ("udp", COROSYNC_PORT, COROSYNC_PORT)
+HTTPS: Traffic = ("tcp", 443, 443)
 ANYWHERE = "0.0.0.0/0"
 ANY_PROTOCOL = "-1"
 
@@ -161,16 +164,8 @@ def make_groups(scope: Scope, vpc_id: pulumi.Input[str], clients: Sequence[Clien
     """The two security groups. Members talk Corosync to each other; clients reach what their rules say."""
     nodes = _make_group(scope, "nodes", vpc_id, "The two nodes of a floating IP pair")
     wearers = _make_group(scope, "clients", vpc_id, "Whoever may reach the floating IP of a pair")
-    corosync = aws.vpc.SecurityGroupIngressRule(
-        scope.part("from-nodes-corosync"),
-        security_group_id=nodes.id,
-        referenced_security_group_id=nodes.id,
-        ip_protocol="udp",
-        from_port=COROSYNC_PORT,
-        to_port=COROSYNC_PORT,
-        description="Corosync, between the members alone",
-        tags=scope.tags("from-nodes-corosync"),
-        opts=scope.options(),
+    corosync = _admit(
+        scope, "from-nodes-corosync", nodes, COROSYNC, "Corosync, between the members alone", group=nodes.id
     )
     egress = aws.vpc.SecurityGroupEgressRule(
         scope.part("to-anywhere"),
@@ -183,9 +178,14 @@ def make_groups(scope: Scope, vpc_id: pulumi.Input[str], clients: Sequence[Clien
     )
     for rule in clients:
         if rule.source is not None:
-            _admit(scope, nodes, rule)
-    for service in dict.fromkeys((r.protocol, r.from_port, r.to_port, r.service) for r in clients):
-        _admit_wearers(scope, nodes, wearers, *service)
+            role, purpose = (
+                f"from-{rule.source}-{rule.service}",
+                f"Clients of the floating IP: {rule.service}",
+            )
+            cidr = str(rule.cidr) if rule.cidr else None
+            _admit(scope, role, nodes, _traffic(rule), purpose, group=rule.security_group, cidr=cidr)
+    for traffic, service in dict.fromkeys((_traffic(rule), rule.service) for rule in clients):
+        _admit_wearers(scope, nodes, wearers, traffic, service)
     return Groups(nodes=nodes, clients=wearers, ready=(corosync, egress))
 
 
@@ -195,17 +195,31 @@ def _make_group(scope: Scope, role: str, vpc_id: pulumi.Input[str], purpose: str
     )
 
 
-def _admit(scope: Scope, nodes: aws.ec2.SecurityGroup, rule: ClientRule) -> None:
-    role = f"from-{rule.source}-{rule.service}"
-    aws.vpc.SecurityGroupIngressRule(
+def _traffic(rule: ClientRule) -> Traffic:
+    return rule.protocol, rule.from_port, rule.to_port
+
+
+def _admit(
+    scope: Scope,
+    role: str,
+    into: aws.ec2.SecurityGroup,
+    traffic: Traffic,
+    purpose: str,
+    *,
+    group: pulumi.Input[str] | None,
+    cidr: str | None = None,
+) -> aws.vpc.SecurityGroupIngressRule:
+    """The rule that lets such traffic in from the members of the other group, or from the CIDR."""
+    protocol, from_port, to_port = traffic
+    return aws.vpc.SecurityGroupIngressRule(
         scope.part(role),
-        security_group_id=nodes.id,
-        cidr_ipv4=str(rule.cidr) if rule.cidr else None,
-        referenced_security_group_id=rule.security_group,
-        ip_protocol=rule.protocol,
-        from_port=rule.from_port,
-        to_port=rule.to_port,
-        description=f"Clients of the floating IP: {rule.service}",
+        security_group_id=into.id,
+        cidr_ipv4=cidr,
+        referenced_security_group_id=group,
+        ip_protocol=protocol,
+        from_port=from_port,
+        to_port=to_port,
+        description=purpose,
         tags=scope.tags(role),
         opts=scope.options(),
     )
@@ -215,24 +229,13 @@ def _admit_wearers(
     scope: Scope,
     nodes: aws.ec2.SecurityGroup,
     wearers: aws.ec2.SecurityGroup,
-    protocol: str,
-    from_port: int,
-    to_port: int,
+    traffic: Traffic,
     service: str,
 ) -> None:
     """Rules at both ends from the clients' group to the nodes, because a client may be in no other group."""
     into, out = f"from-clients-{service}", f"clients-to-nodes-{service}"
-    aws.vpc.SecurityGroupIngressRule(
-        scope.part(into),
-        security_group_id=nodes.id,
-        referenced_security_group_id=wearers.id,
-        ip_protocol=protocol,
-        from_port=from_port,
-        to_port=to_port,
-        description=f"Members of the client group: {service}",
-        tags=scope.tags(into),
-        opts=scope.options(),
-    )
+    _admit(scope, into, nodes, traffic, f"Members of the client group: {service}", group=wearers.id)
+    protocol, from_port, to_port = traffic
     aws.vpc.SecurityGroupEgressRule(
         scope.part(out),
         security_group_id=wearers.id,
@@ -304,17 +307,7 @@ def make_endpoints(
 ) -> tuple[pulumi.Resource, ...]:
     """Interface endpoints of these services in the subnet, which only the nodes may use."""
     group = _make_group(scope, "endpoint-group", subnet.vpc_id, "The EC2 API endpoint of a floating IP pair")
-    rule = aws.vpc.SecurityGroupIngressRule(
-        scope.part("from-nodes-https"),
-        security_group_id=group.id,
-        referenced_security_group_id=nodes.id,
-        ip_protocol="tcp",
-        from_port=HTTPS_PORT,
-        to_port=HTTPS_PORT,
-        description="The agent on the nodes",
-        tags=scope.tags("from-nodes-https"),
-        opts=scope.options(),
-    )
+    rule = _admit(scope, "from-nodes-https", group, HTTPS, "The agent on the nodes", group=nodes.id)
     return rule, *(_make_endpoint(scope, subnet, group, service) for service in services)
 
 

@@ -70,6 +70,18 @@ def setting(
     return field(default=default, repr=not secret, metadata=told(value, declared))
 
 
+def optional(
+    key: str, read: Callable[[Reader, str], T | None], meaning: str, *, secret: bool = False
+) -> T | None:
+    """A field that is read from a text, and None if the text is empty."""
+    return setting(key, STRING, None, read, meaning, secret=secret)
+
+
+def flag(key: str, default: bool, meaning: str) -> bool:
+    """A field that is true or false."""
+    return setting(key, FLAG, default, Reader.flag, meaning)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
     """The pair's addresses. The first of `vips` is the output `vip`, and the others are kept with it."""
@@ -114,38 +126,28 @@ class SiteSettings:
     Exactly one of `vpc_cidr`, `vpc_id` and `subnet_id` is set; `subnet_cidr` is set with the first two.
     """
 
-    vpc_cidr: IPv4Network | None = setting(
+    vpc_cidr: IPv4Network | None = optional(
         "vpcCidr",
-        STRING,
-        None,
         Reader.network,
         "Makes a VPC with this CIDR. Set one of vpcCidr, vpcId, subnetId.",
     )
-    vpc_id: str | None = setting(
+    vpc_id: str | None = optional(
         "vpcId",
-        STRING,
-        None,
         readings.text(r"vpc-[0-9a-f]{8,17}", "vpc-0123456789abcdef0"),
         "Makes the subnet in this VPC, which exists already.",
     )
-    subnet_cidr: IPv4Network | None = setting(
+    subnet_cidr: IPv4Network | None = optional(
         "subnetCidr",
-        STRING,
-        None,
         Reader.network,
         "The new subnet's CIDR; required with vpcCidr and with vpcId.",
     )
-    subnet_id: str | None = setting(
+    subnet_id: str | None = optional(
         "subnetId",
-        STRING,
-        None,
         readings.text(r"subnet-[0-9a-f]{8,17}", "subnet-0123456789abcdef0"),
         "Uses this subnet, which exists already, with its own routes.",
     )
-    availability_zone: str | None = setting(
+    availability_zone: str | None = optional(
         "availabilityZone",
-        STRING,
-        None,
         readings.zone,
         "The zone of the new subnet, and so of both nodes. If it is empty, the stack chooses the first zone "
         "that has the instance type, and keeps it.",
@@ -159,28 +161,22 @@ class PairSettings(Addresses):
     Pulumi.yaml and docs/settings.md have the same order. None stands for a value that is left empty.
     """
 
-    public_ips: bool = setting(
+    public_ips: bool = flag(
         "publicIps",
-        FLAG,
         True,
-        Reader.flag,
         "Gives the nodes public addresses, and a new subnet a route to the internet. If it is false, give the "
         "nodes another way to their packages and to the EC2 API (NAT, or endpoints with an image that has the "
         "packages). A change replaces both nodes.",
     )
-    source_dest_check: bool = setting(
+    source_dest_check: bool = flag(
         "sourceDestCheck",
-        FLAG,
         True,
-        Reader.flag,
         "If it is true, EC2 drops a node's packets that are neither from nor to its addresses. Set it to "
         "false for nodes that forward packets, such as gateways. A change is made in place.",
     )
-    endpoints: bool = setting(
+    endpoints: bool = flag(
         "endpoints",
-        FLAG,
         False,
-        Reader.flag,
         "Makes interface endpoints in the subnet: for the EC2 API, and for the Systems Manager if ssm, "
         "encryptionKey or a platform that builds needs it.",
     )
@@ -218,10 +214,8 @@ class PairSettings(Addresses):
         "hexadecimal digits in capitals, without spaces. Another key at that address is refused. A change "
         "replaces both nodes.",
     )
-    ami_id: pulumi.Input[str] | None = setting(
+    ami_id: pulumi.Input[str] | None = optional(
         "amiId",
-        STRING,
-        None,
         readings.text(r"ami-[0-9a-f]{8,17}", "ami-0123456789abcdef0"),
         "An image of your own in place of the platform's. A change replaces both nodes.",
     )
@@ -243,18 +237,14 @@ class PairSettings(Addresses):
         "systemd unit} or {agent: ocf:heartbeat:NAME; parameters}, each with an optional name, packages, "
         "timeouts {start, stop, monitor} and interval in seconds, and movesVip. A change replaces both nodes.",
     )
-    key_name: str | None = setting(
+    key_name: str | None = optional(
         "keyName",
-        STRING,
-        None,
         readings.text(r"[ -~]{1,255}", "operators"),
         "An EC2 key pair for the nodes. No rule admits SSH; see clients and ssm.",
     )
-    ssm: bool = setting(
+    ssm: bool = flag(
         "ssm",
-        FLAG,
         False,
-        Reader.flag,
         "Lets Session Manager in (adds the managed policy AmazonSSMManagedInstanceCore to the role). Debian's "
         "images lack the agent, and are refused.",
     )
@@ -266,10 +256,8 @@ class PairSettings(Addresses):
         "Corosync's token time-out in milliseconds (500 to 30000): how long a node may be silent before the "
         "other takes over. A change replaces both nodes.",
     )
-    encryption_key: bytes | None = setting(
+    encryption_key: bytes | None = optional(
         "encryptionKey",
-        STRING,
-        None,
         readings.encryption_key,
         "Encrypts the traffic between the nodes: 128 to 3072 random bytes in base64, set with --secret. If it "
         "is empty, the traffic is not encrypted. The nodes fetch it from the Systems Manager at their first "
@@ -285,10 +273,8 @@ class PairSettings(Addresses):
         "for it before it changes the other node, and before it ends. With 0 an up does not wait, and changes "
         "both nodes at once.",
     )
-    permissions_boundary: str | None = setting(
+    permissions_boundary: str | None = optional(
         "permissionsBoundary",
-        STRING,
-        None,
         readings.boundary,
         "The ARN of a managed policy that bounds what the nodes' role may ever do. A user with the deployer's "
         "policy must set it; see docs/permissions.md.",
