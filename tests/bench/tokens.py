@@ -24,13 +24,12 @@ from tests.drill.probe import Probe
 from tests.drill.scene import places
 from tests.lab.errors import LabError
 from tests.lab.faults import Fault, Faults
+from tests.lab.faults.core import eni_of
 from tests.lab.lab import Lab
 from tests.lab.snapshot import end_faults
 from tests.lab.timeline import Event
 
 TOKENS_MS = (200, 300, 500, 1000, 3000)
-CRASHES = 4
-"""Losses of power at each token."""
 
 FACTORS = (0.3, 0.6, 0.9, 1.2, 3.0)
 """How long a stall lasts, in tokens."""
@@ -251,7 +250,7 @@ class Tokens:
         """
         self._forget()
         holder = self.pair.holder() or ""
-        eni = self._interface(holder)
+        eni = eni_of(self.lab, holder)
         with Probe(self.lab.in_client(), self.pair.vip) as probe:
             probe.wait_for_answers(10)
             began = time.monotonic()
@@ -271,10 +270,6 @@ class Tokens:
         self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
         self.lab.run_in(self.pair.node_ids[0], ["crm_resource", "--cleanup"], timeout_s=60)
         self.pair.wait_until_whole(self.pair.cloud.reach.whole_limit_s)
-
-    def _interface(self, node: str) -> str:
-        found = self.lab.client().describe_instances(InstanceIds=[node])["Reservations"][0]["Instances"][0]
-        return str(found["NetworkInterfaces"][0]["NetworkInterfaceId"])
 
     def _converged(self, healed: float) -> float:
         """When the pair was whole for good (monotonic): the end of the first look in QUIET_S without flaws.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.drill.probe import answers
+from tests.lab.faults.core import eni_of, state_of
 from tests.lab.lab import Lab
 from tests.lab.network_plan import CLIENT_ADDRESS
+from tests.lab.waiting import wait_for
 
 SUBNET = "10.0.250.0/24"
 VIP, A, B = "10.0.250.185", "10.0.250.186", "10.0.250.187"
@@ -71,12 +72,10 @@ class Hollow:
 
     def state(self, instance_id: str) -> str:
         """The state of the instance in EC2."""
-        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
-        return str(found["State"]["Name"])
+        return state_of(self.lab, instance_id)
 
     def eni(self, instance_id: str) -> str:
-        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
-        return str(found["NetworkInterfaces"][0]["NetworkInterfaceId"])
+        return eni_of(self.lab, instance_id)
 
     def assign(self, instance_id: str, address: str = VIP) -> None:
         """Move the address to the node, in EC2."""
@@ -159,11 +158,8 @@ def eventually(
     what: str = "it does not hold",
     pause_s: float = 0.02,
 ) -> None:
-    """Wait until `holds` is true, looking every `pause_s` seconds. Fails after `within_s` seconds."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {within_s:g} s"
-        time.sleep(pause_s)
+    """`wait_for` with the tests' defaults."""
+    wait_for(what, holds, within_s, pause_s=pause_s)
 
 
 METADATA = """

@@ -22,7 +22,7 @@ from tests.cluster.scenario import Client, Node
 from tests.drill.clouds import LabCloud, lab_pair
 from tests.drill.pair import Pair
 from tests.lab.faults import Fault, Faults
-from tests.lab.faults.core import filtering
+from tests.lab.faults.core import described, filtering, state_of
 from tests.lab.lab import Lab
 from tests.lab.log import say
 from tests.lab.network_plan import MIRROR
@@ -59,7 +59,7 @@ class Launches:
 
     def _as_asked(self, instance_id: str) -> dict[str, Any]:
         """The arguments with which RunInstances makes such an instance again."""
-        (found,) = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+        found = described(self.lab, instance_id)
         (card,) = found["NetworkInterfaces"]
         user_data = self.ec2.describe_instance_attribute(InstanceId=instance_id, Attribute="userData")
         options = found["MetadataOptions"]
@@ -107,7 +107,7 @@ class Launches:
         """Terminate the instance; return when its address is free."""
         instance_id = self.ids.pop(letter)
         self.ec2.terminate_instances(InstanceIds=[instance_id])
-        eventually(lambda: self._state(instance_id) == "terminated")
+        eventually(lambda: state_of(self.lab, instance_id) == "terminated")
 
     def clear(self) -> None:
         """Terminate all instances."""
@@ -116,10 +116,6 @@ class Launches:
             self.lab.ask("power-loss", instance_id=instance_id)
         for letter in list(self.ids):
             self.terminate(letter)
-
-    def _state(self, instance_id: str) -> str:
-        found = self.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
-        return str(found["State"]["Name"])
 
     def begins_again(self, letter: str) -> None:
         """Wait until the node's bootstrap begins after a power cut; launch it anew if cloud-init never gets there.
@@ -139,7 +135,7 @@ class Launches:
 
     def have_power(self) -> None:
         """Wait until EC2 calls all instances running."""
-        eventually(lambda: {self._state(instance_id) for instance_id in self.ids.values()} == {"running"})
+        eventually(lambda: {state_of(self.lab, each) for each in self.ids.values()} == {"running"})
 
     def power_off(self, letter: str) -> Fault:
         return Faults(self.lab).power_loss(self.ids[letter])

@@ -8,9 +8,10 @@ assert scenario.holder != holder
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
+from tests.cluster.formed import WHOLE_LIMIT_S
+from tests.cluster.hollow import eventually
 from tests.drill.pair import Pair
 from tests.drill.probe import answers
 from tests.lab.faults import Fault, Faults
@@ -53,9 +54,7 @@ class Client:
 
     def sees(self, address: str, within_s: float) -> None:
         """Wait until the address answers. Fails if it does not within that time."""
-        deadline = time.monotonic() + within_s
-        while not answers(self.lab.in_client(), address):
-            assert time.monotonic() < deadline, f"{address} did not answer within {within_s:g} s"
+        eventually(lambda: answers(self.lab.in_client(), address), within_s, f"{address} answers")
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,6 @@ class Scenario:
         (found,) = [node for node in self.nodes if node != self.holder]
         return found
 
-    def becomes_whole(self, within_s: float = 180) -> None:
+    def becomes_whole(self) -> None:
         """Wait until the pair is whole."""
-        self.pair.wait_until_whole(within_s)
+        self.pair.wait_until_whole(WHOLE_LIMIT_S)

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.lab.lab import Lab
 from tests.lab.network_plan import CLIENT, FABRIC
 from tests.lab.paths import PROJECT, lab_dir, labs_dir
 from tests.lab.process import run
+from tests.lab.waiting import wait_for
 
 OTHER = "wall-tests"
 
@@ -116,22 +116,14 @@ def begin_up(name: str) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(what: str, condition: object) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("moment", ["starting", "booting"])
 def test_an_interrupted_up_can_be_taken_down_beside_another_lab(lab: Lab, other: str, moment: str) -> None:
     """Press Ctrl-C while the lab starts, and while its nodes boot. The other lab does not notice."""
     second = Lab(other)
     process = begin_up(other)
-    wait_for("the lab's process", (second.folder / "process.json").exists)
+    wait_for("the lab's process", (second.folder / "process.json").exists, 60)
     if moment == "booting":
-        wait_for("a node", lambda: any(n["leader"] for n in second.state().get("nodes", {}).values()))
+        wait_for("a node", lambda: any(n["leader"] for n in second.state().get("nodes", {}).values()), 60)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -150,7 +142,7 @@ def test_a_lab_whose_process_was_killed_leaves_nothing_after_down(other: str) ->
     process = lab._process()
     assert process is not None
     os.kill(process.pid, signal.SIGKILL)
-    wait_for("its end", lambda: not lab.is_running())
+    wait_for("its end", lambda: not lab.is_running(), 60)
     ended = command("down", lab=other)
     assert ended.returncode == 0, ended.stderr
     assert traces(other) == []

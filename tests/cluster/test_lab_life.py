@@ -16,13 +16,14 @@ import pytest
 
 from tests.cluster.conftest import command
 from tests.cluster.hollow import A, Hollow, eventually
-from tests.cluster.test_isolation import begin_up, traces, wait_for
+from tests.cluster.test_isolation import begin_up, traces
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 from tests.lab.paths import PROJECT
-from tests.lab.process import run
+from tests.lab.process import children, run
+from tests.lab.waiting import wait_for
 
 CYCLES = int(os.environ.get("EC2VIP_CYCLES", "2"))
 """With twenty (`EC2VIP_CYCLES=20`), we also compare free disk and memory. This needs an idle machine."""
@@ -68,8 +69,7 @@ def processes(lab: Lab) -> dict[str, int]:
     inner = lab._process_1()
     assert outer
     assert inner
-    children = Path(f"/proc/{inner.pid}/task/{inner.pid}/children").read_text().split()
-    return {"walls": outer.pid, "process 1": inner.pid, "server": int(children[0])}
+    return {"walls": outer.pid, "process 1": inner.pid, "server": children(inner.pid)[0]}
 
 
 @pytest.mark.parametrize("victim", ["walls", "process 1", "server"])
@@ -143,7 +143,7 @@ def test_a_second_pair_comes_and_goes_beside_the_first(
     before: list[tuple[int, int]] = []
     for number in range(CYCLES if MANY else 1):
         first = begin_up(NAME)
-        wait_for("the lab's process", (spare.folder / "process.json").exists)
+        wait_for("the lab's process", (spare.folder / "process.json").exists, 60)
         second = begin_up(NAME)
         said = [process.communicate(timeout=600)[0] for process in (first, second)]
         assert [first.returncode, second.returncode] == [0, 0], "\n".join(said)

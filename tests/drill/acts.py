@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 
 from tests.drill.scene import Scene
-from tests.lab.errors import LabError
 from tests.lab.faults import Fault
 
 Act = Callable[[Scene], None]
@@ -57,12 +56,3 @@ def _on(which: str, begin: Begin, seconds: float | None) -> Act:
             fault.undo()
 
     return act
-
-
-def wait_for(what: str, holds: Callable[[], bool], within_s: float) -> None:
-    """Return as soon as `holds` is true. Raises LabError if that takes more than `within_s` seconds."""
-    deadline = time.monotonic() + within_s
-    while not holds():
-        if time.monotonic() > deadline:
-            raise LabError(f"{what}: not within {within_s:.0f} s")
-        time.sleep(0.05)

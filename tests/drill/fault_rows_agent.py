@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from tests.drill.acts import Act, holder, wait_for
+from tests.drill.acts import Act, holder
 from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.errors import LabError
 from tests.lab.faults.addresses import has_address, steal_again
+from tests.lab.waiting import wait_for
 
 NOTHING_S = 0.9
 """How long a client may miss an untouched holder (s): a few pings, and less than any stop and start of the

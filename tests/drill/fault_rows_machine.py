@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 
-from tests.drill.acts import both, crash_during, holder, standby, wait_for
+from tests.drill.acts import both, crash_during, holder, standby
 from tests.drill.clouds import lab_pair, lab_stack
 from tests.drill.row import AT_ONCE, BOOTED, MAY, NEXT_MONITOR, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.drill.trials import TRIALS, Trial
 from tests.lab.faults.machine import DAEMONS
+from tests.lab.waiting import wait_for
 
 TOKEN_S = 1.0
 """Corosync's token in the stack's default settings."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 from cloudinit.cib import IN_OS_META
-from tests.drill.acts import Act, crash_during, holder, standby, wait_for
+from tests.drill.acts import Act, crash_during, holder, standby
 from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, PATIENT, ROUND, STAYS, Row
 from tests.drill.scene import Scene
 from tests.lab.faults.addresses import delete_address, has_address
+from tests.lab.waiting import wait_for
 
 KNOWING = "an unknown state is not 'not running'"
 AGAIN = "afterwards the cluster retries the failed start when its failure has expired"

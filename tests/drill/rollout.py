@@ -13,6 +13,7 @@ from tests.drill.pair import Pair
 from tests.drill.probe import INTERVAL_S, Probe
 from tests.drill.scene import places
 from tests.lab.errors import LabError
+from tests.lab.faults.addresses import interface_with
 from tests.lab.lab import Lab
 from tests.lab.timeline import Event
 
@@ -84,7 +85,8 @@ def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> R
     """Replace both nodes with one `up`, while EC2 has this latency. Raises LabError if the `up` fails."""
     pair = lab_pair(lab)
     pair.wait_until_whole(pair.cloud.reach.whole_limit_s, say)
-    old, before = pair.node_ids, _interface(pair)
+    old = pair.node_ids
+    before = str(interface_with(lab.client(), pair.vip)["NetworkInterfaceId"])
     lab.set_latency(latency)
     stack = lab_stack(lab)
     stack.configure({"tokenMs": token_ms})
@@ -116,15 +118,6 @@ def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> R
         gaps=tuple(lost),
         broken=tuple(broken),
     )
-
-
-def _interface(pair: Pair) -> str:
-    cards = pair.cloud.ec2().describe_network_interfaces(
-        Filters=[{"Name": "attachment.instance-id", "Values": [pair.holder() or ""]}]
-    )["NetworkInterfaces"]
-    if not cards:
-        raise LabError(f"nobody has the VIP {pair.vip}", "see `make status`")
-    return str(cards[0]["NetworkInterfaceId"])
 
 
 def _at_the_end(pair: Pair, old: Sequence[str], say: Callable[[str], None]) -> list[str]:

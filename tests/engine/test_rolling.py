@@ -5,11 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.lab.process import ProcessId
+from tests.lab.process import ProcessId, children
 from tests.lab.pulumi_stack import CommandError, PulumiStack
 
 from .cloud import Cloud, end
@@ -244,8 +243,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
     """Kill the process and all its descendants, at whatever instruction they are."""
     ids = [ProcessId.of(process.pid)]
     for parent in ids:
-        for task in Path(f"/proc/{parent.pid}/task").glob("*/children"):
-            ids += [ProcessId.of(int(child)) for child in task.read_text().split()]
+        ids += [ProcessId.of(child) for child in children(parent.pid)]
     for each in ids:
         each.end(grace_s=0)
     end(process)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.aws.emulator import Emulator, Interface
-from tests.lab import cache, cgroup, image, journal, serial, userns
+from tests.lab import cache, cgroup, image, journal, leaders, serial, userns
 from tests.lab.amis import image_of
 from tests.lab.disk import Disk
 from tests.lab.errors import LabError
@@ -303,7 +303,9 @@ class Hypervisor:
             )
             assert node.process.stdout
             node.words = serial.keep(node.process.stdout, node.console)
-            node.leader = _leader(node.process, _in_own_network if self._hollow else _process_1)
+            node.leader = leaders.find(
+                node.process, leaders.in_own_network if self._hollow else leaders.process_1
+            )
             leader = node.leader
         self._timeline.append("power", instance_id=node.instance_id, on=True)
         if not self._hollow:
@@ -386,33 +388,3 @@ class Hypervisor:
                 os.kill(node.leader, signal.SIGKILL)
         # In version 1 of control groups, a frozen process dies only after it is thawed.
         node.group.freeze(False)
-
-
-def _leader(machine: subprocess.Popen[bytes], find: Callable[[int], int | None]) -> int:
-    """The guest's first process, by its id here; waits until `find` gets it from the machine's program."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and machine.poll() is None:
-        with contextlib.suppress(OSError):
-            if found := find(machine.pid):
-                return found
-        time.sleep(0.02)
-    raise LabError("the guest's process 1 did not start", "look at the end of its console.log")
-
-
-def _process_1(machine: int) -> int | None:
-    """The child of systemd-nspawn that has its own pid namespace."""
-    own = Path("/proc/self/ns/pid").readlink()
-    for child in Path(f"/proc/{machine}/task/{machine}/children").read_text().split():
-        if Path(f"/proc/{child}/ns/pid").readlink() != own and _comm(child) in ("systemd", "init"):
-            return int(child)
-    return None
-
-
-def _in_own_network(machine: int) -> int | None:
-    """A hollow guest's only process, None while it is still in this machine's network."""
-    own = Path("/proc/self/ns/net").readlink()
-    return machine if Path(f"/proc/{machine}/ns/net").readlink() != own else None
-
-
-def _comm(pid: str) -> str:
-    return Path(f"/proc/{pid}/comm").read_text().strip()

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -22,7 +21,7 @@ from tests.lab.files import read_json, write_whole
 from tests.lab.log import say
 from tests.lab.network_plan import CLIENT, FABRIC, node_words
 from tests.lab.paths import LAB_MARK, TOOLS, lab_dir, labs_dir
-from tests.lab.process import CommandError, ProcessId, run
+from tests.lab.process import CommandError, ProcessId, children, run
 from tests.lab.timeline import Timeline
 from tests.lab.turns import alone
 
@@ -177,9 +176,8 @@ class Lab:
         process = self._process()
         deadline = time.monotonic() + 5
         while process and process.is_alive() and time.monotonic() < deadline:
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            if children:
-                return ProcessId.of(int(children[0]))
+            if found := children(process.pid):
+                return ProcessId.of(found[0])
             time.sleep(0.01)
         return None
 

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.lab.errors import LabError
 from tests.lab.paths import PROJECT
 from tests.lab.timeline import Timeline
+from tests.lab.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
@@ -43,11 +43,14 @@ def probing(lab: Lab, address: str, *, answering: bool = True) -> Iterator[None]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     assert process.stdin is not None
     try:
-        began, deadline = time.monotonic(), time.monotonic() + FIRST_ANSWER_LIMIT_S
-        while answering and not any(e["address"] == address for e in lab.timeline.read("ping", since=began)):
-            if time.monotonic() > deadline:
-                raise LabError(f"{address} does not answer the client", "see `make status`")
-            time.sleep(0.05)
+        if answering:
+            began = time.monotonic()
+            wait_for(
+                f"{address} answers the client",
+                lambda: any(e["address"] == address for e in lab.timeline.read("ping", since=began)),
+                FIRST_ANSWER_LIMIT_S,
+                remedy="see `make status`",
+            )
         yield
     finally:
         # The prober ends with its input, whatever other processes are in between.

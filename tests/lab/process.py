@@ -109,6 +109,12 @@ class ProcessId:
             )
 
 
+def children(pid: int) -> list[int]:
+    """The ids of the process's children now, whichever of its threads started them."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
 def _start_time(pid: int) -> int | None:
     """Field 22 of /proc/PID/stat (proc(5)), None if the process is gone or only a zombie."""
     try:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.lab.plugin import STAND_IN
 from tests.lab.process import ProcessId
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.subprocess  # the code under test starts and ends processes
 
@@ -32,10 +33,7 @@ def test_a_provider_ends_with_its_engine_even_if_that_is_killed() -> None:
         time.sleep(1.2)
         assert provider.is_alive()
         engine.kill()
-    deadline = time.monotonic() + 20
     try:
-        while provider.is_alive():
-            assert time.monotonic() < deadline, "the provider has outlived the engine by 20 s"
-            time.sleep(0.05)
+        wait_for("the provider ends with the engine", lambda: not provider.is_alive(), 20)
     finally:
         provider.end(grace_s=0.5)

@@ -16,9 +16,6 @@ from tests.lab.timeline import Timeline
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
 
-HOOKS = ("forward", "input", "output")
-"""Where we can catch a packet in the fabric: between interfaces, to one of its services, from one of them."""
-
 
 class Fault:
     """A fault in force until `undo()`, or to the end of its `with` block. Ending it twice does no harm."""
@@ -58,8 +55,9 @@ class Fault:
 
 @contextmanager
 def filtering(lab: Lab, **rules: Sequence[str]) -> Iterator[None]:
-    """Put nft rules (by hook) in front of the VPC's own, in a separate table; the VPC's rules do not change.
+    """Put nft rules in front of the VPC's own, in a separate table; the VPC's rules do not change.
 
+    Each has its hook: `forward` between interfaces, `input` to one of the fabric's services, `output` from one.
     They apply to established flows too, because these chains come before the one that lets such flows pass.
     """
     table = f"fault_{uuid.uuid4().hex[:8]}"
@@ -84,6 +82,11 @@ def described(lab: Lab, node: str) -> dict[str, Any]:
         for found in reservation["Instances"]:
             return dict(found)
     raise LabError(f"there is no instance {node!r}", "see `make status` for the nodes")
+
+
+def state_of(lab: Lab, node: str) -> str:
+    """The state of the instance in EC2, such as `running`."""
+    return str(described(lab, node)["State"]["Name"])
 
 
 def eni_of(lab: Lab, node: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 from tests.lab import disk
 from tests.lab.cgroup import Cgroup
 from tests.lab.errors import LabError
-from tests.lab.faults.core import described
+from tests.lab.faults.core import state_of
 from tests.lab.faults.network import silence
+from tests.lab.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.lab.lab import Lab
@@ -37,7 +37,7 @@ def power_loss(lab: Lab, node: str) -> Iterator[None]:
     """The machine loses power between two instructions; at the end it gets it back if EC2 says `running`."""
     lab.ask("power-loss", instance_id=node)
     yield
-    if described(lab, node)["State"]["Name"] == "running":
+    if state_of(lab, node) == "running":
         lab.ask("power-on", instance_id=node)
 
 
@@ -67,11 +67,12 @@ def reboot(lab: Lab, node: str) -> Iterator[None]:
     before = lab.leader(node)
     lab.client().reboot_instances(InstanceIds=[node])
     yield
-    deadline = time.monotonic() + BOOT_LIMIT_S
-    while lab.state()["nodes"][node]["leader"] in (None, before):
-        if time.monotonic() > deadline:
-            raise LabError(f"{node} did not come back in {BOOT_LIMIT_S:.0f} s", "see its console.log")
-        time.sleep(0.1)
+    wait_for(
+        f"{node} comes back",
+        lambda: lab.state()["nodes"][node]["leader"] not in (None, before),
+        BOOT_LIMIT_S,
+        remedy="see its console.log",
+    )
 
 
 @contextmanager
@@ -85,11 +86,13 @@ def kill(lab: Lab, node: str, daemon: str, restore: bool = True) -> Iterator[Non
     if not pids:
         raise LabError(f"no {daemon} runs on {node}", f"the cluster's daemons are {', '.join(DAEMONS)}")
     lab.run_in(node, ["kill", "-KILL", *pids.split()])
-    deadline = time.monotonic() + NOTICE_LIMIT_S
-    while set(pids.split()) & _main_pids(lab, node):
-        if time.monotonic() > deadline:
-            raise LabError(f"systemd did not notice the end of {daemon} on {node}", "see the node's journal")
-        time.sleep(0.02)
+    wait_for(
+        f"systemd notices the end of {daemon} on {node}",
+        lambda: not set(pids.split()) & _main_pids(lab, node),
+        NOTICE_LIMIT_S,
+        pause_s=0.02,
+        remedy="see the node's journal",
+    )
     yield
     if restore and (missing := sorted(before - _active(lab, node))):
         lab.run_in(node, ["systemctl", "reset-failed", *missing], check=False)
