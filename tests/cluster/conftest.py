@@ -14,8 +14,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.formed import WHOLE_LIMIT_S, Formed
+from tests.cluster.formed import Formed
 from tests.cluster.hollow import Hollow
+from tests.cluster.labs import WHOLE_LIMIT_S, own_lab
 from tests.cluster.scenario import Scenario
 from tests.drill.diagnostics import evidence
 from tests.drill.pair import Pair
@@ -36,13 +37,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def command(
-    *words: str, of: str = "lab", lab: str = NAME, timeout_s: float = 600
+    *words: str, of: str = "lab", lab: str = NAME, timeout_s: float = 600, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run one of the user's commands, of the lab or of the drill (`of`), on a lab of the tests' own."""
+    """Run one of the user's commands, of the lab or of the drill (`of`), on a lab of the tests' own.
+
+    `variables` are of its environment, such as AMI.
+    """
     return subprocess.run(
         [sys.executable, "-m", f"tests.{of}", *words],
         cwd=PROJECT,
-        env={**os.environ, "LAB": lab},
+        env={**os.environ, "LAB": lab, **variables},
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -86,13 +90,9 @@ def lab(machine: None, request: pytest.FixtureRequest) -> Iterator[Lab]:
 @pytest.fixture(scope="session")
 def hollow_lab(machine: None) -> Iterator[Hollow]:
     """A lab in which no guest boots, to test what the lab itself promises."""
-    lab = Lab(HOLLOW)
-    lab.down()
-    lab.up(hollow=True)
-    try:
+    with own_lab(HOLLOW) as lab:
+        lab.up(hollow=True)
         yield Hollow(lab)
-    finally:
-        lab.down()
 
 
 @pytest.fixture

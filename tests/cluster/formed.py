@@ -11,13 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from tests.cluster.hollow import eventually
+from tests.cluster.labs import WHOLE_LIMIT_S
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair, cluster_states
 from tests.lab import snapshot
 from tests.lab.lab import Lab
 from tests.lab.log import say
-
-WHOLE_LIMIT_S = 180.0
 
 LOOK = """
 cibadmin --query --scope configuration

@@ -18,8 +18,9 @@ from functools import partial
 from typing import Any
 
 from tests.cluster import hollow
+from tests.cluster.labs import whole_pair
 from tests.cluster.scenario import Client, Node
-from tests.drill.clouds import LabCloud, lab_pair
+from tests.drill.clouds import LabCloud
 from tests.drill.pair import Pair
 from tests.lab.faults import Fault, Faults
 from tests.lab.faults.core import described, filtering, state_of
@@ -46,8 +47,7 @@ class Launches:
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.ec2 = lab, lab.client()
-        made = lab_pair(lab)
-        made.wait_until_whole(LIMIT_S)
+        made = whole_pair(lab)
         self.vip = made.vip
         self.client = Client(lab)
         self.ids: dict[str, str] = dict(zip("ab", made.node_ids, strict=True))

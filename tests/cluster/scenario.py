@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.hollow import eventually
+from tests.cluster.labs import WHOLE_LIMIT_S, on
 from tests.drill.pair import Pair
 from tests.drill.probe import answers
 from tests.lab.faults import Fault, Faults
@@ -39,7 +39,7 @@ class Node:
 
     def run(self, *argv: str) -> str:
         """The output of a command in the node. Raises CommandError if it fails."""
-        return self.lab.run_in(self.instance_id, argv).stdout
+        return on(self.lab, self.instance_id, *argv)
 
     def tries(self, *argv: str) -> str | None:
         """The output of a command in the node; None if it fails."""

@@ -7,7 +7,6 @@ disks can do. Such a machine gets what the owner of a baked image gives it, `use
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,11 @@ from cloudinit import places, userdata
 from tests.cluster import hollow
 from tests.cluster.agent_tools import its_metadata_are_shown, pacemaker_validates, passes_ocf_tester
 from tests.cluster.conftest import command
-from tests.cluster.formed import WHOLE_LIMIT_S
+from tests.cluster.labs import BOTH_WAYS, launch_beside, on, own_lab, passes, whole_pair
 from tests.cluster.launches import Launches
 from tests.drill import console
-from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
-from tests.drill.trials import TRIALS, run_trial
+from tests.drill.trials import Trial
 from tests.lab import image
 from tests.lab.amis import ami_id
 from tests.lab.faults import Faults
@@ -47,24 +45,15 @@ pytestmark = pytest.mark.timeout(3600)  # the first one waits for the baked imag
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
     """A lab whose pair runs the baked image, made by the user's own command."""
-    lab = Lab(NAME)
-    lab.down()
-    try:
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setitem(os.environ, "PLATFORM", "al2023")
-            environment.setitem(os.environ, "AMI", "baked")
-            made = command("up", lab=NAME, timeout_s=3600)
+    with own_lab(NAME) as lab:
+        made = command("up", lab=NAME, timeout_s=3600, PLATFORM="al2023", AMI="baked")
         assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture
 def pair(lab: Lab) -> Pair:
-    pair = lab_pair(lab)
-    pair.wait_until_whole(WHOLE_LIMIT_S)
-    return pair
+    return whole_pair(lab)
 
 
 class Machine:
@@ -72,19 +61,7 @@ class Machine:
 
     def __init__(self, lab: Lab, user_data: bytes) -> None:
         self.lab, self.ec2 = lab, lab.client()
-        (node,) = self.ec2.describe_instances(InstanceIds=lab_pair(lab).node_ids[:1])["Reservations"][0][
-            "Instances"
-        ]
-        made = self.ec2.run_instances(
-            ImageId=ami_id("al2023", "public"),
-            InstanceType="t3.micro",
-            MinCount=1,
-            MaxCount=1,
-            SubnetId=node["SubnetId"],
-            SecurityGroupIds=[group["GroupId"] for group in node["SecurityGroups"]],
-            UserData=user_data,
-        )
-        self.id = str(made["Instances"][0]["InstanceId"])
+        self.id = launch_beside(lab, ami_id("al2023", "public"), UserData=user_data)
 
     @property
     def lines(self) -> list[str]:
@@ -125,7 +102,7 @@ class Machine:
         self.run("systemd-run", "--no-block", places.BOOTSTRAP_PATH, "image")
 
     def run(self, *argv: str) -> str:
-        return str(self.lab.run_in(self.id, argv).stdout)
+        return on(self.lab, self.id, *argv)
 
     def has(self, name: str) -> bool:
         return self.lab.try_in(self.id, ["rpm", "--query", "--whatprovides", name]) is not None
@@ -203,12 +180,9 @@ def test_the_tools_that_were_built_take_the_agent(lab: Lab, pair: Pair) -> None:
     its_metadata_are_shown(lab, node)
 
 
-@pytest.mark.parametrize("name", ["reboot", "power-loss"])
-def test_a_pair_that_was_built_keeps_the_vip_when(name: str, pair: Pair) -> None:
-    (trial,) = [trial for trial in TRIALS if trial.name == name]
-    result = run_trial(trial, pair, progress=print)
-    assert result.passed, result.detail
-    assert result.holder_after != result.holder_before
+@pytest.mark.parametrize("trial", BOTH_WAYS, ids=lambda trial: trial.name)
+def test_a_pair_that_was_built_keeps_the_vip_when(trial: Trial, pair: Pair) -> None:
+    passes(trial, pair)
 
 
 def test_what_amazons_archives_have_is_taken_from_there(lab: Lab, machines: Any) -> None:
@@ -238,9 +212,7 @@ def test_what_the_archives_lack_comes_from_the_owners_repository_once_they_answe
     assert not machine.has("gcc")
 
 
-def test_packages_that_another_key_has_signed_are_refused_at_once(
-    lab: Lab, machines: Any, owners: dict[str, str]
-) -> None:
+def test_packages_that_another_key_has_signed_are_refused_at_once(lab: Lab, machines: Any) -> None:
     """The key has the fingerprint that we asked for, but another key has signed the packages."""
     tell(lab, instead={"keys/stream": "keys/amazon"})
     machine = machines(repository=REPOSITORY, key=f"{KEY}#{fingerprint('amazon')}")

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.drill.clouds import lab_pair, lab_stack
+from tests.cluster.labs import on, own_lab, whole_pair
+from tests.drill.clouds import lab_stack
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
 
 NAME = "key-tests"
-WHOLE_LIMIT_S = 180.0
 LISTEN_S = 3.0
 # Reads what comes in for Corosync, as anyone on the way could. Prints the UDP payloads in hexadecimal, one a
 # line.
@@ -44,27 +44,17 @@ def key() -> str:
 @pytest.fixture(scope="module")
 def lab(machine: None, key: str) -> Iterator[Lab]:
     """A lab whose pair has the key."""
-    lab = Lab(NAME)
-    lab.down()
-    try:
+    with own_lab(NAME) as lab:
         lab.up()
         stack = lab_stack(lab)
         stack.configure_secret("encryptionKey", key)
         stack.up("--skip-preview")
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")
 def pair(lab: Lab) -> Pair:
-    pair = lab_pair(lab)
-    pair.wait_until_whole(WHOLE_LIMIT_S)
-    return pair
-
-
-def on(lab: Lab, instance_id: str, *argv: str) -> str:
-    return str(lab.run_in(instance_id, argv).stdout)
+    return whole_pair(lab)
 
 
 def test_the_pair_forms_with_encryption_in_effect(lab: Lab, pair: Pair, key: str) -> None:

@@ -16,6 +16,7 @@ from cloudinit.corosync import conf
 from cloudinit.platforms import PLATFORMS
 from cloudinit.spec import Member, NodeSpec, Service
 from cloudinit.userdata import render
+from tests.cluster.labs import on
 from tests.drill.pair import Pair
 from tests.lab.lab import Lab
 
@@ -35,10 +36,6 @@ def spec(index: int) -> NodeSpec:
         prefix_length=24,
         platform="debian12",
     )
-
-
-def on(lab: Lab, instance_id: str, *argv: str) -> str:
-    return str(lab.run_in(instance_id, argv).stdout)
 
 
 @pytest.mark.parametrize("index", [0, 1], ids=["a", "b"])

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster.labs import own_lab
 from tests.cluster.launches import Launches, eventually
 from tests.drill.clouds import Choice, lab_pair, lab_stack
 from tests.drill.rollout import roll
@@ -36,15 +37,11 @@ SAMPLE = MOMENTS[:: int(os.environ.get("EC2VIP_EACH_CUT", "8"))]
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
     """A lab with the pair as `pulumi up` launches it, both nodes at once, from an image with the packages."""
-    lab = Lab(NAME)
-    lab.down()
-    try:
+    with own_lab(NAME) as lab:
         lab.up(images=[Image("debian12"), Image("debian12", baked=True)])
         Choice(ami="baked").keep(lab)
         lab_stack(lab).up("--skip-preview")
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")

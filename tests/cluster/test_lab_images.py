@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from cloudinit.platforms import PLATFORMS, SsmAmi
 from tests.cluster.conftest import command
-from tests.cluster.formed import WHOLE_LIMIT_S
 from tests.cluster.hollow import eventually
+from tests.cluster.labs import BOTH_WAYS, launch_beside, on, own_lab, passes, whole_pair
 from tests.drill import console
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
-from tests.drill.trials import TRIALS, run_trial
+from tests.drill.trials import Trial
 from tests.lab import image
 from tests.lab.amis import Image, ami_id
+from tests.lab.faults.core import described
 from tests.lab.lab import Lab
 
 NAME = "image-tests"
@@ -25,45 +25,27 @@ NAME = "image-tests"
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
     """A lab whose pair runs Debian 13, made by the user's own command."""
-    lab = Lab(NAME)
-    lab.down()
-    try:
-        made = up(PLATFORM="debian13")
-        assert made == "", made
+    with own_lab(NAME) as lab:
+        made = command("up", lab=NAME, PLATFORM="debian13")
+        assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
         yield lab
-    finally:
-        lab.down()
-
-
-def up(**words: str) -> str:
-    """Run `up` with these variables; return its output if it failed, else an empty string."""
-    with pytest.MonkeyPatch.context() as environment:
-        for key, value in words.items():
-            environment.setitem(os.environ, key, value)
-        made = command("up", lab=NAME)
-    return "" if made.returncode == 0 else f"{made.stdout}\n{made.stderr}"
 
 
 @pytest.fixture
 def pair(lab: Lab) -> Pair:
-    pair = lab_pair(lab)
-    pair.wait_until_whole(WHOLE_LIMIT_S)
-    return pair
+    return whole_pair(lab)
 
 
 def images(lab: Lab, pair: Pair) -> set[str]:
-    found = lab.client().describe_instances(InstanceIds=pair.node_ids)["Reservations"]
-    return {item["ImageId"] for each in found for item in each["Instances"]}
+    return {described(lab, instance_id)["ImageId"] for instance_id in pair.node_ids}
 
 
 def release(lab: Lab, instance_id: str) -> str:
-    return str(
-        lab.run_in(instance_id, ["sh", "-c", '. /etc/os-release; echo "$ID $VERSION_ID"']).stdout.strip()
-    )
+    return on(lab, instance_id, "sh", "-c", '. /etc/os-release; echo "$ID $VERSION_ID"').strip()
 
 
 def bootstrap_log(lab: Lab, instance_id: str) -> str:
-    return str(lab.run_in(instance_id, ["cat", "/var/log/ec2vip-bootstrap.log"]).stdout)
+    return on(lab, instance_id, "cat", "/var/log/ec2vip-bootstrap.log")
 
 
 def test_debian_13_is_what_the_nodes_run_and_they_installed_the_stack_themselves(
@@ -75,18 +57,15 @@ def test_debian_13_is_what_the_nodes_run_and_they_installed_the_stack_themselves
         assert "Setting up pacemaker" in bootstrap_log(lab, instance_id)
 
 
-@pytest.mark.parametrize("name", ["reboot", "power-loss"])
-def test_a_pair_on_debian_13_keeps_the_vip_when(name: str, pair: Pair) -> None:
-    (trial,) = [trial for trial in TRIALS if trial.name == name]
-    result = run_trial(trial, pair, progress=print)
-    assert result.passed, result.detail
-    assert result.holder_after != result.holder_before
+@pytest.mark.parametrize("trial", BOTH_WAYS, ids=lambda trial: trial.name)
+def test_a_pair_on_debian_13_keeps_the_vip_when(trial: Trial, pair: Pair) -> None:
+    passes(trial, pair)
 
 
 def test_a_baked_pair_forms_with_nothing_to_install(lab: Lab, pair: Pair) -> None:
     """It replaces the pair before: `pulumi up` changes the image."""
-    said = up(AMI="baked")
-    assert said == "", said
+    made = command("up", lab=NAME, AMI="baked")
+    assert made.returncode == 0, f"{made.stdout}\n{made.stderr}"
     baked = lab_pair(lab)
     assert not set(baked.node_ids) & set(pair.node_ids)
     assert images(lab, baked) == {ami_id("debian13", "baked")}
@@ -98,7 +77,7 @@ def test_a_baked_pair_forms_with_nothing_to_install(lab: Lab, pair: Pair) -> Non
 def test_a_lab_has_machines_of_several_images_at_once(lab: Lab, pair: Pair) -> None:
     """A machine with Debian 12, made after the lab's start, runs beside the pair on Debian 13."""
     image.ensure([Image("debian12")])
-    other = launch(lab, pair, ami_id("debian12", "public"))
+    other = launch_beside(lab, ami_id("debian12", "public"))
     eventually(lambda: lab.try_in(other, ["true"]) is not None)
     assert release(lab, other) == "debian 12"
     assert release(lab, pair.node_ids[0]) == "debian 13"
@@ -109,16 +88,6 @@ def test_an_image_that_the_lab_has_not_is_named_on_the_console(lab: Lab, pair: P
     parameter = PLATFORMS["ubuntu2404"].ami["x86_64"]
     assert isinstance(parameter, SsmAmi)
     ubuntu = lab.client("ssm").get_parameter(Name=parameter.parameter)["Parameter"]["Value"]
-    other = launch(lab, pair, ubuntu)
+    other = launch_beside(lab, ubuntu)
     eventually(lambda: f"nothing to boot for {ubuntu}" in console.text(pair.cloud.ec2(), other))
     lab.client().terminate_instances(InstanceIds=[other])
-
-
-def launch(lab: Lab, pair: Pair, ami: str) -> str:
-    """Launch a machine of this image beside the pair, in its subnet."""
-    ec2 = lab.client()
-    (node,) = ec2.describe_instances(InstanceIds=pair.node_ids[:1])["Reservations"][0]["Instances"]
-    made = ec2.run_instances(
-        ImageId=ami, InstanceType="t3.micro", MinCount=1, MaxCount=1, SubnetId=node["SubnetId"]
-    )
-    return str(made["Instances"][0]["InstanceId"])

@@ -16,6 +16,7 @@ import pytest
 
 from tests.cluster.conftest import command
 from tests.cluster.hollow import A, Hollow, eventually
+from tests.cluster.labs import own_lab
 from tests.cluster.test_isolation import begin_up, traces
 from tests.drill.clouds import lab_pair
 from tests.drill.pair import Pair
@@ -36,10 +37,8 @@ NAME = "life-tests"
 @pytest.fixture
 def spare(machine: None) -> Iterator[Lab]:
     """A lab that does not run yet. At the end we take it down, and it must leave no trace."""
-    lab = Lab(NAME)
-    lab.down()
-    yield lab
-    lab.down()
+    with own_lab(NAME) as lab:
+        yield lab
     assert traces(NAME) == []
 
 

@@ -17,11 +17,11 @@ from agent import ocf
 from cloudinit.cib import IN_OS_META
 from cloudinit.spec import Service
 from tests.cluster import hollow
-from tests.cluster.formed import WHOLE_LIMIT_S
+from tests.cluster.labs import own_lab, whole_pair
 from tests.cluster.scenario import Node, Scenario
 from tests.cluster.test_first_boot import spec
 from tests.cluster.test_settings import bootstrap, tell
-from tests.drill.clouds import Choice, lab_pair, lab_stack
+from tests.drill.clouds import Choice, lab_stack
 from tests.drill.pair import Pair
 from tests.lab.amis import image_of
 from tests.lab.faults.addresses import has_address
@@ -45,9 +45,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def lab(machine: None) -> Iterator[Lab]:
     """A lab whose pair has two VIPs, and nginx behind the first one."""
-    lab = Lab(NAME)
-    lab.down()
-    try:
+    with own_lab(NAME) as lab:
         choice = Choice(platform="debian13")
         lab.up(images=[image_of(choice.ami_id)])
         choice.keep(lab)
@@ -55,29 +53,21 @@ def lab(machine: None) -> Iterator[Lab]:
         stack.configure(SETTINGS)
         stack.up("--skip-preview")
         yield lab
-    finally:
-        lab.down()
 
 
 @pytest.fixture(scope="module")
 def pair(lab: Lab) -> Pair:
-    pair = lab_pair(lab)
-    pair.wait_until_whole(WHOLE_LIMIT_S)
-    return pair
+    return whole_pair(lab)
 
 
 def owners(pair: Pair) -> set[str | None]:
     return {pair.holder(vip) for vip in pair.vips}
 
 
-def page(lab: Lab, address: str = FIRST) -> str:
-    """The answer to a client's HTTP request to the address; empty if there is none."""
-    words = [*lab.in_client(), "curl", "--silent", "--max-time", "1", "--noproxy", "*", f"http://{address}/"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
-
-
 def serves(lab: Lab) -> bool:
-    return "Welcome to nginx" in page(lab)
+    """Whether nginx answers a client's HTTP request to the first VIP."""
+    words = [*lab.in_client(), "curl", "--silent", "--max-time", "1", "--noproxy", "*", f"http://{FIRST}/"]
+    return "Welcome to nginx" in subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
 def running(scenario: Scenario) -> list[Node]:
