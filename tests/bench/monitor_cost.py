@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from tests.lab.lab import Lab
 
-_PROGRAM = """
+_HEAD = """
 import json, os, resource, subprocess, sys, time
 agent, times, given = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 environ = dict(os.environ, OCF_ROOT="/usr/lib/ocf", OCF_RA_VERSION_MAJOR="1", OCF_RA_VERSION_MINOR="1",
-               HA_RSCTMP="/run/resource-agents", OCF_RESKEY_CRM_meta_interval="10000",
-               __OCF_ACTION="monitor", **given)
+               HA_RSCTMP="/run/resource-agents", **given)
+"""
+_PROGRAM = """
+environ.update(OCF_RESKEY_CRM_meta_interval="10000", __OCF_ACTION="monitor")
 codes, walls = [], []
 for _ in range(times):
     began = time.perf_counter()
@@ -47,7 +49,18 @@ def monitor_cost(
     It is the same resource that the cluster runs, with the state that its agent has stored. Raises LabError
     if the node is off, or if the runs take longer than 30 s plus 3 s each.
     """
+    words = as_pacemaker(_PROGRAM, agent, times, resource, parameters)
+    return MonitorCost(**json.loads(lab.run_in(instance_id, words, timeout_s=30 + 3 * times).stdout))
+
+
+def as_pacemaker(
+    program: str, agent: str, times: int, resource: str, parameters: Mapping[str, str]
+) -> list[str]:
+    """The words that run a Python program on a node.
+
+    The program finds the agent's path, how often to run it, and the environment of that resource's agent in
+    `agent`, `times` and `environ`.
+    """
     given = {f"OCF_RESKEY_{name}": value for name, value in parameters.items()}
     given["OCF_RESOURCE_INSTANCE"] = resource
-    words = ["python3", "-c", _PROGRAM, agent, str(times), json.dumps(given)]
-    return MonitorCost(**json.loads(lab.run_in(instance_id, words, timeout_s=30 + 3 * times).stdout))
+    return ["python3", "-c", _HEAD + program, agent, str(times), json.dumps(given)]

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 
 from cloudinit.places import AGENT_PATH
+from tests.bench.monitor_cost import as_pacemaker
 from tests.drill.pair import Pair
 from tests.lab.errors import LabError
 from tests.lab.lab import Lab
 
 _PROGRAM = """
-import json, os, subprocess, sys, time
-agent, times, vip = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-environ = dict(os.environ, OCF_ROOT="/usr/lib/ocf", OCF_RA_VERSION_MAJOR="1", OCF_RA_VERSION_MINOR="1",
-               HA_RSCTMP="/run/resource-agents", OCF_RESKEY_ec2_vip=vip, OCF_RESOURCE_INSTANCE="start-cost")
 moments = []
 for _ in range(times):
     began = time.time()
@@ -34,7 +31,7 @@ def start_cost(lab: Lab, pair: Pair, times: int) -> list[float]:
     holder = pair.holder()
     if holder is None:
         raise LabError("no node has the VIP", "see `make status`")
-    words = ["python3", "-c", _PROGRAM, AGENT_PATH, str(times + 1), pair.vip]
+    words = as_pacemaker(_PROGRAM, AGENT_PATH, times + 1, "start-cost", {"ec2_vip": pair.vip})
     shown = lab.run_in(holder, words, timeout_s=60 + 3 * times).stdout
     calls = [event for event in lab.timeline.read("api") if event["action"] == "AssignPrivateIpAddresses"]
     requests = [event.wall - event["latency_s"] for event in calls]
@@ -44,6 +41,3 @@ def start_cost(lab: Lab, pair: Pair, times: int) -> list[float]:
             raise LabError(f"a start on {holder} answered {code}", "see its journal: `make shell NODE=a`")
         found.append(1000 * (min(time for time in requests if began <= time <= ended) - began))
     return found
-
-
-__all__ = ["start_cost"]

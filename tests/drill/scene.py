@@ -110,8 +110,8 @@ class Scene:
     def wait_until_steady(self, within_s: float) -> None:
         """Return once the pair is whole and stays so for STEADY_S with the same holder.
 
-        Both nodes are members, exactly one has the VIP in EC2 and in its system, and a client reaches it: law
-        4 in tests/drill/README.md. Raises LabError with what is still wrong after `within_s` seconds.
+        Both nodes are members, exactly one has the VIP in EC2 and in its system, and a client reaches it.
+        Raises LabError with what is still wrong after `within_s` seconds.
         """
         deadline = time.monotonic() + within_s
         pair = self.pair

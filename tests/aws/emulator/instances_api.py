@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from moto.ec2.responses._base_response import EC2BaseResponse
 from . import offerings_api, tags
 from .interfaces_api import fail
 from .model import PENDING, RUNNING, SHUTTING_DOWN, STATE_CODES, STOPPED, STOPPING, TERMINATED
+from .profiles_api import show_profile
 
 if TYPE_CHECKING:
     from .parameters import Given
@@ -62,6 +64,8 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
             for index, nic in found.nics.items():
                 self._finish_interface(nic, specs.get(index, {}))
             self._metadata_defaults(found)
+            if association := self.ec2_backend.iam_instance_profile_associations.get(found.id):
+                show_profile(association)
             self.world.lifecycle.begin(found, PENDING)
         for found in result.result.instances:
             self.world.lifecycle.ask(found.id, partial(self.world.lifecycle.machines.launch, found.id))
@@ -176,17 +180,10 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
             if each.state in (SHUTTING_DOWN, TERMINATED) or (each.state == PENDING and not force):
                 raise _wrong_state(each.id, "stopped")
         self.error_on_dryrun()
-        changes = []
-        for each in found:
-            before = each.state
-            if before != STOPPED:
-                self.world.lifecycle.begin(each, STOPPING)
-            changes.append(_change(each.id, before, each.state))
-            # A second, forced call to an instance that hangs in stopping must reach its machine too.
-            if before != STOPPED and (before != STOPPING or force):
-                stop = self.world.lifecycle.machines.stop
-                self.world.lifecycle.ask(each.id, partial(stop, each.id, force=force, skip_os_shutdown=skip))
-        return ActionResult({"StoppingInstances": changes})
+        stop = partial(self.world.lifecycle.machines.stop, force=force, skip_os_shutdown=skip)
+        # A second, forced call to an instance that hangs in stopping must reach its machine too.
+        on_the_way = () if force else (STOPPING,)
+        return ActionResult({"StoppingInstances": self._end(found, STOPPING, on_the_way, STOPPED, stop)})
 
     def terminate_instances(self) -> ActionResult:
         found = self._instances()
@@ -194,15 +191,28 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
             if each.disable_api_termination:
                 raise OperationNotPermitted4(each.id)
         self.error_on_dryrun()
+        terminate = self.world.lifecycle.machines.terminate
+        changes = self._end(found, SHUTTING_DOWN, (SHUTTING_DOWN,), TERMINATED, terminate)
+        return ActionResult({"TerminatingInstances": changes})
+
+    def _end(
+        self,
+        found: list[Any],
+        state: str,
+        on_the_way: tuple[str, ...],
+        ended: str,
+        act: Callable[[str], None],
+    ) -> list[dict[str, Any]]:
+        """Have the machines act, except for those on the way or ended, and return the changes of state."""
         changes = []
         for each in found:
             before = each.state
-            if before != TERMINATED:
-                self.world.lifecycle.begin(each, SHUTTING_DOWN)
+            if before != ended:
+                self.world.lifecycle.begin(each, state)
             changes.append(_change(each.id, before, each.state))
-            if before not in (SHUTTING_DOWN, TERMINATED):
-                self.world.lifecycle.ask(each.id, partial(self.world.lifecycle.machines.terminate, each.id))
-        return ActionResult({"TerminatingInstances": changes})
+            if before not in (*on_the_way, ended):
+                self.world.lifecycle.ask(each.id, partial(act, each.id))
+        return changes
 
     def reboot_instances(self) -> ActionResult:
         """Reboot: state and addresses stay; terminated instances are skipped (botocore, RebootInstances)."""
@@ -276,14 +286,6 @@ class InstancesApi(EC2BaseResponse):  # type: ignore[misc]
         if missing or not ids:
             raise InvalidInstanceIdError(missing or [""])
         return found
-
-    def replace_iam_instance_profile_association(self) -> ActionResult:
-        """Give the new profile to the instance as well; moto changes only the association."""
-        result = super().replace_iam_instance_profile_association()
-        association = result.result["IamInstanceProfileAssociation"]
-        profile = {"Arn": association.iam_instance_profile.arn, "Id": association.association_id}
-        association.instance.iam_instance_profile = profile
-        return result
 
 
 _METADATA_OPTIONS = {

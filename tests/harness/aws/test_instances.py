@@ -333,3 +333,25 @@ def test_unknown_states_are_refused(cloud: Cloud) -> None:
     instance_id = cloud.launch()
     with pytest.raises(ValueError, match="'off' is no state"):
         cloud.emulator.set_instance_state(instance_id, "off")
+
+
+def test_an_instance_shows_the_id_of_its_profile_however_it_got_it(cloud: Cloud) -> None:
+    ids = {}
+    for name in ("node", "other"):
+        made = cloud.client("iam").create_instance_profile(InstanceProfileName=name)["InstanceProfile"]
+        ids[name] = {"Arn": made["Arn"], "Id": made["InstanceProfileId"]}
+    instance_id = cloud.launch(NODE_A, IamInstanceProfile={"Name": "node"})
+
+    def shown() -> dict[str, str]:
+        (found,) = cloud.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+        return dict(found["IamInstanceProfile"])
+
+    assert shown() == ids["node"]
+    (association,) = cloud.ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"]
+    replaced = cloud.ec2.replace_iam_instance_profile_association(
+        AssociationId=association["AssociationId"], IamInstanceProfile={"Name": "other"}
+    )["IamInstanceProfileAssociation"]
+    assert shown() == ids["other"]
+    cloud.ec2.disassociate_iam_instance_profile(AssociationId=replaced["AssociationId"])
+    cloud.ec2.associate_iam_instance_profile(InstanceId=instance_id, IamInstanceProfile={"Name": "node"})
+    assert shown() == ids["node"]
