@@ -13,7 +13,8 @@ from functools import partial
 from tests.cluster.hollow import eventually
 from tests.cluster.labs import WHOLE_LIMIT_S
 from tests.drill.clouds import lab_pair
-from tests.drill.pair import Pair, cluster_states
+from tests.drill.pair import CRM_MON, Pair, cluster_states
+from tests.drill.scene import failures
 from tests.lab import snapshot
 from tests.lab.lab import Lab
 from tests.lab.log import say
@@ -78,7 +79,7 @@ class Formed:
 
     def _has_joined(self, node: str) -> bool:
         """Whether the node itself says that it and its peer are online."""
-        said = self.lab.try_in(node, ["crm_mon", "--one-shot", "--output-as=xml"])
+        said = self.lab.try_in(node, CRM_MON)
         return said is not None and set(cluster_states(said).values()) == {"online"}
 
     def litter(self) -> dict[str, list[str]]:
@@ -104,8 +105,8 @@ class Formed:
 def parts(said: str, vips: list[str]) -> dict[str, str]:
     """What LOOK prints, by part, without what always changes: who has the VIP, and who is looking."""
     try:
-        configuration, failures, units, network, processes = said.split("===\n")
-        configuration, failures = settled(configuration), failed(failures)
+        configuration, remembered, units, network, processes = said.split("===\n")
+        configuration, remembered = settled(configuration), failed(remembered)
     except (ValueError, ElementTree.ParseError):
         return dict.fromkeys(PARTS, "no answer")
     return dict(
@@ -113,7 +114,7 @@ def parts(said: str, vips: list[str]) -> dict[str, str]:
             PARTS,
             (
                 configuration,
-                failures,
+                remembered,
                 units,
                 "\n".join(line for line in network.splitlines() if not any(vip in line for vip in vips)),
                 " ".join(word for word in processes.split() if word not in OF_THE_LAB),
@@ -133,11 +134,6 @@ def settled(configuration: str) -> str:
 
 
 def failed(crm_mon: str) -> str:
-    """The failures that the cluster remembers: resource and count, and failed actions."""
-    root = ElementTree.fromstring(crm_mon)
-    found = [
-        f"{item.get('id')} {item.get('fail-count')}"
-        for item in root.iter("resource_history")
-        if item.get("fail-count", "0") != "0"
-    ]
-    return " ".join(found + [str(item.get("op_key")) for item in root.iter("failure")])
+    """The failures that the cluster remembers: those that count, and failed actions."""
+    actions = [str(item.get("op_key")) for item in ElementTree.fromstring(crm_mon).iter("failure")]
+    return " ".join(failures(crm_mon) + actions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.drill.acts import Act, holder
-from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, Row, unmoved
 from tests.drill.scene import Scene
 from tests.lab.errors import LabError
 from tests.lab.faults.addresses import has_address, steal_again
@@ -53,14 +53,12 @@ def _runs_corosync(scene: Scene, node: str) -> bool:
 
 
 def _standby_boots(name: str, words: str, act: Act) -> Row:
-    return Row(
+    return unmoved(
         name=f"standby-boots-{name}",
         does=f"the standby loses power and boots again while {words} for it",
         reason="a standby that can't find out whether it has the VIP says no, and the holder serves on "
         "undisturbed",
         act=act,
-        move=STAYS,
-        moves=0,
         within_s=NOTHING_S,
         lasts_s=30,
     )
@@ -175,25 +173,20 @@ AGENT_ROWS = (
         act=_kill_its_start,
         within_s=FORGOTTEN,
     ),
-    Row(
+    unmoved(
         name="own-address-renewed",
         does="the holder's own address goes and comes back within a tenth of a second, as in `netplan apply`",
         reason="the VIP is not a secondary of the node's own address, so it does not go with that",
         act=_own_address_renewed,
-        move=STAYS,
-        moves=0,
         within_s=NOTHING_S,
         lasts_s=15,
     ),
-    Row(
+    unmoved(
         name="stray-vip-on-standby",
         does="the standby's system has the VIP too, and nobody takes it off again",
         reason="its guard takes it off, or the standby would reach itself under the VIP for ever; the holder's "
         "stays",
         act=_stray,
-        move=STAYS,
-        moves=0,
         within_s=NOTHING_S,
-        lasts_s=ROUND,
     ),
 )

@@ -6,7 +6,7 @@ import time
 
 from tests.drill.acts import both, crash_during, holder, standby
 from tests.drill.clouds import lab_pair, lab_stack
-from tests.drill.row import AT_ONCE, BOOTED, MAY, NEXT_MONITOR, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, BOOTED, MAY, MUST, NEXT_MONITOR, ROUND, STAYS, Row, unmoved
 from tests.drill.scene import Scene
 from tests.drill.trials import TRIALS, Trial
 from tests.lab.faults.machine import DAEMONS
@@ -37,7 +37,7 @@ def _trial(trial: Trial) -> Row:
         does=trial.purpose,
         reason=_TRIAL_REASONS[trial.name],
         act=act,
-        move="must move" if trial.moves else STAYS,
+        move=MUST if trial.moves else STAYS,
         moves=1 if trial.moves else 0,
         lasts_s=0 if trial.moves else ROUND,
     )
@@ -61,7 +61,7 @@ def _kill(daemon: str) -> Row:
         if corosync
         else MONITOR_STAND_INS.get(daemon, "pacemakerd starts it again, and no resource depends on it"),
         act=holder(lambda scene, node: scene.faults.kill(node, daemon, restore=False)),
-        move="must move" if corosync else MAY if daemon in MONITOR_STAND_INS else STAYS,
+        move=MUST if corosync else MAY if daemon in MONITOR_STAND_INS else STAYS,
         moves=1 if corosync or daemon in MONITOR_STAND_INS else 0,
         lasts_s=0 if corosync else ROUND,
         within_s=NEXT_MONITOR if corosync else AT_ONCE,
@@ -139,14 +139,11 @@ def _first_is_gone(scene: Scene) -> None:
 
 MACHINE_ROWS = (
     *(_trial(trial) for trial in TRIALS),
-    Row(
+    unmoved(
         name="standby-power-loss",
         does="the standby loses power",
         reason="the fault touches nothing that serves, and the standby rejoins without claiming the VIP",
         act=standby(lambda scene, node: scene.faults.power_loss(node)),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
     Row(
         name="hang",
@@ -157,13 +154,11 @@ MACHINE_ROWS = (
         moves=2,
         lasts_s=10,
     ),
-    Row(
+    unmoved(
         name="stall-shorter-than-token",
         does="the holder's processes stand still for half of Corosync's token",
         reason="Corosync forgives a silence shorter than its token",
         act=holder(lambda scene, node: scene.faults.stall(node), TOKEN_S / 2),
-        move=STAYS,
-        moves=0,
         lasts_s=5,
     ),
     Row(
@@ -224,14 +219,11 @@ MACHINE_ROWS = (
         move=MAY,
         moves=REPEATS,
     ),
-    Row(
+    unmoved(
         name="disk-full",
         does="the holder's disk is full",
         reason="monitors write only to memory",
         act=holder(lambda scene, node: scene.faults.disk_full(node)),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
     Row(
         name="disk-full-at-crash",
@@ -239,14 +231,11 @@ MACHINE_ROWS = (
         reason="the survivor must take over without its disk",
         act=crash_during(lambda scene, node: scene.faults.disk_full(node), fatal=False),
     ),
-    Row(
+    unmoved(
         name="clock-step",
         does="the holder's clock is an hour ahead",
         reason="Corosync and Pacemaker's intervals use the monotonic clock, and a holder makes no call",
         act=holder(lambda scene, node: scene.faults.clock_step(node)),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
     Row(
         name="clock-step-at-crash",
@@ -255,22 +244,18 @@ MACHINE_ROWS = (
         act=crash_during(lambda scene, node: scene.faults.clock_step(node)),
         lasts_s=ROUND,
     ),
-    Row(
+    unmoved(
         name="cpu-starved-3-s",
         does="the holder has a twentieth of a processor for 3 s",
         reason="Corosync runs in real time, and operations have a minute",
         act=holder(lambda scene, node: scene.faults.cpu_starved(node), 3),
-        move=STAYS,
-        moves=0,
         lasts_s=5,
     ),
-    Row(
+    unmoved(
         name="cpu-starved-30-s",
         does="the holder has a twentieth of a processor for 30 s",
         reason="Corosync runs in real time, and operations have a minute",
         act=holder(lambda scene, node: scene.faults.cpu_starved(node)),
-        move=STAYS,
-        moves=0,
         lasts_s=30,
     ),
     Row(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.drill.acts import Act, crash_during, holder, standby
-from tests.drill.row import MAY, PATIENT, ROUND, STAYS, Row
+from tests.drill.row import MAY, PATIENT, ROUND, STAYS, Row, unmoved
 from tests.drill.scene import Scene
 from tests.lab.faults import CLIENT
 
@@ -26,24 +28,21 @@ def _partition(*, protocol: str | None = None, one_way: bool = False, back: bool
     return act
 
 
+split = partial(Row, move=MAY, moves=2, lasts_s=40)
+"""A row in which each node may take the other for dead, until the two meet again."""
+
 NETWORK_ROWS = (
-    Row(
+    split(
         name="partition",
         does="no packet passes between the nodes for 40 s: split brain, and healed",
         reason=ONE_MOVE,
         act=_partition(),
-        move=MAY,
-        moves=2,
-        lasts_s=40,
     ),
-    Row(
+    split(
         name="partition-corosync",
         does="no packet of Corosync passes between the nodes for 40 s",
         reason=ONE_MOVE,
         act=_partition(protocol="corosync"),
-        move=MAY,
-        moves=2,
-        lasts_s=40,
     ),
     Row(
         name="partition-corosync-long",
@@ -54,23 +53,17 @@ NETWORK_ROWS = (
         moves=1,
         lasts_s=150,
     ),
-    Row(
+    split(
         name="partition-from-holder",
         does="no packet passes from the holder to the other node for 40 s",
         reason="a node that is not heard leaves the membership, whatever it hears itself; " + ONE_MOVE,
         act=_partition(one_way=True),
-        move=MAY,
-        moves=2,
-        lasts_s=40,
     ),
-    Row(
+    split(
         name="partition-to-holder",
         does="no packet passes from the other node to the holder for 40 s",
         reason="a node that is not heard leaves the membership, whatever it hears itself; " + ONE_MOVE,
         act=_partition(one_way=True, back=True),
-        move=MAY,
-        moves=2,
-        lasts_s=40,
     ),
     Row(
         name="isolated-holder",
@@ -90,13 +83,11 @@ NETWORK_ROWS = (
         moves=1,
         lasts_s=40,
     ),
-    Row(
+    unmoved(
         name="partition-client",
         does="no packet passes between the holder and one client for 15 s",
         reason="the cluster watches its nodes, not the paths to their clients; it may still serve other clients",
         act=lambda scene: scene.cause(scene.faults.partition(scene.holder, CLIENT)),
-        move=STAYS,
-        moves=0,
         lasts_s=15,
         survived=False,
     ),

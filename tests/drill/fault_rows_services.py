@@ -6,7 +6,7 @@ import time
 
 from cloudinit.cib import IN_OS_META
 from tests.drill.acts import Act, crash_during, holder, standby
-from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, PATIENT, ROUND, STAYS, Row
+from tests.drill.row import AT_ONCE, FORGOTTEN, MAY, NEXT_MONITOR, PATIENT, ROUND, Row, unmoved
 from tests.drill.scene import Scene
 from tests.lab.faults.addresses import delete_address, has_address
 from tests.lab.waiting import wait_for
@@ -111,54 +111,40 @@ SERVICE_ROWS = (
         within_s=FORGOTTEN,
         survived=False,
     ),
-    Row(
+    unmoved(
         name="role-detached-from-holder",
         does="the holder has no role for a while",
         reason="a holder needs no credentials to keep the VIP",
         act=holder(lambda scene, node: scene.faults.role_detached(node)),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
-    Row(
+    unmoved(
         name="api-down-for-holder",
         does="the EC2 API is down for the holder",
         reason="nothing in the steady state calls it",
         act=holder(lambda scene, node: scene.faults.api(node, "down")),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
     *(
-        Row(
+        unmoved(
             name=f"imds-{kind}-on-holder",
             does=f"the metadata service {how} the holder",
             reason=f"{KNOWING}: if the metadata service fails, the agent asks the EC2 API, which says that all "
             "is well",
             act=holder(lambda scene, node, kind=kind: scene.faults.imds(node, kind)),  # type: ignore[misc]
-            move=STAYS,
-            moves=0,
-            lasts_s=ROUND,
         )
         for kind, how in (("down", "is down for"), ("hang", "never answers"), ("401", "answers 401 to"))
     ),
-    Row(
+    unmoved(
         name="imds-down-on-standby",
         does="the metadata service is down for the standby",
         reason="a node that does not serve asks nothing",
         act=standby(lambda scene, node: scene.faults.imds(node, "down")),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
     *(
-        Row(
+        unmoved(
             name=f"imds-down-and-api-{kind}",
             does=f"for 45 s the holder has no metadata, and the EC2 API {how}",
             reason=f"{KNOWING}: six monitors in a row may go without an answer, a minute at least",
             act=_api_and_imds(kind),
-            move=STAYS,
-            moves=0,
             lasts_s=45,
         )
         for kind, how in (("down", "is down too"), ("throttled", "throttles it"))
@@ -192,23 +178,19 @@ SERVICE_ROWS = (
         lasts_s=15,
         by_itself=True,
     ),
-    Row(
+    unmoved(
         name="os-address-on-the-wrong-node",
         does="the standby's system has the VIP too, until it is taken off again",
         reason="EC2 delivers only to the holder: clients notice nothing, and the cluster has no reason to move it",
         act=standby(lambda scene, node: scene.faults.os_address_added(node, scene.pair.vip)),
-        move=STAYS,
-        moves=0,
-        lasts_s=ROUND,
     ),
-    Row(
+    unmoved(
         name="os-address-refreshed",
         does="a network tool puts the VIP into the standby's system and takes it off again, five times in 15 s",
         reason="EC2 delivers only to the holder; besides, the bootstrap keeps the platforms' own tools off "
         "the interface",
         act=_refreshed,
-        move=STAYS,
-        moves=0,
+        lasts_s=0.0,
     ),
     Row(
         name="os-address-on-the-survivor",

@@ -16,6 +16,7 @@ from tests.drill.console import failure
 from tests.drill.probe import answers
 from tests.lab.errors import LabError
 
+CRM_MON = ("crm_mon", "--one-shot", "--output-as=xml")
 STATES = ("shutdown", "pending", "unclean", "standby", "maintenance")
 """What crm_mon says of a node that is not simply online. A node that shuts down stays `online` until it has
 left, and may have handed the VIP over long before."""
@@ -110,7 +111,7 @@ class Pair:
 
     def nodes(self) -> list[NodeView]:
         """Both nodes as EC2, their systems and the cluster show them."""
-        return self._nodes(self._crm_mon())
+        return self._nodes(self.crm_mon())
 
     def _nodes(self, crm_mon: str) -> list[NodeView]:
         described = self._instances()
@@ -137,9 +138,9 @@ class Pair:
             )
         return views
 
-    def _crm_mon(self) -> str:
+    def crm_mon(self, *options: str) -> str:
         """crm_mon's XML from the first node that answers; empty if none does."""
-        words = ["crm_mon", "--one-shot", "--output-as=xml"]
+        words = [*CRM_MON, *options]
         return next((said for key in self.node_ids if (said := self.cloud.run_on(key, words))), "")
 
     def answers(self) -> bool:
@@ -158,7 +159,7 @@ class Pair:
         EC2's own status checks of the nodes stand in for the shell.
         """
         reach = self.cloud.reach
-        crm_mon = self._crm_mon()
+        crm_mon = self.crm_mon()
         nodes = self._nodes(crm_mon)
         flaws = [f"{n.name} is {n.state}" for n in nodes if n.state != "running"]
         if reach.no_shell:

@@ -28,7 +28,7 @@ REPLY = re.compile(r"^\[(?P<time>\d+\.\d+)\] \d+ bytes from .*icmp_seq=(?P<seque
 class Outage:
     """The longest gap between two answered pings.
 
-    `seconds` excludes the one interval that lies between any two pings. `lost` counts the unanswered pings
+    `seconds` is its length as `pauses` has it. `lost` counts the unanswered pings
     between the probe's first and last answer. `start` is the time of the last answer before the gap (s since
     1970, client's clock).
     """
@@ -36,6 +36,19 @@ class Outage:
     seconds: float
     lost: int
     start: float
+
+
+def pauses(replies: Sequence[tuple[float, int]], since: float = 0.0) -> list[tuple[float, float, int]]:
+    """The pauses between two answers that end after `since`: their start, length and lost pings.
+
+    The start is `since` (s since 1970) at the earliest. The length (s) excludes the one interval that lies
+    between any two pings.
+    """
+    return [
+        (start := max(before, since), after - start - INTERVAL_S, number - last - 1)
+        for (before, last), (after, number) in pairwise(replies)
+        if after > since
+    ]
 
 
 def longest_outage(replies: Sequence[tuple[float, int]]) -> Outage:
@@ -46,10 +59,10 @@ def longest_outage(replies: Sequence[tuple[float, int]]) -> Outage:
     """
     if len(replies) < 2:
         raise LabError(f"the client got {len(replies)} answers", "the VIP must answer before a trial starts")
-    gap, start = max((after[0] - before[0], before[0]) for before, after in pairwise(replies))
+    start, seconds, _ = max(pauses(replies), key=lambda pause: pause[1])
     sequences = {sequence for _, sequence in replies}
     span = max(sequences) - min(sequences) + 1
-    return Outage(seconds=max(0.0, round(gap - INTERVAL_S, 3)), lost=span - len(sequences), start=start)
+    return Outage(seconds=max(0.0, round(seconds, 3)), lost=span - len(sequences), start=start)
 
 
 @dataclass

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from typing import Any
 
 from tests.drill.clouds import lab_pair, lab_stack
 from tests.drill.pair import Pair
-from tests.drill.probe import INTERVAL_S, Probe
+from tests.drill.probe import Probe, pauses
 from tests.drill.scene import places
 from tests.lab.errors import LabError
 from tests.lab.faults.addresses import interface_with
@@ -48,18 +47,13 @@ class Rolled:
     broken: tuple[str, ...]
 
 
-def gaps(replies: Sequence[tuple[float, int]], longer_than_s: float = GAP_S) -> list[tuple[float, float]]:
-    """The gaps of more than `longer_than_s` seconds in which pings were lost.
-
-    Each is the time at which it began, and its length (s). The length excludes the one interval that lies
-    between any two pings.
-    """
-    found = [
-        (before[0], after[0] - before[0] - INTERVAL_S)
-        for before, after in pairwise(replies)
-        if after[1] - before[1] > 1
+def gaps(replies: Sequence[tuple[float, int]]) -> list[tuple[float, float]]:
+    """The pauses of more than GAP_S in which pings were lost: when each began, and its length (s)."""
+    return [
+        (round(start, 3), round(length, 3))
+        for start, length, lost in pauses(replies)
+        if lost > 0 and length > GAP_S
     ]
-    return [(round(since, 3), round(gap, 3)) for since, gap in found if gap > longer_than_s]
 
 
 def holders(events: Sequence[Event], vip: str, before: str) -> tuple[str, ...]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 
 from tests.drill.pair import Pair
-from tests.drill.probe import INTERVAL_S, Probe
+from tests.drill.probe import Probe, pauses
 from tests.drill.scene import FAILURES, Scene, moves, places
 from tests.drill.trials import Result
 from tests.lab.errors import LabError
@@ -67,6 +67,10 @@ class Row:
             return f"out while it lasts, by design; served {self.within_s:.0f} s after its end"
         times = {0: "", 1: ", once at most"}.get(self.moves, f", {self.moves} times at most")
         return f"{self.move}{times}; served within {self.within_s:.0f} s"
+
+
+unmoved = partial(Row, move=STAYS, moves=0, lasts_s=ROUND)
+"""A row in which the VIP must stay where it is, while two monitors see the fault."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,5 @@ class Watch:
 
 def longest_silence(replies: Sequence[tuple[float, int]], since: float) -> float | None:
     """As `Watch.silence`; None with fewer than two answers or none after `since`: nothing was measured."""
-    times = [time for time, _ in replies]
-    gaps = [two - max(one, since) for one, two in pairwise(times) if two > since]
-    return max(0.0, round(max(gaps) - INTERVAL_S, 3)) if gaps else None
+    lengths = [length for _, length, _ in pauses(replies, since)]
+    return max(0.0, round(max(lengths), 3)) if lengths else None

@@ -145,11 +145,8 @@ class Scene:
 
     def remembered(self) -> list[str]:
         """The failures that count against a node now, as `RESOURCE on NODE`."""
-        for node in self.pair.node_ids:
-            words = ["crm_mon", "--one-shot", "--output-as=xml", "--include=failcounts"]
-            if said := self.lab.try_in(node, words):
-                return failures(said)
-        return ["no node answers"]
+        said = self.pair.crm_mon("--include=failcounts")
+        return failures(said) if said else ["no node answers"]
 
     def wait_until_active(self, units: Sequence[str], within_s: float) -> None:
         """Return once the units are active on both nodes.
