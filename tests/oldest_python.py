@@ -19,6 +19,3 @@ def too_new(*paths: Path, except_for: Iterable[str] = ()) -> str:
     words = ["vermin", f"--target={OLDEST}-", "--no-tips", "--violations", *known, *map(str, paths)]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     return ended.stdout + ended.stderr if ended.returncode else ""
-
-
-__all__ = ["OLDEST", "too_new"]

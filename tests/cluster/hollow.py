@@ -96,16 +96,16 @@ class Hollow:
     def revoke(self, *permissions: dict[str, Any]) -> None:
         self.ec2.revoke_security_group_ingress(GroupId=self.group, IpPermissions=list(permissions))
 
-    def bring_up(self, instance_id: str, address: str = VIP) -> None:
-        """Add the address to the node's system."""
-        self.lab.run_in(instance_id, ["ip", "address", "add", f"{address}/24", "dev", "ens5"])
+    def bring_up(self, instance_id: str) -> None:
+        """Add the VIP to the node's system."""
+        self.lab.run_in(instance_id, ["ip", "address", "add", f"{VIP}/24", "dev", "ens5"])
 
-    def take_down(self, instance_id: str, address: str = VIP) -> None:
-        self.lab.run_in(instance_id, ["ip", "address", "delete", f"{address}/24", "dev", "ens5"])
+    def take_down(self, instance_id: str) -> None:
+        self.lab.run_in(instance_id, ["ip", "address", "delete", f"{VIP}/24", "dev", "ens5"])
 
-    def in_os(self, instance_id: str, address: str = VIP) -> bool:
-        """Whether the node's system has the address."""
-        return f" {address}/" in self.lab.run_in(instance_id, ["ip", "-4", "address"]).stdout
+    def in_os(self, instance_id: str) -> bool:
+        """Whether the node's system has the VIP."""
+        return f" {VIP}/" in self.lab.run_in(instance_id, ["ip", "-4", "address"]).stdout
 
     def client_reaches(self, address: str) -> bool:
         return answers(self.lab.in_client(), address)

@@ -15,12 +15,23 @@ Begin = Callable[[Scene, str], Fault]
 
 def holder(begin: Begin, seconds: float | None = None) -> Act:
     """An act that begins the fault on the holder, and ends it after `seconds` if given."""
-    return _on("holder", begin, seconds)
+
+    def act(scene: Scene) -> None:
+        fault = begin(scene, scene.holder)
+        if seconds is not None:
+            time.sleep(seconds)
+            fault.undo()
+
+    return act
 
 
-def standby(begin: Begin, seconds: float | None = None) -> Act:
-    """An act that begins the fault on the other node, and ends it after `seconds` if given."""
-    return _on("other", begin, seconds)
+def standby(begin: Begin) -> Act:
+    """An act that begins the fault on the other node."""
+
+    def act(scene: Scene) -> None:
+        begin(scene, scene.other)
+
+    return act
 
 
 def both(begin: Begin) -> Act:
@@ -44,15 +55,5 @@ def crash_during(begin: Begin, *, fatal: bool = True) -> Act:
         if fatal:
             scene.cause(fault)
         scene.faults.power_loss(scene.holder)
-
-    return act
-
-
-def _on(which: str, begin: Begin, seconds: float | None) -> Act:
-    def act(scene: Scene) -> None:
-        fault = begin(scene, getattr(scene, which))
-        if seconds is not None:
-            time.sleep(seconds)
-            fault.undo()
 
     return act

@@ -128,18 +128,18 @@ class Scene:
                     pair.cloud.reach.remedy,
                 )
 
-    def wait_until_forgotten(self, within_s: float = FORGET_LIMIT_S) -> float:
+    def wait_until_forgotten(self) -> float:
         """Return once the cluster holds no failure against a node; the result is how long that took (s).
 
-        Raises LabError if it still holds one after `within_s` seconds: a person would have to clean up.
+        Raises LabError if it still holds one after FORGET_LIMIT_S: a person would have to clean up.
         """
         begun = time.monotonic()
         said = ""
         while remembered := self.remembered():
             if (words := ", ".join(remembered)) != said:
                 self.progress(f"waiting until the cluster forgets its failures: {(said := words)}")
-            if time.monotonic() - begun > within_s:
-                raise LabError(f"after {within_s:.0f} s the cluster still remembers failures: {said}")
+            if time.monotonic() - begun > FORGET_LIMIT_S:
+                raise LabError(f"after {FORGET_LIMIT_S:.0f} s the cluster still remembers failures: {said}")
             time.sleep(0.5)
         return time.monotonic() - begun
 

@@ -175,7 +175,7 @@ def test_it_makes_up_a_name_once(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("token", [t for t in TYPES if hasattr(sdk(t), "get")])
-def test_what_it_reads_are_properties_of_pulumi_aws(token: str, provider: Provider) -> None:
+def test_what_it_reads_are_properties_of_pulumi_aws(token: str) -> None:
     """Checks the source of `read`: pulumi_aws must have every key that it returns."""
     known = {_camel(name) for name, member in inspect.getmembers(sdk(token)) if isinstance(member, property)}
     source = inspect.getsource(type(TYPES[token]).read)

@@ -176,6 +176,3 @@ def free_up(prefix: Sequence[str], layer: Path) -> None:
 def sync(prefix: Sequence[str], layer: Path) -> None:
     """Flush everything written to the layer to the disk."""
     run([*prefix, "sync", "--file-system", str(layer)])
-
-
-__all__ = ["LAYER_BYTES", "Disk", "fill_up", "free_up", "layers", "require", "sync"]

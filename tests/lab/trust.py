@@ -31,6 +31,3 @@ def trust(certificate: bytes, lower: Iterable[Path], upper: Path) -> None:
     if not any((layer / ONLY_A_BUNDLE).exists() for layer in layers):
         shown = run(["openssl", "x509", "-noout", "-subject_hash", "-in", str(local)]).stdout
         (authorities.parent / f"{shown.strip()}.0").write_bytes(certificate)
-
-
-__all__ = ["trust"]

@@ -155,37 +155,29 @@ def _original_cib(cib: str, vip: str) -> str:
     if nodes is not None:
         new.append(nodes)
     group = ElementTree.SubElement(ElementTree.SubElement(new, "resources"), "group", id=GROUP)
-    inner = {
-        "start": ("60s", "stop", None),
-        "monitor": ("60s", "restart", "10s"),
-        "stop": ("60s", "block", None),
-    }
-    outer = {
-        "start": ("20s", "restart", None),
-        "monitor": ("20s", "restart", "10s"),
-        "stop": ("20s", "block", None),
-    }
-    group.append(_primitive("ec2vip", "ec2vip-original", {"ec2_vip": vip}, inner))
-    group.append(_primitive("vip", "IPaddr2", {"ip": vip, "nic": "ens5", "cidr_netmask": netmask}, outer))
+    address = {"ip": vip, "nic": "ens5", "cidr_netmask": netmask}
+    group.append(_primitive("ec2vip", "ec2vip-original", {"ec2_vip": vip}, "60s", "stop"))
+    group.append(_primitive("vip", "IPaddr2", address, "20s", "restart"))
     ElementTree.SubElement(new, "constraints")
     ElementTree.SubElement(new, "rsc_defaults").append(_set("rsc-options", "meta_attributes", defaults))
     return ElementTree.tostring(root, encoding="unicode")
 
 
 def _primitive(
-    name: str,
-    agent: str,
-    parameters: Mapping[str, str],
-    operations: Mapping[str, tuple[str, str, str | None]],
+    name: str, agent: str, parameters: Mapping[str, str], timeout: str, failed_start: str
 ) -> ElementTree.Element:
-    """A resource. An operation has a time-out, what to do on failure, and an interval if it recurs."""
+    """A resource whose operations have this time-out; `failed_start` is what follows if it does not start."""
     element = ElementTree.Element(
         "primitive", id=name, attrib={"class": "ocf", "provider": "heartbeat", "type": agent}
     )
     element.append(_set(f"{name}-parameters", "instance_attributes", parameters))
     listed = ElementTree.SubElement(element, "operations")
-    for operation, (timeout, on_fail, interval) in operations.items():
-        attributes = {"name": operation, "interval": interval or "0s", "timeout": timeout, "on-fail": on_fail}
+    for operation, interval, on_fail in (
+        ("start", "0s", failed_start),
+        ("monitor", "10s", "restart"),
+        ("stop", "0s", "block"),
+    ):
+        attributes = {"name": operation, "interval": interval, "timeout": timeout, "on-fail": on_fail}
         ElementTree.SubElement(listed, "op", id=f"{name}-{operation}", attrib=attributes)
     return element
 

@@ -55,8 +55,8 @@ class Metadata:
         finally:
             connection.close()
 
-    def token(self, ttl: str = "600") -> str:
-        status, body, _ = self.ask("/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds=ttl)
+    def token(self) -> str:
+        status, body, _ = self.ask("/latest/api/token", "PUT", X_aws_ec2_metadata_token_ttl_seconds="600")
         assert status == 200
         return body.decode()
 

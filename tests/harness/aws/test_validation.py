@@ -128,7 +128,7 @@ def test_systems_manager_refuses_what_its_model_does_not_allow(cloud: Cloud) -> 
     )
 
 
-def test_a_request_is_read_as_botocore_writes_it(cloud: Cloud) -> None:
+def test_a_request_is_read_as_botocore_writes_it() -> None:
     """For every action that botocore knows, we understand what it serializes from minimal parameters."""
     from botocore.serialize import create_serializer
 

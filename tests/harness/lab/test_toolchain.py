@@ -99,7 +99,7 @@ def test_under_ci_a_lab_that_cannot_be_is_a_failure(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_an_engine_nothing_is_downloaded_that_nobody_has_the_hash_of(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Go checks modules against go.sum; Pulumi's installer checks nothing and would run as root."""
     built: list[Path] = []
@@ -140,9 +140,7 @@ def test_the_lock_has_a_version_and_hashes_of_all_that_is_asked_for() -> None:
         assert not unfit, f"{line}: the lock has {unfit}; run `make lock`"
 
 
-def test_what_is_there_is_used_though_the_cache_cannot_be_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_what_is_there_is_used_though_the_cache_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read-only cache is enough: set-up takes no lock, prunes nothing and makes no network request."""
     venv = toolchain.venv_dir()
     venv.mkdir(parents=True)
@@ -155,7 +153,7 @@ def test_what_is_there_is_used_though_the_cache_cannot_be_written(
     assert toolchain.ensure("python")["VIRTUAL_ENV"] == str(venv)
 
 
-def test_what_is_about_to_be_used_is_not_pruned_however_old(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_about_to_be_used_is_not_pruned_however_old() -> None:
     cache.claim()
     venv, long_ago = toolchain.venv_dir(), time.time() - cache.KEPT_S - 60
     venv.mkdir()

@@ -299,13 +299,13 @@ def metadata_service(imds: Imds) -> Iterator[tuple[str, int]]:
 
 
 @contextlib.contextmanager
-def ec2_api(api: Api, folder: Path, name: str = "localhost") -> Iterator[tuple[str, Path]]:
+def ec2_api(api: Api, folder: Path) -> Iterator[tuple[str, Path]]:
     """Serve the API over TLS; yields its URL and its authority's certificate file."""
     authority = trustme.CA()
     file = folder / "authority.pem"
     authority.cert_pem.write_to_path(str(file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
+    authority.issue_cert("localhost").configure_cert(context)
 
     class Handler(_Handler):
         def do_POST(self) -> None:

@@ -132,22 +132,22 @@ def test_an_answer_that_is_none_is_not_the_absence_of_the_vip(a: Node, raw: byte
     assert a.act("monitor").code == outcome.SUCCESS
 
 
-def test_an_empty_set_of_interfaces_is_an_answer(a: Node) -> None:
+@pytest.mark.parametrize(
+    ("action", "empty", "code"),
+    [
+        ("DescribeNetworkInterfaces", "<networkInterfaceSet/>", outcome.NOT_RUNNING),
+        ("DescribeInstances", "<reservationSet/>", outcome.SUCCESS),
+    ],
+)
+def test_an_empty_set_is_an_answer_if_it_is_of_interfaces(
+    a: Node, action: str, empty: str, code: int
+) -> None:
     """With filters, EC2 answers "nobody has the VIP" with a success without items."""
     a.act("start")
     settled(a)
     a.imds.shown = [a.eni.primary]
-    a.api.raw = envelope("DescribeNetworkInterfaces", "<networkInterfaceSet/>").encode()
-    assert a.act("monitor").code == outcome.NOT_RUNNING
-
-
-def test_an_empty_reservation_set_is_not_the_absence_of_the_vip(a: Node) -> None:
-    """It answers another question."""
-    a.act("start")
-    settled(a)
-    a.imds.shown = [a.eni.primary]
-    a.api.raw = envelope("DescribeInstances", "<reservationSet/>").encode()
-    assert a.act("monitor").code == outcome.SUCCESS
+    a.api.raw = envelope(action, empty).encode()
+    assert a.act("monitor").code == code
 
 
 def test_a_silent_api_is_not_the_absence_of_the_vip(a: Node, silence: None) -> None:

@@ -40,7 +40,7 @@ def test_a_stop_never_fails_for_a_reason_of_its_own(
 
 
 def test_a_stop_without_the_agents_package_succeeds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For example during an upgrade of Python, or with a disk that returns no file."""
     monkeypatch.setitem(__import__("sys").modules, "agent.ocf", None)
