@@ -127,9 +127,7 @@ class SiteSettings:
     """
 
     vpc_cidr: IPv4Network | None = optional(
-        "vpcCidr",
-        Reader.network,
-        "Makes a VPC with this CIDR. Set one of vpcCidr, vpcId, subnetId.",
+        "vpcCidr", Reader.network, "Makes a VPC with this CIDR. Set one of vpcCidr, vpcId, subnetId."
     )
     vpc_id: str | None = optional(
         "vpcId",
@@ -137,9 +135,7 @@ class SiteSettings:
         "Makes the subnet in this VPC, which exists already.",
     )
     subnet_cidr: IPv4Network | None = optional(
-        "subnetCidr",
-        Reader.network,
-        "The new subnet's CIDR; required with vpcCidr and with vpcId.",
+        "subnetCidr", Reader.network, "The new subnet's CIDR; required with vpcCidr and with vpcId."
     )
     subnet_id: str | None = optional(
         "subnetId",
