@@ -27,7 +27,6 @@ from tests.lab.faults import Fault, Faults
 from tests.lab.faults.core import eni_of
 from tests.lab.lab import Lab
 from tests.lab.snapshot import end_faults
-from tests.lab.timeline import Event
 
 TOKENS_MS = (200, 300, 500, 1000, 3000)
 
@@ -123,15 +122,6 @@ def breaches(case: Case, outcome: Outcome, token_ms: int) -> list[str]:
     if outcome.converged_s > CONVERGED_S:
         missed.append(f"whole after {outcome.converged_s:.1f} s; the goal is {CONVERGED_S:g} s")
     return missed
-
-
-def moves(events: Sequence[Event], vip: str, before: str) -> int:
-    """How often the VIP moved to another interface; `before` is the id of the first one.
-
-    If an interface gives the VIP up and takes it again, that is no move.
-    """
-    routes = [event for event in events if event.kind == "route"]
-    return len(places(routes, vip, {}, before)) - 1
 
 
 def tokens_of(text: str) -> list[int]:
@@ -260,10 +250,8 @@ class Tokens:
             converged = self._converged(healed)
             probe.wait_for_answers(10)
             outage = probe.outage().seconds
-        events = self.lab.timeline.read("route", since=began)
-        return Outcome(
-            moves(events, self.pair.vip, eni), outage, round(converged - healed, 2), round(healed - began, 3)
-        )
+        visited = places(self.lab.timeline.read("route", since=began), self.pair.vip, eni)
+        return Outcome(len(visited) - 1, outage, round(converged - healed, 2), round(healed - began, 3))
 
     def _forget(self) -> None:
         """Clear a whole pair's failures: a holder that woke up and saw its loss is banned for a minute."""

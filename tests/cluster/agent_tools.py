@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,4 +66,5 @@ def its_metadata_are_shown(lab: Lab, node: str) -> None:
     assert lab.run_in(node, words).stdout.strip() == ocf.META_DATA
     described = lab.run_in(node, ["pcs", "resource", "describe", "ocf:heartbeat:ec2vip"]).stdout
     assert "\n  ec2_vip (required)" in described, described
-    assert "monitor:\n    interval=10s\n    timeout=60s" in described, described
+    # pcs 0.12 has both on one line.
+    assert re.search(r"monitor:\s+interval=10s\s+timeout=60s", described), described

@@ -111,8 +111,3 @@ def test_nothing_but_corosync_listens_to_the_network(lab: Lab, pair: Pair, index
     addresses = [line.split()[4] for line in sockets]
     open_to_others = [a for a in addresses if not a.startswith(("127.", "[::1]"))]
     assert all(address.endswith(":5405") for address in open_to_others), sockets
-
-
-def test_the_agent_is_known_to_pacemaker(lab: Lab, pair: Pair) -> None:
-    described = on(lab, pair.node_ids[0], "pcs", "resource", "describe", "ocf:heartbeat:ec2vip")
-    assert "ec2_vip (required)" in described

@@ -13,10 +13,10 @@ from functools import partial
 
 import pytest
 
-from agent import ocf
 from cloudinit.cib import IN_OS_META
 from cloudinit.spec import Service
 from tests.cluster import hollow
+from tests.cluster.agent_tools import its_metadata_are_shown, pacemaker_validates
 from tests.cluster.labs import own_lab, whole_pair
 from tests.cluster.scenario import Node, Scenario
 from tests.cluster.test_first_boot import spec
@@ -237,13 +237,10 @@ def failures(scenario: Scenario) -> list[str]:
 
 def test_pacemaker_3_and_pcs_0_12_know_the_agent(scenario: Scenario) -> None:
     """The same checks that test_agent_on_node.py makes on Debian 12."""
-    node, agent = scenario.other, "ocf:heartbeat:ec2vip"
-    node.run("crm_resource", "--validate", "--resource", "ec2vip")
+    node = scenario.other
     node.run("crm_resource", "--validate", "--resource", "ec2vip-2")
-    described = node.run("pcs", "resource", "describe", agent)
-    assert "\n  ec2_vip (required)" in described, described
-    assert "monitor:\n    interval=10s timeout=60s" in described, described
-    assert node.run("crm_resource", "--show-metadata", agent).strip() == ocf.META_DATA
+    pacemaker_validates(scenario.lab, node.instance_id)
+    its_metadata_are_shown(scenario.lab, node.instance_id)
 
 
 def test_a_stray_vip_goes_from_the_standbys_system_alone(scenario: Scenario) -> None:

@@ -41,7 +41,7 @@ def throttle(lab: Lab, pair: Pair) -> Seen:
             failures = scene.remembered()
         ended = time.time()
         replies = [*probe.replies, (ended, 0)]  # an outage that has not ended counts to here
-    visited = places(lab.timeline.read("route", since=begun), pair.vip, scene.interfaces(), scene.holder)
+    visited = places(lab.timeline.read("route", since=begun), pair.vip, scene.holder, scene.interfaces())
     return Seen(longest_silence(replies, 0.0) or 0.0, moves(visited, pair.node_ids), failures)
 
 

@@ -56,11 +56,6 @@ def gaps(replies: Sequence[tuple[float, int]]) -> list[tuple[float, float]]:
     ]
 
 
-def holders(events: Sequence[Event], vip: str, before: str) -> tuple[str, ...]:
-    """The interfaces to which EC2 delivered the VIP, in order, starting with `before`."""
-    return tuple(places([event for event in events if event.kind == "route"], vip, {}, before))
-
-
 def both_out(events: Sequence[Event], nodes: Sequence[str]) -> bool:
     """Whether no instance ran at some moment; `nodes` run at first."""
     running = set(nodes)
@@ -94,7 +89,7 @@ def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> R
     finally:
         lab.set_latency("none")
     events = lab.timeline.read("route", "instance", since=began)
-    moved = holders(events, pair.vip, before)
+    moved = tuple(places(events, pair.vip, before))
     if len(moved) - 1 > MOVES_MOST:
         broken.append(f"the VIP moved {len(moved) - 1} times; at most {MOVES_MOST} is allowed")
     if both_out(events, old):

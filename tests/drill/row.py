@@ -194,7 +194,7 @@ class Watch:
         except FAILURES as error:
             self.notes.append(f"moves not counted: {error}")
             return
-        visited = places(events, scene.pair.vip, known, scene.holder)
+        visited = places(events, scene.pair.vip, scene.holder, known)
         self.moves = moves(visited, known.values())
         other = {eni for eni, node in known.items() if node != scene.holder}
         first = next(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 
@@ -188,13 +188,20 @@ def failures(crm_mon: str) -> list[str]:
     ]
 
 
-def places(events: Iterable[Event], vip: str, interfaces: dict[str, str], before: str) -> list[str]:
-    """Where the VIP was, in order: `before`, then by the route events. Times without a place are left out."""
+def places(
+    events: Iterable[Event], vip: str, before: str, nodes: Mapping[str, str] | None = None
+) -> list[str]:
+    """Where the VIP was, in order: `before`, then by the route events. Times without a place are left out.
+
+    A place is an interface, or its node if `nodes` has one. If an interface gives the VIP up and takes it again,
+    that is one place.
+    """
     found = [before]
     for event in events:
-        place = interfaces.get(event["eni_id"], event["eni_id"]) if event.get("eni_id") else None
-        if event["address"] == vip and place and place != found[-1]:
-            found.append(place)
+        if event.kind == "route" and event["address"] == vip and event.get("eni_id"):
+            place = (nodes or {}).get(event["eni_id"], event["eni_id"])
+            if place != found[-1]:
+                found.append(place)
     return found
 
 

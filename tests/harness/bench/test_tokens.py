@@ -10,36 +10,11 @@ from rich.console import Console
 
 from cloudinit import corosync
 from tests.bench.token_report import detection_s, draw, report, table
-from tests.bench.tokens import CASES, Case, Outcome, breaches, missed, moves, retimed, tokens_of
+from tests.bench.tokens import CASES, Case, Outcome, breaches, missed, retimed, tokens_of
 from tests.lab.errors import LabError
-from tests.lab.timeline import Event
 from tests.unit.cloudinit.conftest import make_spec
 
 VIP = "10.0.250.185"
-
-
-def route(eni: str | None, address: str = VIP) -> Event:
-    return Event(0.0, 0.0, "route", {"address": address, "eni_id": eni})
-
-
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ([], 0),
-        (["eni-b"], 1),
-        ([None, "eni-b"], 1),
-        ([None, "eni-a"], 0),
-        (["eni-b", "eni-b"], 1),
-        (["eni-b", None, "eni-a"], 2),
-        (["eni-b", "eni-a", "eni-b"], 3),
-    ],
-)
-def test_a_move_is_to_another_interface(path: list[str | None], expected: int) -> None:
-    assert moves([route(eni) for eni in path], VIP, "eni-a") == expected
-
-
-def test_other_addresses_move_as_they_like() -> None:
-    assert moves([route("eni-b", "10.0.250.99")], VIP, "eni-a") == 0
 
 
 WELL = Outcome(moves=0, outage_s=0.0, converged_s=0.3)

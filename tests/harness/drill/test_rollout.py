@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.drill import rollout
-from tests.drill.rollout import both_out, gaps, holders
+from tests.drill.rollout import both_out, gaps
 from tests.lab.timeline import Event
 
 
@@ -16,16 +16,6 @@ def _events(*events: tuple[str, dict[str, str]]) -> list[Event]:
 def test_gaps_leave_out_the_interval_and_what_a_busy_machine_does() -> None:
     replies = [(0.0, 0), (0.01, 1), (0.05, 3), (0.46, 40), (0.47, 41), (0.67, 42), (0.87, 60)]
     assert gaps(replies) == [(0.05, 0.4), (0.67, 0.19)]
-
-
-def test_a_move_is_another_interface_for_the_vip() -> None:
-    events = _events(
-        ("route", {"address": "10.0.0.9", "eni_id": "eni-b"}),
-        ("route", {"address": "10.0.0.5", "eni_id": "eni-c"}),
-        ("route", {"address": "10.0.0.9", "eni_id": "eni-b"}),
-        ("route", {"address": "10.0.0.9", "eni_id": "eni-a"}),
-    )
-    assert holders(events, "10.0.0.9", "eni-a") == ("eni-a", "eni-b", "eni-a")
 
 
 @pytest.mark.parametrize(("second", "out"), [("running", False), ("stopped", True)])

@@ -24,9 +24,25 @@ def route(eni: str | None, address: str = VIP, t: float = 0.0) -> Event:
 
 def test_where_the_vip_was_is_told_by_the_routes_of_its_own_address() -> None:
     events = [route("eni-b"), route("eni-a", "10.0.250.9"), route(None), route("eni-thief"), route("eni-b")]
-    visited = places(events, VIP, {"eni-a": "i-a", "eni-b": "i-b"}, "i-a")
+    visited = places(events, VIP, "i-a", {"eni-a": "i-a", "eni-b": "i-b"})
     assert visited == ["i-a", "i-b", "eni-thief", "i-b"]
     assert moves(visited, ["i-a", "i-b"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ([], 0),
+        (["eni-b"], 1),
+        ([None, "eni-b"], 1),
+        ([None, "eni-a"], 0),
+        (["eni-b", "eni-b"], 1),
+        (["eni-b", None, "eni-a"], 2),
+        (["eni-b", "eni-a", "eni-b"], 3),
+    ],
+)
+def test_a_move_is_to_another_interface(path: list[str | None], expected: int) -> None:
+    assert len(places([route(eni) for eni in path], VIP, "eni-a")) - 1 == expected
 
 
 def test_a_ping_pong_is_counted() -> None:

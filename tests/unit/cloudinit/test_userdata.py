@@ -356,11 +356,6 @@ def test_with_encryption_the_node_is_told_where_the_key_is_and_gets_the_program_
     assert places.PARAMETER_PATH not in written(make_spec())
 
 
-def test_an_unknown_platform_is_refused() -> None:
-    with pytest.raises(ValueError, match="'plan9' is unknown"):
-        userdata.render(make_spec(platform="plan9"))
-
-
 def test_the_command_writes_user_data_of_machines_beside_a_pair(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
