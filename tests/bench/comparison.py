@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from tests.bench.failovers import KINDS, Measured, latency, measure
+from tests.bench.failovers import KINDS, Measured, measure
 from tests.bench.monitor_cost import monitor_cost
 from tests.bench.subjects.stage import Stage
 from tests.bench.subjects.subject import Subject
@@ -114,7 +114,7 @@ def run_bench(
                 for name in latencies:
                     progress(f"round {number}, {subject.name}, EC2's latency {name}: {share} of each")
                     figures = results[name][subject.name]
-                    with latency(lab, name):
+                    with lab.latency(name):
                         _monitors(lab, pair, subject, figures)
                         _failovers(lab, pair, subject, figures, share, kinds, progress)
                 each(results)

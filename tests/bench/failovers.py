@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -78,13 +77,3 @@ def _tell(lab: Lab, what: str) -> Act:
         lab.run_in(holder, ["crm_resource", what, "--resource", GROUP])
 
     return act
-
-
-@contextlib.contextmanager
-def latency(lab: Lab, name: str) -> Iterator[None]:
-    """Set how long EC2 takes while the block runs; after it, EC2 takes no time."""
-    lab.set_latency(name)
-    try:
-        yield
-    finally:
-        lab.set_latency("none")

@@ -76,18 +76,14 @@ def roll(lab: Lab, latency: str, token_ms: int, say: Callable[[str], None]) -> R
     pair.wait_until_whole(pair.cloud.reach.whole_limit_s, say)
     old = pair.node_ids
     before = str(interface_with(lab.client(), pair.vip)["NetworkInterfaceId"])
-    lab.set_latency(latency)
     stack = lab_stack(lab)
     stack.configure({"tokenMs": token_ms})
     began = time.monotonic()
-    try:
-        with Probe(lab.in_client(), pair.vip) as probe:
-            probe.wait_for_answers(10)
-            stack.up("--skip-preview")
-            took = time.monotonic() - began
-            broken = _at_the_end(lab_pair(lab), old, say)
-    finally:
-        lab.set_latency("none")
+    with lab.latency(latency), Probe(lab.in_client(), pair.vip) as probe:
+        probe.wait_for_answers(10)
+        stack.up("--skip-preview")
+        took = time.monotonic() - began
+        broken = _at_the_end(lab_pair(lab), old, say)
     events = lab.timeline.read("route", "instance", since=began)
     moved = tuple(places(events, pair.vip, before))
     if len(moved) - 1 > MOVES_MOST:

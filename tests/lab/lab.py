@@ -209,6 +209,15 @@ class Lab:
             **{key: value for key, value in settings.items() if key.endswith(("_delay_s", "_lag_s"))},
         )
 
+    @contextlib.contextmanager
+    def latency(self, name: str) -> Iterator[None]:
+        """Set how long EC2 takes while the block runs; after it, EC2 takes no time."""
+        self.set_latency(name)
+        try:
+            yield
+        finally:
+            self.set_latency("none")
+
     def snapshot(self) -> None:
         """Keep the nodes' present state for `restore`; cuts their power and boots them again."""
         snapshot.take(self)

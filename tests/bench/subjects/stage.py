@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from tests.bench.subjects.subject import Subject, configuration, subjects
 from tests.drill.pair import Pair
 from tests.lab.errors import LabError
+from tests.lab.faults.core import described
 from tests.lab.lab import Lab
 
 COROSYNC = "/etc/corosync/corosync.conf"
@@ -87,8 +88,8 @@ class Stage:
             self.lab.run_in(instance_id, words, timeout_s=300)
 
     def _role(self) -> str:
-        found = self.lab.client().describe_instances(InstanceIds=[self.pair.node_ids[0]])
-        profile = found["Reservations"][0]["Instances"][0]["IamInstanceProfile"]["Arn"].rpartition("/")[2]
+        found = described(self.lab, self.pair.node_ids[0])
+        profile = found["IamInstanceProfile"]["Arn"].rpartition("/")[2]
         answer = self.lab.client("iam").get_instance_profile(InstanceProfileName=profile)
         return str(answer["InstanceProfile"]["Roles"][0]["RoleName"])
 

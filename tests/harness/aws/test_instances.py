@@ -40,10 +40,14 @@ class Recorder:
         return "x" * 70_000 + f"the end of {instance_id}"
 
 
+def described(cloud: Cloud, instance_id: str) -> dict[str, Any]:
+    """The instance according to DescribeInstances."""
+    (found,) = cloud.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
+    return dict(found)
+
+
 def state(cloud: Cloud, instance_id: str) -> str:
-    """The instance's state according to DescribeInstances."""
-    found = cloud.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"][0]
-    return str(found["State"]["Name"])
+    return str(described(cloud, instance_id)["State"]["Name"])
 
 
 def test_a_launch_is_pending_until_the_machine_runs(new_cloud: Callable[..., Cloud]) -> None:
@@ -342,16 +346,12 @@ def test_an_instance_shows_the_id_of_its_profile_however_it_got_it(cloud: Cloud)
         ids[name] = {"Arn": made["Arn"], "Id": made["InstanceProfileId"]}
     instance_id = cloud.launch(NODE_A, IamInstanceProfile={"Name": "node"})
 
-    def shown() -> dict[str, str]:
-        (found,) = cloud.ec2.describe_instances(InstanceIds=[instance_id])["Reservations"][0]["Instances"]
-        return dict(found["IamInstanceProfile"])
-
-    assert shown() == ids["node"]
+    assert described(cloud, instance_id)["IamInstanceProfile"] == ids["node"]
     (association,) = cloud.ec2.describe_iam_instance_profile_associations()["IamInstanceProfileAssociations"]
     replaced = cloud.ec2.replace_iam_instance_profile_association(
         AssociationId=association["AssociationId"], IamInstanceProfile={"Name": "other"}
     )["IamInstanceProfileAssociation"]
-    assert shown() == ids["other"]
+    assert described(cloud, instance_id)["IamInstanceProfile"] == ids["other"]
     cloud.ec2.disassociate_iam_instance_profile(AssociationId=replaced["AssociationId"])
     cloud.ec2.associate_iam_instance_profile(InstanceId=instance_id, IamInstanceProfile={"Name": "node"})
-    assert shown() == ids["node"]
+    assert described(cloud, instance_id)["IamInstanceProfile"] == ids["node"]
