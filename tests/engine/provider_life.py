@@ -145,6 +145,11 @@ class Life:
         assert self.read() is not None
         return self.update()
 
+    def end(self) -> None:
+        """Delete the object; fails if a refresh still finds it."""
+        self.delete()
+        assert self.read_gone()
+
     def delete(self) -> None:
         """Delete the object."""
         request = pb.DeleteRequest(

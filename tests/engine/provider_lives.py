@@ -88,8 +88,7 @@ def vpc(life: Life, world: World) -> None:
     life.update(enableDnsHostnames=False, enableDnsSupport=False)
     life.cloud.ec2.modify_vpc_attribute(VpcId=life.id, EnableDnsSupport={"Value": True})
     assert life.mend()["enableDnsSupport"] is False
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def subnet(life: Life, world: World) -> None:
@@ -98,15 +97,13 @@ def subnet(life: Life, world: World) -> None:
     life.update(mapPublicIpOnLaunch=False)
     life.cloud.ec2.modify_subnet_attribute(SubnetId=life.id, MapPublicIpOnLaunch={"Value": True})
     assert life.mend()["mapPublicIpOnLaunch"] is False
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def reservation(life: Life, world: World) -> None:
     life.create(subnetId=world.subnet, cidrBlock="10.9.1.16/28", reservationType="explicit", description="a")
     life.settled()
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def gateway(life: Life, world: World) -> None:
@@ -119,8 +116,7 @@ def gateway(life: Life, world: World) -> None:
     life.cloud.ec2.detach_internet_gateway(InternetGatewayId=life.id, VpcId=life.state["vpcId"])
     wanted = life.inputs["vpcId"]
     assert life.mend()["vpcId"] == wanted
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def route_table(life: Life, world: World) -> None:
@@ -130,8 +126,7 @@ def route_table(life: Life, world: World) -> None:
         "Subnet"
     ]["SubnetId"]
     life.cloud.ec2.associate_route_table(RouteTableId=life.id, SubnetId=somewhere)
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def table(world: World) -> str:
@@ -148,8 +143,7 @@ def route(life: Life, world: World) -> None:
     )["Instances"][0]["InstanceId"]
     life.cloud.ec2.replace_route(RouteTableId=made, DestinationCidrBlock="0.0.0.0/0", InstanceId=instance)
     assert life.mend()["gatewayId"] == world.gateway
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def association(life: Life, world: World) -> None:
@@ -163,8 +157,7 @@ def association(life: Life, world: World) -> None:
     )["RouteTables"][0]["Associations"]
     life.id = next(one["RouteTableAssociationId"] for one in current if one.get("SubnetId") == world.subnet)
     assert life.read() is not None
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def endpoint(life: Life, world: World) -> None:
@@ -181,8 +174,7 @@ def endpoint(life: Life, world: World) -> None:
     )
     retag(life)
     life.update(securityGroupIds=groups[1:])
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def security_group(life: Life, world: World) -> None:
@@ -190,8 +182,7 @@ def security_group(life: Life, world: World) -> None:
     rules = life.cloud.ec2.describe_security_groups(GroupIds=[life.id])["SecurityGroups"][0]
     assert rules["IpPermissionsEgress"] == []
     retag(life)
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def rule(life: Life, world: World) -> None:
@@ -209,8 +200,7 @@ def rule(life: Life, world: World) -> None:
     retag(life)
     life.cloud.ec2.create_tags(Resources=[life.id], Tags=[{"Key": "theirs", "Value": "1"}])
     assert life.mend()["tags"] == {"a": "2"}
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def role(life: Life, world: World) -> None:
@@ -227,8 +217,7 @@ def role(life: Life, world: World) -> None:
     life.cloud.iam.create_instance_profile(InstanceProfileName="theirs")
     life.cloud.iam.add_role_to_instance_profile(InstanceProfileName="theirs", RoleName=life.id)
     assert life.read() is not None
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def role_policy(life: Life, world: World) -> None:
@@ -239,16 +228,14 @@ def role_policy(life: Life, world: World) -> None:
     )
     life.mend()
     life.settled()
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def attachment(life: Life, world: World) -> None:
     life.create(role=world.role, policyArn=world.boundary)
     assert life.id == f"{world.role}/{world.boundary}"
     life.settled()
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def profile(life: Life, world: World) -> None:
@@ -258,8 +245,7 @@ def profile(life: Life, world: World) -> None:
     life.update(role="second")
     life.cloud.iam.remove_role_from_instance_profile(InstanceProfileName=life.id, RoleName="second")
     assert life.mend()["role"] == "second"
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def parameter(life: Life, world: World) -> None:
@@ -268,8 +254,7 @@ def parameter(life: Life, world: World) -> None:
     life.update(value="b")
     life.cloud.ssm.put_parameter(Name=life.id, Value="theirs", Type="SecureString", Overwrite=True)
     assert life.mend()["value"] == "b"
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def tag(life: Life, world: World) -> None:
@@ -278,15 +263,13 @@ def tag(life: Life, world: World) -> None:
     life.cloud.ec2.create_tags(Resources=[world.subnet], Tags=[{"Key": "one", "Value": "theirs"}])
     assert life.mend()["value"] == "2"
     life.settled()
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def placement_group(life: Life, world: World) -> None:
     life.create(strategy="spread", tags={"a": "1"})
     retag(life)
-    life.delete()
-    assert life.read_gone()
+    life.end()
 
 
 def instance(life: Life, world: World) -> None:
@@ -324,8 +307,7 @@ def instance(life: Life, world: World) -> None:
     )
     somebody_changes(life, groups[0])
     life.settled()
-    life.delete()
-    assert life.read_gone()
+    life.end()
     tags_of_the_root_volume(life, world)
 
 

@@ -87,36 +87,44 @@ class Cloud:
         self.subnet_id = made["Subnet"]["SubnetId"]
 
     def client(
-        self, service: str, key: str | None = None, secret: str | None = None, token: str | None = None
+        self,
+        service: str,
+        key: str | None = None,
+        secret: str | None = None,
+        token: str | None = None,
+        **more: Any,
     ) -> Any:
-        """A client with an access key, the administrator's by default."""
+        """A client with an access key, the administrator's by default; `more` are arguments of boto3's."""
         session = botocore.session.get_session()
         session.register_component("data_loader", _loader)
         make: Any = boto3.Session(botocore_session=session).client
         return make(
             service,
             region_name=self.emulator.region,
-            endpoint_url=self.api.url,
             aws_access_key_id=key or self.emulator.administrator[0],
             aws_secret_access_key=secret or self.emulator.administrator[1],
             aws_session_token=token,
             config=ONCE,
+            **{"endpoint_url": self.api.url, **more},
         )
 
     def image(self) -> str:
         return str(self.client("ssm").get_parameter(Name=DEBIAN_12)["Parameter"]["Value"])
 
-    def launch(self, address: str | None = None, **more: Any) -> str:
-        request: dict[str, Any] = {
+    def request(self, **more: Any) -> dict[str, Any]:
+        """The arguments that launch an instance, with `more` of them."""
+        return {
             "ImageId": "ami-0deb1a2e12000a3d6",
             "MinCount": 1,
             "MaxCount": 1,
             "InstanceType": "t3.micro",
             "SubnetId": self.subnet_id,
+            **more,
         }
-        if address:
-            request["PrivateIpAddress"] = address
-        answer = self.ec2.run_instances(**{**request, **more})
+
+    def launch(self, address: str | None = None, **more: Any) -> str:
+        at = {"PrivateIpAddress": address} if address else {}
+        answer = self.ec2.run_instances(**self.request(**at, **more))
         return str(answer["Instances"][0]["InstanceId"])
 
     def instance(self, instance_id: str) -> Instance:

@@ -258,16 +258,8 @@ def test_a_launchs_tags_count_for_their_own_kind_only(
             allow("ec2:CreateTags"),
         ),
     )
-    request = {
-        "ImageId": cloud.image(),
-        "MinCount": 1,
-        "MaxCount": 1,
-        "InstanceType": "t3.micro",
-        "SubnetId": cloud.subnet_id,
-        "TagSpecifications": [
-            {"ResourceType": kind, "Tags": [{"Key": "Pair", "Value": "web"}]} for kind in tagged
-        ],
-    }
+    tags = [{"Key": "Pair", "Value": "web"}]
+    request = cloud.request(TagSpecifications=[{"ResourceType": kind, "Tags": tags} for kind in tagged])
     if allowed:
         ec2.run_instances(**request)
     else:

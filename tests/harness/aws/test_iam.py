@@ -283,13 +283,7 @@ def test_launching_with_a_profile_needs_the_right_to_pass_its_role(cloud: Cloud)
     cloud.role("node")
     who = cloud.user("deployer", allow("ec2:*"))
     ec2 = cloud.client("ec2", **who)
-    request = {
-        "ImageId": cloud.image(),
-        "MinCount": 1,
-        "MaxCount": 1,
-        "SubnetId": cloud.subnet_id,
-        "IamInstanceProfile": {"Name": "node"},
-    }
+    request = cloud.request(IamInstanceProfile={"Name": "node"})
     code, message, _ = error_of(ec2.run_instances, **request)
     assert code == "UnauthorizedOperation"
     assert "iam:PassRole on resource: arn:aws:iam::" in message
@@ -307,14 +301,7 @@ def test_a_launch_needs_every_resource_it_touches(cloud: Cloud, missing: str) ->
     kinds = {"subnet", "image", "security-group", "instance", "network-interface", "volume"} - {missing}
     resources = [f"arn:aws:ec2:us-east-1:*:{kind}/*" for kind in kinds]
     ec2 = cloud.client("ec2", **cloud.user("deployer", allow("ec2:RunInstances", resources)))
-    code, message, _ = error_of(
-        ec2.run_instances,
-        ImageId=cloud.image(),
-        MinCount=1,
-        MaxCount=1,
-        SubnetId=cloud.subnet_id,
-        SecurityGroupIds=[made["GroupId"]],
-    )
+    code, message, _ = error_of(ec2.run_instances, **cloud.request(SecurityGroupIds=[made["GroupId"]]))
     assert code == "UnauthorizedOperation"
     assert f":{missing}/" in message
 

@@ -81,13 +81,7 @@ def test_a_role_is_passed_to_the_partitions_own_name_of_the_service(cloud: Cloud
     right = "ec2.amazonaws.com.cn" if region.startswith("cn-") else "ec2.amazonaws.com"
     wrong = "ec2.amazonaws.com" if region.startswith("cn-") else "ec2.amazonaws.com.cn"
     ec2 = cloud.client("ec2", **cloud.user("deployer", allow("ec2:*")))
-    request = {
-        "ImageId": "ami-0deb1a2e12000a3d6",
-        "MinCount": 1,
-        "MaxCount": 1,
-        "SubnetId": cloud.subnet_id,
-        "IamInstanceProfile": {"Name": "node"},
-    }
+    request = cloud.request(IamInstanceProfile={"Name": "node"})
 
     def passing(service: str) -> None:
         statement = allow("iam:PassRole", StringEquals={"iam:PassedToService": service})

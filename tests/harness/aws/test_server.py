@@ -7,13 +7,12 @@ import socket
 import ssl
 from collections.abc import Callable
 
-import boto3
 import pytest
 import trustme
 
 from tests.aws.emulator import Emulator
 
-from .conftest import NODE_A, ONCE, REGION, VIP, Cloud, allow, error_of
+from .conftest import NODE_A, VIP, Cloud, allow, error_of
 
 
 def test_two_emulators_do_not_see_each_other(new_cloud: Callable[..., Cloud]) -> None:
@@ -46,15 +45,7 @@ def test_the_api_speaks_tls_on_a_socket_made_by_the_caller(cloud: Cloud) -> None
     assert server.url == f"https://127.0.0.1:{listening.getsockname()[1]}"
     # A client that never finishes its handshake must not delay other clients.
     with socket.create_connection(("127.0.0.1", server.port)), authority.cert_pem.tempfile() as bundle:
-        ec2 = boto3.client(
-            "ec2",
-            region_name=REGION,
-            endpoint_url=server.url,
-            aws_access_key_id=cloud.emulator.administrator[0],
-            aws_secret_access_key=cloud.emulator.administrator[1],
-            verify=bundle,
-            config=ONCE,
-        )
+        ec2 = cloud.client("ec2", endpoint_url=server.url, verify=bundle)
         assert ec2.describe_vpcs()["Vpcs"]
 
 
@@ -66,16 +57,8 @@ def test_a_signed_call_over_tls_is_verified(cloud: Cloud) -> None:
     cloud.role("node", allow("ec2:Describe*"))
     found = cloud.credentials(cloud.launch(NODE_A, IamInstanceProfile={"Name": "node"}))
     with authority.cert_pem.tempfile() as bundle:
-        ec2 = boto3.client(
-            "ec2",
-            region_name=REGION,
-            endpoint_url=server.url,
-            aws_access_key_id=found["AccessKeyId"],
-            aws_secret_access_key=found["SecretAccessKey"],
-            aws_session_token=found["Token"],
-            verify=bundle,
-            config=ONCE,
-        )
+        key = (found["AccessKeyId"], found["SecretAccessKey"], found["Token"])
+        ec2 = cloud.client("ec2", *key, endpoint_url=server.url, verify=bundle)
         assert ec2.describe_network_interfaces()["NetworkInterfaces"]
 
 
