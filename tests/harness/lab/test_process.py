@@ -9,7 +9,8 @@ import pytest
 
 from tests.lab.errors import LabError
 from tests.lab.paths import lab_dir
-from tests.lab.process import CommandError, ProcessId, run
+from tests.lab.process import CommandError, ProcessId, children, run
+from tests.lab.waiting import wait_for
 
 pytestmark = pytest.mark.subprocess  # the code under test starts and ends processes
 
@@ -32,11 +33,13 @@ def test_a_program_that_takes_too_long_is_ended_and_named() -> None:
 
 def test_an_ended_process_is_not_alive_though_it_was_never_waited_for() -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert child.pid in children(os.getpid())
     identity = ProcessId.of(child.pid)
     assert identity.is_alive()
     identity.end(grace_s=5)
     assert not identity.is_alive()
     child.wait()
+    assert child.pid not in children(os.getpid())
 
 
 def test_a_process_that_ignores_sigterm_is_killed() -> None:
@@ -61,3 +64,10 @@ def test_a_lab_name_that_could_leave_its_folder_is_refused() -> None:
         with pytest.raises(LabError, match="not a lower-case word"):
             lab_dir(name)
     assert lab_dir("ec2vip").parent == Path(os.environ.get("EC2VIP_LABS", "/var/lib/ec2vip-labs"))
+
+
+def test_what_is_waited_for_is_named_when_it_does_not_come() -> None:
+    looks = iter([False, False, True])
+    wait_for("the third look", lambda: next(looks), 5, pause_s=0)
+    with pytest.raises(LabError, match=r"the end: not within 0\.01 s; see its log"):
+        wait_for("the end", lambda: False, 0.01, pause_s=0, remedy="see its log")
