@@ -27,14 +27,14 @@ WRITTEN = "/var/lib/cloud/instance/ec2vip/written"
 _MARKS = "/var/lib/cloud/instance/sem/config_{write_files,runcmd,scripts_user}"
 
 
-def render(spec: NodeSpec) -> bytes:
+def render(spec: NodeSpec, *, spare: int = 0) -> bytes:
     """The user data for one node: a gzipped `#cloud-config` without a time stamp.
 
     Raises ValueError if the platform is unknown, if it needs an installer and the spec names no parameter for
-    one, or if the result is more than EC2 takes; the message then names the largest files.
+    one, or if the result with `spare` bytes is more than EC2 takes; the message then names the largest files.
     """
     data = _gzip(text(spec))
-    if len(data) > MAX_BYTES:
+    if len(data) + spare > MAX_BYTES:
         raise ValueError(_too_large(spec, len(data)))
     return data
 

@@ -175,14 +175,14 @@ def program(**changes: Any) -> Callable[[], Any]:
     return lambda: FloatingIpPair("ec2vip", pair_args(**changes)).outputs()
 
 
-_rendered: dict[str, bytes] = {}
+_rendered: dict[tuple[str, int], bytes] = {}
 
 
-def _render_once(spec: NodeSpec) -> bytes:
+def _render_once(spec: NodeSpec, *, spare: int = 0) -> bytes:
     """Render a node's user data once: a node always gets the same data, and to compress them is slow."""
-    key = repr(spec)
+    key = (repr(spec), spare)
     if key not in _rendered:
-        _rendered[key] = render(spec)
+        _rendered[key] = render(spec, spare=spare)
     return _rendered[key]
 
 
