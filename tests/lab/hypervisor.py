@@ -386,5 +386,5 @@ class Hypervisor:
         if node.leader is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(node.leader, signal.SIGKILL)
-        # In version 1 of control groups, a frozen process dies only after it is thawed.
+        # Else what boots next in this group would be frozen, too.
         node.group.freeze(False)
