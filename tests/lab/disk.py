@@ -52,16 +52,23 @@ class Disk:
         """
         self.root.mkdir(parents=True)
         self._memory.mkdir()
-        run(["mount", "-t", "tmpfs", "-o", f"mode=700,size={MEMORY_BYTES}", "lab-disk", str(self._memory)])
-        for number, layer in enumerate(image):
-            mapped = self.folder / f"image-{number}"
-            userns.map_into(self._users, layer, mapped)
-            self._lower.append(mapped)
-        self._add_layer()
-        fill(self.upper)
-        userns.give(self._users, self.upper)
-        sync((), layers(self.folder)[-1])
-        self._mount_root()
+        try:
+            run(
+                ["mount", "-t", "tmpfs", "-o", f"mode=700,size={MEMORY_BYTES}", "lab-disk", str(self._memory)]
+            )
+            for number, layer in enumerate(image):
+                mapped = self.folder / f"image-{number}"
+                userns.map_into(self._users, layer, mapped)
+                self._lower.append(mapped)
+            self._add_layer()
+            fill(self.upper)
+            userns.give(self._users, self.upper)
+            sync((), layers(self.folder)[-1])
+            self._mount_root()
+        except BaseException:
+            for folder in self._folders():
+                run(["umount", "--lazy", str(folder)], check=False)
+            raise
 
     def add_layer(self) -> None:
         """Keep what has been written so far: `reset` will come back to it. The node must be off."""
@@ -91,10 +98,14 @@ class Disk:
         """Unmount everything, if it was made. A process that still runs in it keeps it until its own end."""
         if not self.root.exists():
             return
-        for folder in [self.root, *reversed(layers(self.folder)), self._memory, *self._lower]:
+        for folder in self._folders():
             self._unmount(folder)
             folder.rmdir()
         self.folder.rmdir()
+
+    def _folders(self) -> list[Path]:
+        """What is mounted, the last one first."""
+        return [self.root, *reversed(layers(self.folder)), self._memory, *self._lower]
 
     def _add_layer(self) -> None:
         folder = self.folder / f"layer-{len(layers(self.folder))}"

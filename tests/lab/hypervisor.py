@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -76,6 +77,14 @@ cloud-init saw an interface, it would wait a minute for DHCP.
 KILL_AGAIN_S = 0.2
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
+
+HOLLOW_GUEST = """
+import signal, sys
+for button in sys.argv[1:]:
+    signal.signal(int(button), lambda *_: sys.exit())
+while True: signal.pause()
+"""
+"""Heeds the power button by a handler: without one, even a frozen process would die of the signal."""
 
 
 @dataclass
@@ -318,7 +327,8 @@ class Hypervisor:
         """The command line of the program that is the machine."""
         namespace = namespace_of(interface)
         if self._hollow:
-            return ["ip", "netns", "exec", namespace, "sleep", "infinity"]
+            buttons = (str(int(each)) for each in POWER_BUTTON.values())
+            return ["ip", "netns", "exec", namespace, sys.executable, "-ISc", HOLLOW_GUEST, *buttons]
         users, network = (f"{folder}/{namespace}" for folder in (userns.NAMES, userns.NETWORKS))
         # Otherwise systemd-nspawn would take these two limits from the machine's process 1, which it may not.
         limits = {

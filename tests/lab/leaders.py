@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -33,9 +34,16 @@ def process_1(machine: int) -> int | None:
 
 
 def in_own_network(machine: int) -> int | None:
-    """A hollow guest's only process, None while it is still in this machine's network."""
+    """A hollow guest's only process, None while it is in this machine's network or heeds no power button yet."""
     own = Path("/proc/self/ns/net").readlink()
-    return machine if Path(f"/proc/{machine}/ns/net").readlink() != own else None
+    return machine if Path(f"/proc/{machine}/ns/net").readlink() != own and _handles(machine) else None
+
+
+def _handles(process: int) -> bool:
+    """Whether the process handles real-time signals (SigCgt of proc_pid_status(5): the lowest bit is signal 1)."""
+    status = Path(f"/proc/{process}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return int(caught, 16) >> (signal.SIGRTMIN - 1) > 0
 
 
 def _comm(pid: int) -> str:
