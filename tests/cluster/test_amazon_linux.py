@@ -98,8 +98,9 @@ class Machine:
         return words in (self.lab.try_in(self.id, ["tail", "/var/log/ec2vip-bootstrap.log"]) or "")
 
     def bootstraps_again(self) -> None:
-        """Start the step again, as a node's unit does at its next boot."""
-        self.run("systemd-run", "--no-block", places.BOOTSTRAP_PATH, "image")
+        """Start the step again, as a node's unit does at its next boot; waits until systemd takes it."""
+        words = ["systemd-run", "--no-block", places.BOOTSTRAP_PATH, "image"]
+        eventually(lambda: self.lab.try_in(self.id, words) is not None, what=f"{self.id} to start the step")
 
     def run(self, *argv: str) -> str:
         return on(self.lab, self.id, *argv)
