@@ -56,11 +56,11 @@ down: ## run pulumi destroy and end the lab; nothing stays
 env: ## print what a shell needs to use the lab by hand: eval "$$(make -s env)"
 	$(call WITH_LAB,lab env)
 
-# A file of tests to each worker. Those of the labs wait most of the time, and two labs do not notice each other.
+# A file of tests to each worker, the slow ones first. Those of the labs wait most of the time, and two labs do not notice each other.
 test: ## run every tier of tests (PYTEST="tests/unit -k bootstrap": only these; PROVIDER=aws: the engine tier with the real plugin)
 	@EC2VIP_PROVIDER="$(PROVIDER)" $(TOOLS) $(if $(PROVIDER),engine -- sh -ec 'python -m tests.lab.plugin; \
-	exec python -m pytest $(or $(PYTEST),tests/engine)',test -- $(if $(PYTEST),python -m pytest $(PYTEST),sh -c 'python -m pytest tests/unit tests/harness tests/engine \
-	-n auto --dist=loadfile; quick=$$?; python -m pytest tests/cluster -n 2 --dist=loadfile && exit $$quick'))
+	exec python -m pytest $(or $(PYTEST),tests/engine)',test -- $(if $(PYTEST),python -m pytest $(PYTEST),sh -c 'python -m pytest tests/engine tests/harness tests/unit \
+	-n auto --dist=loadfile --no-loadscope-reorder; quick=$$?; python -m pytest tests/cluster -n 2 --dist=loadfile && exit $$quick'))
 
 lint: ## check format, lint, types and shell scripts
 	@$(TOOLS) python -- sh -ec 'ruff format --check . && ruff check . && mypy && \
