@@ -205,6 +205,8 @@ class Tokens:
         token = found[1] if found else ""
         for node in self.pair.node_ids:
             self.lab.run_in(node, ["tee", COROSYNC], input=conf)
+            # A crash may come before the node's system has written this to its disk.
+            self.lab.run_in(node, ["sync"])
         # One command makes every member read its own file.
         self.lab.run_in(self.pair.node_ids[0], ["corosync-cfgtool", "-R"], timeout_s=60)
         for node in self.pair.node_ids:

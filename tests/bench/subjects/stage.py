@@ -68,6 +68,8 @@ class Stage:
             self._write(instance_id, f"{CIB}/cib.xml", subject.cib)
             self._run(instance_id, "chown", "hacluster:haclient", f"{CIB}/cib.xml")
             self._run(instance_id, "chmod", "600", f"{CIB}/cib.xml")
+            # A failover may cut the power before the node's system has written this to its disk.
+            self._run(instance_id, "sync")
         for instance_id in self.pair.node_ids:
             self._run(instance_id, "systemctl", "start", "--no-block", "corosync", "pacemaker")
         self.current = subject
