@@ -9,10 +9,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
@@ -187,9 +188,9 @@ def ask_all(ec2: Any, subnet_id: str, tags: Sequence[dict[str, str]]) -> list[An
     """
     with _ground(ec2, subnet_id, tags) as ground:
         said = [_said(question, ground) for question in QUESTIONS]
-    with _emulated(ground.subnet, ec2.meta.region_name) as (lab_ec2, lab_subnet):
-        with _ground(lab_ec2, lab_subnet, tags) as ground:
-            lab = [_said(question, ground) for question in QUESTIONS]
+    region = ec2.meta.region_name
+    with _emulated(ground.subnet, region) as emulated, _ground(*emulated, tags) as ground:
+        lab = [_said(question, ground) for question in QUESTIONS]
     return [Answer(*each) for each in zip(QUESTIONS, said, lab, strict=True)]
 
 
@@ -237,12 +238,12 @@ def _ground(ec2: Any, subnet_id: str, tags: Sequence[dict[str, str]]) -> Iterato
         )
     finally:
         for interface in made:
-            with suppress_gone():
+            with _gone_is_well():
                 ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
 
 
 @contextmanager
-def suppress_gone() -> Iterator[None]:
+def _gone_is_well() -> Iterator[None]:
     """Do not mind if the interface is gone already."""
     try:
         yield
@@ -254,8 +255,6 @@ def suppress_gone() -> Iterator[None]:
 @contextmanager
 def _emulated(cidr: ipaddress.IPv4Network, region: str) -> Iterator[tuple[Any, str]]:
     """An emulated account with a subnet of this CIDR: a client and the subnet's id."""
-    import boto3  # noqa: PLC0415
-
     emulator = Emulator(region=region)
     try:
         server = emulator.serve("127.0.0.1")
@@ -272,5 +271,4 @@ def _emulated(cidr: ipaddress.IPv4Network, region: str) -> Iterator[tuple[Any, s
         vpc = ec2.create_vpc(CidrBlock=str(network))["Vpc"]["VpcId"]
         yield ec2, ec2.create_subnet(VpcId=vpc, CidrBlock=str(network))["Subnet"]["SubnetId"]
     finally:
-        with suppress(Exception):
-            emulator.close()
+        emulator.close()
