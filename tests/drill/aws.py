@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from botocore.exceptions import (
 )
 
 from tests.drill.pair import Pair, Reach
+from tests.drill.run_command import SSM_DOCUMENT, Commands
 from tests.lab.errors import LabError
 from tests.lab.paths import PROJECT
 from tests.lab.process import CommandError, run
@@ -39,18 +39,12 @@ WHOLE_LIMIT_S = 600.0
 """EC2 checks the status of a started instance once a minute. The checks take some minutes to pass."""
 SETTLE_S = 120.0
 """A rebooting node passes its status checks at first. Without a shell, we wait this long before we judge."""
-DELIVERY_S = 30
-"""How long SSM may hold a command for a booting node (s). SSM accepts no shorter time."""
-COMMAND_S = 90
-"""How long a command may run on a node."""
 STARTABLE_S = 5
 """Time between two polls of a stopping instance (s). Stopping takes from seconds to minutes."""
 
 # The same values as in `infra`, which takes seconds to import.
 VIP, VIPS, NODE_IDS, PAIR = "vip", "vips", "nodeIds", "ec2vip:pair"
 
-SSM_DOCUMENT = "AWS-RunShellScript"
-SSM_ENDED = ("Success", "Failed", "TimedOut", "Cancelled", "Undeliverable", "Terminated")
 CONFIG = Config(retries={"mode": "standard", "max_attempts": 8})
 NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "AuthFailure", "InvalidClientTokenId")
@@ -70,7 +64,7 @@ class AwsCloud:
         self, session: boto3.Session, node_ids: Sequence[str], probe: Sequence[str] | None = None
     ) -> None:
         self._ec2: Any = session.client("ec2", config=CONFIG)
-        self._ssm: Any = session.client("ssm", config=CONFIG)
+        self._commands = Commands(session.client("ssm", config=CONFIG))
         caller = session.client("sts", config=CONFIG).get_caller_identity()
         self.account, self.region = str(caller["Account"]), str(session.region_name)
         self._probe = None if probe is None else list(probe)
@@ -92,28 +86,7 @@ class AwsCloud:
     def run_on(self, instance_id: str, argv: Sequence[str]) -> str | None:
         if self.reach.no_shell:
             return None
-        try:
-            sent = self._ssm.send_command(
-                InstanceIds=[instance_id],
-                DocumentName=SSM_DOCUMENT,
-                Parameters={"commands": [shlex.join(argv)], "executionTimeout": [str(COMMAND_S)]},
-                TimeoutSeconds=DELIVERY_S,
-            )
-        except self._ssm.exceptions.InvalidInstanceId:
-            return None
-        # SSM itself gives up by then, so the command cannot run after we have returned.
-        deadline = time.monotonic() + DELIVERY_S + COMMAND_S + 10
-        while time.monotonic() < deadline:
-            time.sleep(POLL_S)
-            try:
-                seen = self._ssm.get_command_invocation(
-                    CommandId=sent["Command"]["CommandId"], InstanceId=instance_id
-                )
-            except self._ssm.exceptions.InvocationDoesNotExist:
-                continue  # not there yet
-            if seen["Status"] in SSM_ENDED:
-                return str(seen["StandardOutputContent"]) if seen["Status"] == "Success" else None
-        return None
+        return self._commands.run(instance_id, argv)
 
     def cut_power(self, instance_id: str) -> None:
         """Stop the instance by force, without shutting its system down.
@@ -139,14 +112,11 @@ class AwsCloud:
 
     def _why_no_shell(self, node_ids: list[str]) -> str:
         try:
-            known = self._ssm.describe_instance_information(
-                Filters=[{"Key": "InstanceIds", "Values": node_ids}]
-            )["InstanceInformationList"]
+            online = self._commands.online(node_ids)
         except ClientError as error:
             if error.response["Error"]["Code"] not in DENIED:
                 raise
             return "the caller may not use SSM"
-        online = {item["InstanceId"] for item in known if item["PingStatus"] == "Online"}
         silent = [key for key in node_ids if key not in online]
         # Both or neither: a trial may find either node as the holder.
         return f"SSM does not reach {' and '.join(silent)} (setting ec2vip:ssm)" if silent else ""
