@@ -158,6 +158,10 @@ class PulumiStack:
         """The value of a key in the copy of the settings. Raises KeyError if it has none."""
         return yaml.safe_load(self.settings_file.read_text())["config"][self._in_settings(key)]
 
+    def has(self, key: str) -> bool:
+        """Whether the copy of the settings has the key."""
+        return self._in_settings(key) in yaml.safe_load(self.settings_file.read_text())["config"]
+
     def _in_settings(self, key: str) -> str:
         """The key's full name in the settings; a key without a namespace is in the project's."""
         return key if ":" in key else f"{self.project}:{key}"

@@ -1,0 +1,182 @@
+"""`make prove STACK=dev`: the real command, the real `pulumi`, an emulated account of AWS or of another partition.
+
+The nodes' image has no SSM agent here, so nobody is asked but EC2; tests/cluster/test_prove.py has clients.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.drill import __main__ as drill_commands
+from tests.drill import aws, trials
+from tests.drill.prove import leftovers, run, stack
+from tests.lab import cli
+
+from .cloud import ROOT, Cloud, end
+from .drill import changes, use
+
+OTHERS = {"us-east-1": "aws", "us-gov-west-1": "aws-us-gov"}
+
+
+@pytest.fixture(params=OTHERS)
+def account(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """An account in which this process's environment has every right."""
+    with Cloud(tmp_path, region=request.param) as cloud:
+        ready(cloud, tmp_path, monkeypatch)
+        yield cloud
+
+
+@pytest.fixture
+def east(fresh_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """The same in us-east-1 alone."""
+    ready(fresh_cloud, tmp_path, monkeypatch)
+    return fresh_cloud
+
+
+def ready(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(cloud, monkeypatch, cloud.emulator.administrator)
+    monkeypatch.setattr(cli, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(run, "settings_of", lambda name: settings(cloud))
+    for module, name, seconds in (
+        (aws, "POLL_S", 0.05),
+        (aws, "SETTLE_S", 0.0),
+        (trials, "SETTLE_S", 0.1),
+        (leftovers, "POLL_S", 0.05),
+        (run, "LATE_S", 0.1),
+    ):
+        monkeypatch.setattr(module, name, seconds)
+
+
+def settings(cloud: Cloud) -> dict[str, Any]:
+    """The settings of the stack dev, in the cloud's Region, with an image that has no SSM agent."""
+    zone = f"{cloud.region}a"
+    return {
+        **stack.settings_of("dev"),
+        "aws:region": cloud.region,
+        "availabilityZone": zone,
+        "platform": "debian12",
+    }
+
+
+def prove(*words: str) -> int:
+    return cli.run(drill_commands.app, ["prove", "--stack", "dev", *words])
+
+
+def written() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((cli.BUILD / "prove.json").read_text())
+    return found
+
+
+def test_a_whole_run_proves_the_pair_and_leaves_nothing(account: Cloud) -> None:
+    before = account.inventory()
+    assert prove("--yes") == 0, (cli.BUILD / "prove.md").read_text()
+    report = written()
+    assert [phase["name"] for phase in report["phases"] if not phase["passed"]] == []
+    assert report["partition"] == OTHERS[account.region]
+    assert {trial["name"] for trial in report["trials"] if trial["passed"]} == {"reboot", "power-loss"}
+    assert len(report["answers"]) > 10
+    assert report["left"] == {}
+    assert account.inventory() == before
+    assert account.emulator.account_id not in (cli.BUILD / "prove.json").read_text()
+
+
+def test_what_is_not_ready_is_said_before_anything_is_made(
+    east: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = {**settings(east), "availabilityZone": "us-east-1z"}
+    monkeypatch.setattr(run, "settings_of", lambda name: bad)
+    assert prove("--yes") == 1
+    assert changes(east) == []
+    assert "us-east-1z" in capsys.readouterr().err
+
+
+def test_nothing_is_made_unless_the_user_says_yes(
+    east: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert prove() == 1
+    assert changes(east) == []
+    assert "nothing was changed" in capsys.readouterr().err
+
+
+def test_a_phase_that_fails_is_in_the_report_and_everything_goes(east: Cloud) -> None:
+    """The nodes never form a pair, so the up fails."""
+    before = east.inventory()
+    east.guests.fate = lambda instance: "no package has pacemaker"
+    assert prove("--yes") == 1
+    report = written()
+    assert [phase["passed"] for phase in report["phases"]] == [False]
+    assert "no package has pacemaker" in report["phases"][0]["detail"]
+    assert east.inventory() == before
+
+
+def begin() -> subprocess.Popen[str]:
+    """Start a run in a process of its own, with this process's patches where they matter."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from tests.lab import cli; from tests.drill import aws; from tests.drill.prove import run, leftovers\n"
+        "from tests.drill.__main__ import app\n"
+        f"cli.BUILD = Path({str(cli.BUILD)!r}); aws.POLL_S = 0.05; aws.SETTLE_S = 0; leftovers.POLL_S = 0.05\n"
+        f"run.settings_of = lambda name: {run.settings_of('dev')!r}\n"
+        "sys.exit(cli.run(app, ['prove', '--stack', 'dev', '--yes']))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+# The call that each phase is at, and the number of such calls up to it.
+MOMENTS = {
+    "up": ("ec2:RunInstances", 1),
+    "questions": ("ec2:CreateNetworkInterface", 1),
+    "trials": ("ec2:RebootInstances", 1),
+    "a lost node": ("ec2:TerminateInstances", 3),
+    "destroy": ("ec2:DeleteSecurityGroup", 1),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_what_a_killed_run_leaves_is_removed_by_clean(
+    moment: str, east: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = east.inventory()
+    reached = east.reached(*MOMENTS[moment])
+    process = begin()
+    assert reached.wait(240), "the run did not get there"
+    os.killpg(process.pid, signal.SIGKILL)
+    end(process)
+    assert prove("--clean", "--yes") == 0
+    assert east.inventory() == before
+    assert "removing VPC vpc-" in capsys.readouterr().err
+    assert prove("--clean", "--yes") == 0
+    assert "no run has left anything" in capsys.readouterr().err
+
+
+def test_a_signal_removes_everything_and_says_so_in_the_report(east: Cloud) -> None:
+    before = east.inventory()
+    reached = east.reached("ec2:RebootInstances")
+    process = begin()
+    assert reached.wait(240), "the run did not get there"
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=240)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert east.inventory() == before
+    assert written()["interrupted"] == "by a signal"
