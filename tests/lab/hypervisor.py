@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.aws.emulator import Emulator, Interface
-from tests.lab import cache, cgroup, image, journal, leaders, serial, userns
+from tests.lab import cache, cgroup, image, journal, leaders, serial, ssm_agent, userns
 from tests.lab.amis import image_of
 from tests.lab.disk import Disk
 from tests.lab.errors import LabError
@@ -77,14 +77,6 @@ cloud-init saw an interface, it would wait a minute for DHCP.
 KILL_AGAIN_S = 0.2
 POWER_BUTTON = {"reboot": signal.SIGRTMIN + 5, "poweroff": signal.SIGRTMIN + 4}
 """Signals that start reboot.target and poweroff.target in systemd as process 1 (systemd(1))."""
-
-HOLLOW_GUEST = """
-import signal, sys
-for button in sys.argv[1:]:
-    signal.signal(int(button), lambda *_: sys.exit())
-while True: signal.pause()
-"""
-"""Heeds the power button by a handler: without one, even a frozen process would die of the signal."""
 
 
 @dataclass
@@ -175,6 +167,11 @@ class Hypervisor:
         """Everything the guest wrote to its console since launch."""
         node = self.nodes.get(instance_id)
         return node.console.read_text(errors="replace") if node and node.console.exists() else ""
+
+    def run_command(self, instance_id: str, lines: list[str], limit_s: float) -> tuple[int, str] | None:
+        """Run what SSM Run Command sends to the guest; see the emulator's `CommandedMachines`."""
+        node = self.nodes.get(instance_id)
+        return ssm_agent.run(node, lines, limit_s, hollow=self._hollow) if node else None
 
     # --- what only a lab can do ----------------------------------------------------------------------------
 
@@ -328,7 +325,7 @@ class Hypervisor:
         namespace = namespace_of(interface)
         if self._hollow:
             buttons = (str(int(each)) for each in POWER_BUTTON.values())
-            return ["ip", "netns", "exec", namespace, sys.executable, "-ISc", HOLLOW_GUEST, *buttons]
+            return ["ip", "netns", "exec", namespace, sys.executable, "-ISc", leaders.HOLLOW_GUEST, *buttons]
         users, network = (f"{folder}/{namespace}" for folder in (userns.NAMES, userns.NETWORKS))
         # Otherwise systemd-nspawn would take these two limits from the machine's process 1, which it may not.
         limits = {

@@ -12,6 +12,14 @@ from pathlib import Path
 from tests.lab.errors import LabError
 from tests.lab.process import children
 
+HOLLOW_GUEST = """
+import signal, sys
+for button in sys.argv[1:]:
+    signal.signal(int(button), lambda *_: sys.exit())
+while True: signal.pause()
+"""
+"""Heeds the power button by a handler: without one, even a frozen process would die of the signal."""
+
 
 def find(machine: subprocess.Popen[bytes], look: Callable[[int], int | None]) -> int:
     """The guest's first process, by its id here; waits until `look` gets it from the machine's program."""

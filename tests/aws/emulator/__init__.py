@@ -5,10 +5,11 @@ from __future__ import annotations
 from .emulator import Emulator
 from .faults import Fault, Faults
 from .http import Server
-from .model import GroupRule, Instance, Interface, Machines, NullMachines
+from .model import CommandedMachines, GroupRule, Instance, Interface, Machines, NullMachines
 from .settings import Settings
 
 __all__ = [
+    "CommandedMachines",
     "Emulator",
     "Fault",
     "Faults",

@@ -100,6 +100,15 @@ def check(
                 raise _denied(principal, service, need, verdict, "permissions boundary")
 
 
+def allows(world: World, principal: Principal, service: str, action: str, params: Params) -> bool:
+    """Whether the principal may make this call. The caller holds the world's lock."""
+    try:
+        check(world, principal, service, action, params, {})
+    except ApiError:
+        return False
+    return True
+
+
 def denied_by_fault(world: World, arn: str, service: str, action: str, params: Params) -> ApiError:
     """The error that a caller gets if its policy was removed."""
     need = next(needs(world, service, action, params, {}))
@@ -349,9 +358,10 @@ def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
         yield Need("ssm:SendCommand", world.arn("ssm", f"document/{document}", account=owner))
         for key, value in params.items():
             if key.startswith("InstanceIds."):
-                known = about(world, value)
-                tags = {name.replace("aws:ResourceTag/", "ssm:resourceTag/"): v for name, v in known.items()}
-                yield Need("ssm:SendCommand", _arn(world, "instance", value), {**known, **tags})
+                yield _managed(world, action, value)
+        return
+    if action == "UpdateInstanceInformation":
+        yield _managed(world, action, params["InstanceId"])
         return
     names = [
         value for key, value in params.items() if key in ("Name", "ResourceId") or key.startswith("Names.")
@@ -363,6 +373,14 @@ def _ssm(world: World, action: str, params: Params) -> Iterator[Need]:
         yield Need(f"ssm:{action}", resource)
         if action == "PutParameter" and "Tags.1" in params:
             yield Need("ssm:AddTagsToResource", resource)
+
+
+def _managed(world: World, action: str, instance_id: str) -> Need:
+    """A permission of Systems Manager on an instance. The agent's own calls have its ARN as a source, too."""
+    arn, known = _arn(world, "instance", instance_id), about(world, instance_id)
+    tags = {name.replace("aws:ResourceTag/", "ssm:resourceTag/"): value for name, value in known.items()}
+    source = {"ec2:SourceInstanceARN": arn, "ssm:SourceInstanceARN": arn}
+    return Need(f"ssm:{action}", arn, {**known, **tags, **source})
 
 
 def form(body: bytes) -> dict[str, str]:

@@ -28,7 +28,8 @@ class Emulator:
     `on_change` is called after any change that the data plane must follow. `record` gets one dict per event:
     `kind` is "api", "route", "imds-address", "imds", "instance", "fault" or "machine-error"; `t` (monotonic) and
     `wall` (since the epoch) are in seconds. Both callbacks must return quickly; many threads call them.
-    `ssm_agents` maps the instances that Run Command reaches to what each does with a command's lines.
+    Run Command reaches the running instances of `CommandedMachines` whose role lets the SSM agent register.
+    `ssm_agents` maps further instances that it reaches to what each does with a command's lines.
     `clock` returns the time of day in seconds, for credentials and time stamps.
     `administrator` is the access key (id, secret) that may do everything; each emulator has a new one.
     """

@@ -58,7 +58,7 @@ class ApiServer:
         self._principals = principals
         self._faults = faults
         self._throttle = Throttle()
-        self.run_command = run_command.RunCommand()
+        self.run_command = run_command.RunCommand(world, principals)
         self._others = DomainDispatcherApplication(create_backend_app)
         self.closing = threading.Event()
 

@@ -11,8 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .model import Instance
-from .policy import trusts
-from .principals import Principals
+from .principals import Principals, trusted_by_ec2
 from .world import World
 
 Tree = dict[str, "Tree | str"]
@@ -145,9 +144,7 @@ def _iam(world: World, principals: Principals, instance: Instance) -> Tree:
     ahead = world.faults.clock_error(instance.id)
     now = stamp(datetime.fromtimestamp(world.clock(), timezone.utc), ahead)
     role = profile.roles[0] if profile.roles else None
-    trusted = role is None or any(
-        trusts(json.loads(role.assume_role_policy_document), name) for name in world.partition.trusted("ec2")
-    )
+    trusted = role is None or trusted_by_ec2(world, role)
     info = {
         "Code": "Success" if trusted else UNTRUSTED,
         "LastUpdated": now,

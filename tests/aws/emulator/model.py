@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 PENDING, RUNNING, SHUTTING_DOWN = "pending", "running", "shutting-down"
 TERMINATED, STOPPING, STOPPED = "terminated", "stopping", "stopped"
@@ -91,6 +91,19 @@ class Machines(Protocol):
     def terminate(self, instance_id: str) -> None: ...
 
     def console_output(self, instance_id: str) -> str: ...
+
+
+@runtime_checkable
+class CommandedMachines(Protocol):
+    """Machines that also run what Run Command sends, as an SSM agent in the guest would."""
+
+    def run_command(self, instance_id: str, lines: list[str], limit_s: float) -> tuple[int, str] | None:
+        """The exit status and standard output of a shell script; it runs as the guest's root.
+
+        None if the guest has no power or stands still, so that it does not get the script. Raises TimeoutError
+        if the script has no end after `limit_s` seconds, or if the guest lost its power meanwhile.
+        """
+        ...
 
 
 class NullMachines:

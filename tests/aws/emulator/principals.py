@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from . import signing
+from . import policy, signing
 from .errors import ApiError
 from .http import Request
 from .world import World
@@ -70,6 +70,17 @@ class Principals:
             issued = dict(self._issued)
         return next((i for (i, _), each in issued.items() if each.access_key_id == access_key_id), None)
 
+    def of_instance(self, instance_id: str) -> Principal | None:
+        """The caller that an instance is with its role's credentials; None if it can have none.
+
+        The caller holds the world's lock.
+        """
+        profile = self._world.profile_of(instance_id)
+        role = profile.roles[0] if profile is not None and profile.roles else None
+        if role is None or not trusted_by_ec2(self._world, role):
+            return None
+        return self._in_role(role, instance_id)
+
     def identify(
         self, request: Request, signature: signing.Signature | None, instance_id: str | None
     ) -> Principal:
@@ -110,7 +121,9 @@ class Principals:
         role = next((each for each in self._world.iam.roles.values() if each.arn == session.role_arn), None)
         if role is None:
             raise _unknown_key(signature.service)
-        name = session.session_name
+        return self._in_role(role, session.session_name)
+
+    def _in_role(self, role: Any, name: str) -> Principal:
         return Principal(
             arn=self._world.arn("sts", f"assumed-role/{role.name}/{name}", region=""),
             policies=tuple(self._role_policies(role)),
@@ -141,7 +154,7 @@ class Principals:
 
     def _role_policies(self, role: Any) -> list[Mapping[str, Any]]:
         documents = [_document(text) for text in role.policies.values()]
-        return documents + [_managed(policy) for policy in role.managed_policies.values()]
+        return documents + [_managed(each) for each in role.managed_policies.values()]
 
     def _boundary(self, arn: str | None) -> Mapping[str, Any] | None:
         """The document of a boundary, if any. A policy that no longer exists allows nothing."""
@@ -155,8 +168,14 @@ class Principals:
         documents: list[Mapping[str, Any]] = []
         for holder in holders:
             documents += [_document(text) for text in holder.policies.values()]
-            documents += [_managed(policy) for policy in holder.managed_policies.values()]
+            documents += [_managed(each) for each in holder.managed_policies.values()]
         return documents
+
+
+def trusted_by_ec2(world: World, role: Any) -> bool:
+    """Whether the role's trust policy lets instances have its credentials."""
+    trust = json.loads(role.assume_role_policy_document)
+    return any(policy.trusts(trust, name) for name in world.partition.trusted("ec2"))
 
 
 def _ends(session: Any) -> float:
@@ -169,8 +188,8 @@ def _document(text: Any) -> Mapping[str, Any]:
     return loaded
 
 
-def _managed(policy: Any) -> Mapping[str, Any]:
-    return _document(next(version.document for version in policy.versions if version.is_default))
+def _managed(managed: Any) -> Mapping[str, Any]:
+    return _document(next(version.document for version in managed.versions if version.is_default))
 
 
 def _unknown_key(service: str) -> ApiError:
