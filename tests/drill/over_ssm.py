@@ -39,6 +39,8 @@ LIMIT_S = 3600
 """The command ends by itself after this time, in case this program was killed and nobody else ends it."""
 KEPT_S = 60
 """How long the output of a command that ran into its limit stays on the instance."""
+WAIT_S = 1
+"""How long a script waits for the command's end, and so about the time between two looks at its output."""
 MERCY_S = 2
 """Time between SIGINT and SIGKILL for the command."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -135,16 +137,16 @@ class Remote:
         self._offset = 0
 
     def start(self, argv: Sequence[str]) -> Piece:
-        """Start the command, and wait up to a second for its end.
+        """Start the command, and wait up to WAIT_S for its end.
 
         After the last piece, nothing is left on the instance.
         """
         start = START.format(mercy=MERCY_S, limit=LIMIT_S, command=shlex.join(argv), kept=KEPT_S)
-        return self._ask(start + WAIT.format(tenths=10), CLEAR, time.sleep)
+        return self._ask(start + WAIT.format(tenths=10 * WAIT_S), CLEAR, time.sleep)
 
     def read(self, behind: int, pause: Pause) -> Piece:
-        """The next piece. If nothing more is there (`behind` is 0), we wait for it up to a second."""
-        return self._ask("" if behind else WAIT.format(tenths=10), "", pause)
+        """The next piece. If nothing more is there (`behind` is 0), we first wait up to WAIT_S for its end."""
+        return self._ask("" if behind else WAIT.format(tenths=10 * WAIT_S), "", pause)
 
     def finish(self, pause: Pause) -> Piece:
         """End the command if it runs. After the last piece, nothing is left on the instance."""

@@ -65,14 +65,14 @@ class Host:
         )
         return done.returncode, done.stdout
 
-    def processes(self) -> list[str]:
+    def processes(self) -> dict[int, str]:
         """The command lines of the processes that this host's scripts have started and that still run."""
         mark = f"TMPDIR={self.folder}".encode()
-        found = []
+        found = {}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    found[int(process.name)] = (process / "cmdline").read_bytes().decode()
         return found
 
     def is_clean(self) -> bool:
@@ -115,6 +115,9 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         host = Host(emulator, emulator.serve("127.0.0.1").url, folder, [])
         emulator.ssm_agents[INSTANCE] = host.agent
         yield host
+        for process in host.processes():  # after a failure
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
 
 
 def run(host: Host, *argv: str) -> tuple[int, bytes]:
@@ -125,7 +128,10 @@ def run(host: Host, *argv: str) -> tuple[int, bytes]:
 
 
 @pytest.mark.parametrize("status", [0, 3])
-def test_a_short_command_takes_one_script_and_gives_its_output_and_status(host: Host, status: int) -> None:
+def test_a_short_command_takes_one_script_and_gives_its_output_and_status(
+    host: Host, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(over_ssm, "WAIT_S", int(LIMIT_S))  # for a busy machine
     said = run(host, "sh", "-c", f'echo "it\'s $0"; echo to stderr >&2; exit {status}', "a  b\n{c}")
     assert said == (status, b"it's a  b\n{c}\nto stderr\n")
     assert len(host.scripts) == 1
@@ -224,11 +230,10 @@ def test_a_command_whose_caller_was_killed_ends_by_itself(
 ) -> None:
     monkeypatch.setattr(over_ssm, "LIMIT_S", 2)
     monkeypatch.setattr(over_ssm, "KEPT_S", 0)
-
-    remote = Remote(Commands(host.client()), INSTANCE)
-    assert not remote.start(["sleep", "600"]).last
-    assert host.processes()
+    ran = host.folder.parent / "ran"
+    Remote(Commands(host.client()), INSTANCE).start(["sh", "-c", 'touch "$0"; exec sleep 600', str(ran)])
     host.wait_until_clean()
+    assert ran.exists()
 
 
 @pytest.mark.skipif(not shutil.which("ping"), reason="there is no ping")
@@ -278,9 +283,12 @@ def test_a_command_that_the_instance_has_lost_is_an_error(host: Host) -> None:
             shutil.rmtree(left)
         time.sleep(seconds)
 
+    gate = host.folder.parent / "gate"
+    waits = ["sh", "-c", 'while [ ! -e "$0" ]; do sleep 0.1; done', str(gate)]
     remote = Remote(Commands(host.client()), INSTANCE)
     with pytest.raises(LabError, match="has lost the command"):
-        carry_out(remote, ["sleep", "2"], lambda data: None, reboots)
+        carry_out(remote, waits, lambda data: None, reboots)
+    gate.touch()
     wait_for("it still runs", lambda: not host.processes(), LIMIT_S)
 
 
