@@ -283,7 +283,7 @@ def main(words: Sequence[str] | None = None) -> int:
         prog="python -m tests.drill.aws",
         description="Print the IAM policy that make verify and make status need for one stack's pair.",
     )
-    parser.add_argument("account", type=_account, help="the account's 12 digits")
+    parser.add_argument("account", type=account_number, help="the account's 12 digits")
     parser.add_argument("region", help="the Region, such as eu-west-1")
     parser.add_argument("stack", help="the stack's name, such as dev")
     parser.add_argument(
@@ -301,7 +301,8 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _account(text: str) -> str:
+def account_number(text: str) -> str:
+    """The text, if it is an account's number. Raises ArgumentTypeError if it is not."""
     if not re.fullmatch(r"\d{12}", text):
         raise argparse.ArgumentTypeError(f"{text} is not 12 digits")
     return text

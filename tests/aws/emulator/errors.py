@@ -20,11 +20,11 @@ class ApiError(Exception):
         """Content type and body as the service's clients parse them.
 
         EC2's errors spell it `RequestID` (real body in StreisandEffect/streisand#566). The other query
-        services wrap one `Error` in an `ErrorResponse`. SSM speaks JSON.
+        services wrap one `Error` in an `ErrorResponse`. SSM and Service Quotas speak JSON.
         """
         code, message = escape(self.code), escape(self.message)
         number = uuid.uuid4()
-        if service == "ssm":
+        if service in ("ssm", "servicequotas"):
             answer = json.dumps({"__type": self.code, "message": self.message})
             return "application/x-amz-json-1.1", answer.encode()
         if service == "ec2":

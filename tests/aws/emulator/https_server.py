@@ -181,7 +181,10 @@ class ApiServer:
             return self._who(call)
         if call.service == "ssm" and call.action in run_command.ACTIONS:
             return self.run_command.respond(call.action, call.request.body)
-        chunks, line, others = run_wsgi_app(self._others, environ)
+        try:
+            chunks, line, others = run_wsgi_app(self._others, environ)
+        except NotImplementedError:  # moto knows the service, but not the action
+            raise ApiError(400, "InvalidAction", f"This emulator has no action {call.action!r}.") from None
         content_type = others.get("Content-Type", "text/xml")
         return Response(int(line.split()[0]), b"".join(chunks), content_type, _passed_on(others.items()))
 

@@ -125,7 +125,9 @@ def _can_be(resource: str, shape: str) -> bool:
     if len(given) != 6 or given[0] != "arn" or given[2] != wanted[2]:
         return False
     kind, _, rest = given[5].partition("/")
-    return kind in ("*", wanted[5].partition("/")[0]) and (bool(rest) or kind == "*")
+    named = wanted[5].partition("/")[0]
+    # A quota's ARN has its service in place of a kind.
+    return (kind in ("*", named) or named.startswith("$")) and (bool(rest) or kind == "*")
 
 
 def as_list(value: str | list[str]) -> list[str]:
