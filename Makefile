@@ -1,6 +1,6 @@
 # A thin face: every command is `python -m tests.lab|drill|bench …` or pytest, with what it needs installed first.
-# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED, KIND, KINDS and RUNS
-# as docs/guide.md says.
+# LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED, KIND, KINDS, RUNS,
+# CLEAN and REPORT as docs/guide.md says.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB STACK PROBE YES
@@ -12,10 +12,10 @@ export PYTHONPYCACHEPREFIX ?= $(or $(EC2VIP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME
 # Commands on a running lab install nothing; a stack other than the lab's needs no lab.
 WITH_LAB = @$(TOOLS) running -- python -m tests.$(1)
 
-.PHONY: help up status shell verify roll faults soak fault bench starts tokens down env test lint lock check
+.PHONY: help up status shell verify prove lab-like roll faults soak fault bench starts tokens down env test lint lock check
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## install what is missing, start the lab, deploy the pair, wait until the VIP answers (root; PLATFORM=debian13, AMI=baked)
 	@$(TOOLS) lab -- python -m tests.lab up
@@ -28,6 +28,12 @@ shell: ## open a root shell on NODE=a, b or client
 
 verify: ## break the pair in every trial, measure the client's outage (TRIALS="reboot …"; STACK=dev PROBE="ssh bastion")
 	$(call WITH_LAB,drill verify $(foreach trial,$(TRIALS),--only $(trial)))
+
+prove: ## make a pair of its own in your AWS account, prove it, remove it; writes build/prove.json, .md and .svg (STACK=dev; YES=1, RUNS=n, CLEAN=1)
+	@$(TOOLS) engine -- python -m tests.drill prove
+
+lab-like: ## give the running lab the times and answers that `make prove` has found on AWS (REPORT=build/prove.json)
+	$(call WITH_LAB,drill lab-like)
 
 faults: ## run the whole fault catalogue and judge each outcome; writes build/faults.json (ONLY="hang …")
 	$(call WITH_LAB,drill faults $(foreach row,$(ONLY),--only $(row)))

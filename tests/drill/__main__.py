@@ -1,4 +1,4 @@
-"""Break a pair on purpose: `python -m tests.drill verify|faults|soak|roll`.
+"""Break a pair on purpose: `python -m tests.drill verify|faults|soak|roll|lab-like`.
 
 Run these commands through `make`, which first installs what they need.
 """
@@ -11,6 +11,7 @@ import typer
 
 from tests.drill import rollout as day_two
 from tests.drill.proofs import faults, soak
+from tests.drill.prove.lab_like import lab_like
 from tests.drill.verify import verify
 from tests.lab import cli
 from tests.lab.cli import LabOption
@@ -45,6 +46,7 @@ def roll(name: LabOption = DEFAULT_LAB) -> None:
 app.command(epilog="Example: make verify TRIALS='reboot power-loss'")(verify)
 app.command(epilog="Example: make faults ONLY='hang partition'")(faults)
 app.command(epilog="Example: make soak KIND=kills MINUTES=30 SEED=7")(soak)
+app.command("lab-like", epilog="Example: make lab-like REPORT=build/prove.json")(lab_like)
 
 if __name__ == "__main__":
     sys.exit(cli.run(app))

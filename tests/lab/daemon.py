@@ -140,6 +140,19 @@ def actions(emulator: Emulator, hypervisor: Hypervisor, mirror: Mirror) -> dict[
             setattr(emulator.settings, key, value)
         return before
 
+    def set_switches(**values: str) -> dict[str, str]:
+        """Change what EC2 does where it has a choice (see emulator.Settings); return what it did."""
+        known = emulator.settings.switches()
+        for key, value in values.items():
+            if key not in known:
+                raise ValueError(f"there is no switch {key!r}; see emulator/settings.py")
+            if value not in known[key]:
+                raise ValueError(f"{key} is {' or '.join(known[key])}, not {value!r}")
+        before = {key: getattr(emulator.settings, key) for key in values}
+        for key, value in values.items():
+            setattr(emulator.settings, key, value)
+        return before
+
     def set_grace(seconds: float) -> float:
         """Change how long a guest may take to shut down, and return what it was."""
         before, hypervisor.shutdown_grace_s = hypervisor.shutdown_grace_s, seconds
@@ -156,6 +169,7 @@ def actions(emulator: Emulator, hypervisor: Hypervisor, mirror: Mirror) -> dict[
         "set-delays": set_delays,
         "set-grace": set_grace,
         "set-mirror": mirror.tell,
+        "set-switches": set_switches,
     }
 
 

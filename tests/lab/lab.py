@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -197,26 +197,37 @@ class Lab:
         self.require_running()
         return control.ask(self.folder, action, **arguments)
 
-    def set_latency(self, name: str) -> None:
-        """Change how long EC2 takes, as long as the lab lives.
+    def set_latency(self, name: str) -> dict[str, float | None]:
+        """Change how long EC2 takes, as long as the lab lives; return the settings as they were.
 
         `name` is `none`, `typical` (AWS's own times, as far as they are public), or the API's seconds as a
         number. Raises LabError for another word.
         """
-        settings = vars(latency_settings(name))
-        self.ask(
-            "set-delays",
-            **{key: value for key, value in settings.items() if key.endswith(("_delay_s", "_lag_s"))},
-        )
+        settings = latency_settings(name)
+        delays = {key: getattr(settings, key) for key in settings.delays()}
+        before: dict[str, float | None] = self.ask("set-delays", **delays)
+        return before
 
     @contextlib.contextmanager
     def latency(self, name: str) -> Iterator[None]:
-        """Set how long EC2 takes while the block runs; after it, EC2 takes no time."""
-        self.set_latency(name)
+        """Set how long EC2 takes while the block runs; after it, EC2 takes as long as before."""
+        before = self.set_latency(name)
         try:
             yield
         finally:
-            self.set_latency("none")
+            self.ask("set-delays", **before)
+
+    def be_like(
+        self, delays: Mapping[str, float], switches: Mapping[str, str]
+    ) -> dict[str, float | str | None]:
+        """Have EC2 these times (s) and switches (see emulator.Settings) as long as the lab lives.
+
+        Returns what they were. Raises LabError for a name or value that there is not, and if no lab runs.
+        """
+        # The switches first: theirs are the values that can be wrong, and then nothing is changed.
+        before: dict[str, float | str | None] = self.ask("set-switches", **switches)
+        before.update(self.ask("set-delays", **delays))
+        return before
 
     def snapshot(self) -> None:
         """Keep the nodes' present state for `restore`; cuts their power and boots them again."""

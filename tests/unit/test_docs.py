@@ -52,8 +52,8 @@ def test_a_link_to_a_file_or_heading_that_is_gone_is_found(tmp_path: Path) -> No
 
 
 def test_every_make_target_that_the_pages_name_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^)(?:eval \"\$\()?make (?:-s )?([a-z]+)", TEXT, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)(?:eval \"\$\()?make (?:-s )?([a-z-]+)", TEXT, re.MULTILINE))
     assert named
     assert named <= targets
 

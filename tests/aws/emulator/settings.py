@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_origin, get_type_hints
 
 
 @dataclass
@@ -39,6 +39,17 @@ class Settings:
     guide, "Where to configure instance metadata options"."""
     delay_administrator: bool = False
     """Whether callers without a role, such as the administrator who builds the stack, are delayed too."""
+
+    @classmethod
+    def delays(cls) -> tuple[str, ...]:
+        """The names of EC2's own times."""
+        return tuple(each.name for each in fields(cls) if each.name.endswith(("_delay_s", "_lag_s")))
+
+    @classmethod
+    def switches(cls) -> dict[str, tuple[str, ...]]:
+        """The names of the switches, each with its values."""
+        hints = get_type_hints(cls)
+        return {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Literal}
 
     @classmethod
     def instant(cls) -> Settings:

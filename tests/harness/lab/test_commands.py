@@ -23,7 +23,7 @@ COMMANDS = {
 
 
 def test_the_commands_are_those_that_the_makefile_calls() -> None:
-    called = set(re.findall(r"\(call WITH_LAB,(lab|drill|bench) (\w+)", MAKEFILE)) | {("lab", "up")}
+    called = set(re.findall(r"\(call WITH_LAB,(lab|drill|bench) ([\w-]+)", MAKEFILE)) | {("lab", "up")}
     assert called == set(COMMANDS)
 
 
@@ -33,7 +33,7 @@ def test_a_command_has_a_help_with_an_example(part: str, command: str) -> None:
     assert shown.exit_code == 0
     example = re.search(r"Example: (.*)", shown.output)
     assert example is not None
-    targets = re.findall(r"make (?:-s )?(\w+)", example[1])
+    targets = re.findall(r"make (?:-s )?([\w-]+)", example[1])
     assert targets == [command]
     for variable in re.findall(r"\b([A-Z]+)=", example[1]):
         assert variable in MAKEFILE
