@@ -1,6 +1,6 @@
 # A thin face: every command is `python -m tests.lab|drill|bench …` or pytest, with what it needs installed first.
 # LAB=name works on another lab; PLATFORM, AMI, LATENCY, STACK, PROBE, YES, NODE, JSON, TRIALS, ONLY, MINUTES, SEED, KIND, KINDS, RUNS,
-# CLEAN and REPORT as docs/guide.md says.
+# CLEAN and REPORT as docs/guide.md and docs/prove.md say.
 
 TOOLS := python3 -m tests.lab.toolchain
 export LAB STACK PROBE YES

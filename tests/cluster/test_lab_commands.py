@@ -11,9 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.cluster.hollow import Hollow
 from tests.cluster.test_break_out import NOBODY
+from tests.drill.prove.questions import QUESTIONS, SUCCESS, Answer
+from tests.drill.prove.report import Measure, Report, answered, write
 from tests.lab.paths import PROJECT, cache_dir, labs_dir
 from tests.lab.process import run
 
@@ -75,6 +78,26 @@ def test_another_user_is_told_in_a_line_and_nothing_is_installed(
     assert "root" in line
     assert {path.name for path in home.glob(".cache/ec2vip/*")} <= {"pycache"}
     assert hollow.lab.is_running()
+
+
+def test_a_lab_becomes_like_what_a_report_has(hollow: Hollow, tmp_path: Path) -> None:
+    report = Report("r1", "dev", measures=[Measure("the call", [0.2, 0.3, 0.9], setting="route_delay_s")])
+    report.answers.append(answered(Answer(QUESTIONS[0], "InvalidParameterValue: assigned", SUCCESS)))
+    write(report, tmp_path)
+    hollow.assign(hollow.a)
+    before = hollow.lab.be_like({"route_delay_s": 0.0}, {"same_eni_reassign": "success"})
+    try:
+        words = ["make", "-s", "lab-like", f"REPORT={tmp_path / 'prove.json'}"]
+        status, lines = said_by(words, hollow.lab.name)
+        assert status == 0, lines
+        with pytest.raises(ClientError, match="move is not allowed"):
+            hollow.assign(hollow.a)
+        with hollow.lab.latency("typical"):
+            pass
+        assert hollow.lab.ask("set-delays", route_delay_s=0.0) == {"route_delay_s": 0.3}
+    finally:
+        hollow.lab.ask("set-switches", same_eni_reassign=before["same_eni_reassign"])
+        hollow.lab.ask("set-delays", route_delay_s=before["route_delay_s"])
 
 
 def read_only(folder: Path) -> list[str]:

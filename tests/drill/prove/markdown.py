@@ -97,7 +97,7 @@ def _checks(checks: Sequence[Check]) -> str:
 
 def _phases(phases: Sequence[Phase]) -> str:
     rows = [(SIGN[phase.passed], phase.name, f"{phase.took_s:.1f}", phase.detail) for phase in phases]
-    return _table(("", "phase", "took [s]", ""), rows)
+    return _table(("", "phase", "took [s]", "detail"), rows)
 
 
 def _stages(phases: Sequence[Phase]) -> str:
@@ -123,7 +123,7 @@ def _trials(results: Sequence[Result], pinged: bool) -> str:
         )
         for result in results
     ]
-    return _table(("", "trial", "", OUTAGE[pinged], "new holder after [s]", ""), rows)
+    return _table(("", "trial", "result", OUTAGE[pinged], "new holder after [s]", "detail"), rows)
 
 
 def _measures(measures: Sequence[Measure]) -> str:

@@ -41,7 +41,7 @@ def _strip(axis: Any, measure: Measure) -> None:
         fontsize=9,
         parse_math=False,
     )
-    axis.set_xlim(min(0.0, *measure.values), max(0.001, *measure.values) * 1.05)
+    axis.set_xlim(min(0.0, *measure.values), max(0.1, *measure.values) * 1.05)
     axis.set_yticks([])
     axis.tick_params(labelsize=8)
     axis.spines[["top", "right", "left"]].set_visible(False)
