@@ -39,6 +39,7 @@ MEASURES = (
     f"{CALL}: until the old node's metadata no longer show it",
     f"{CALL}: until a client in the same subnet hears the new node",
     f"{CALL}: until a client in another subnet hears the new node",
+    "DescribeNetworkInterfaces: the call",
     "stop by force without the system's shutdown, running",
     "stop by force without the system's shutdown, hung",
     "console output: from a line to its appearance",
