@@ -30,7 +30,7 @@ verify: ## break the pair in every trial, measure the client's outage (TRIALS="r
 	$(call WITH_LAB,drill verify $(foreach trial,$(TRIALS),--only $(trial)))
 
 prove: ## make a pair of its own in your AWS account, prove it, remove it; writes build/prove.json, .md and .svg (STACK=dev; YES=1, RUNS=n, CLEAN=1)
-	@$(TOOLS) engine -- python -m tests.drill prove
+	@$(TOOLS) $(if $(filter-out local,$(STACK)),engine,lab) -- python -m tests.drill prove
 
 lab-like: ## give the running lab the times and answers that `make prove` has found on AWS (REPORT=build/prove.json)
 	$(call WITH_LAB,drill lab-like)

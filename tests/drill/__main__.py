@@ -12,6 +12,7 @@ import typer
 from tests.drill import rollout as day_two
 from tests.drill.proofs import faults, soak
 from tests.drill.prove.lab_like import lab_like
+from tests.drill.prove.run import prove
 from tests.drill.verify import verify
 from tests.lab import cli
 from tests.lab.cli import LabOption
@@ -19,7 +20,7 @@ from tests.lab.lab import Lab
 from tests.lab.log import say, step
 from tests.lab.paths import DEFAULT_LAB
 
-app = cli.app(__doc__, of_any_stack=("verify",))
+app = cli.app(__doc__, of_any_stack=("verify", "prove"))
 
 
 @app.command(epilog="Example: make roll")
@@ -46,6 +47,7 @@ def roll(name: LabOption = DEFAULT_LAB) -> None:
 app.command(epilog="Example: make verify TRIALS='reboot power-loss'")(verify)
 app.command(epilog="Example: make faults ONLY='hang partition'")(faults)
 app.command(epilog="Example: make soak KIND=kills MINUTES=30 SEED=7")(soak)
+app.command(epilog="Example: make prove STACK=dev")(prove)
 app.command("lab-like", epilog="Example: make lab-like REPORT=build/prove.json")(lab_like)
 
 if __name__ == "__main__":

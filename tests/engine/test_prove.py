@@ -5,6 +5,7 @@ The nodes' image has no SSM agent here, so nobody is asked but EC2; tests/cluste
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -28,7 +29,9 @@ OTHERS = {"us-east-1": "aws", "us-gov-west-1": "aws-us-gov"}
 
 
 @pytest.fixture(params=OTHERS)
-def account(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def account(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
     """An account in which this process's environment has every right."""
     with Cloud(tmp_path, region=request.param) as cloud:
         ready(cloud, tmp_path, monkeypatch)
@@ -67,26 +70,30 @@ def settings(cloud: Cloud) -> dict[str, Any]:
     }
 
 
+def report(kind: str) -> Path:
+    return cli.in_build(f"prove.{kind}")
+
+
 def prove(*words: str) -> int:
     return cli.run(drill_commands.app, ["prove", "--stack", "dev", *words])
 
 
 def written() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((cli.BUILD / "prove.json").read_text())
+    found: dict[str, Any] = json.loads(report("json").read_text())
     return found
 
 
 def test_a_whole_run_proves_the_pair_and_leaves_nothing(account: Cloud) -> None:
     before = account.inventory()
-    assert prove("--yes") == 0, (cli.BUILD / "prove.md").read_text()
-    report = written()
-    assert [phase["name"] for phase in report["phases"] if not phase["passed"]] == []
-    assert report["partition"] == OTHERS[account.region]
-    assert {trial["name"] for trial in report["trials"] if trial["passed"]} == {"reboot", "power-loss"}
-    assert len(report["answers"]) > 10
-    assert report["left"] == {}
+    assert prove("--yes") == 0, report("md").read_text()
+    found = written()
+    assert [phase["name"] for phase in found["phases"] if not phase["passed"]] == []
+    assert found["partition"] == OTHERS[account.region]
+    assert {trial["name"] for trial in found["trials"] if trial["passed"]} == {"reboot", "power-loss"}
+    assert len(found["answers"]) > 10
+    assert found["left"] == {}
     assert account.inventory() == before
-    assert account.emulator.account_id not in (cli.BUILD / "prove.json").read_text()
+    assert account.emulator.account_id not in report("json").read_text()
 
 
 def test_what_is_not_ready_is_said_before_anything_is_made(
@@ -102,8 +109,6 @@ def test_what_is_not_ready_is_said_before_anything_is_made(
 def test_nothing_is_made_unless_the_user_says_yes(
     east: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import io
-
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert prove() == 1
     assert changes(east) == []
@@ -115,20 +120,22 @@ def test_a_phase_that_fails_is_in_the_report_and_everything_goes(east: Cloud) ->
     before = east.inventory()
     east.guests.fate = lambda instance: "no package has pacemaker"
     assert prove("--yes") == 1
-    report = written()
-    assert [phase["passed"] for phase in report["phases"]] == [False]
-    assert "no package has pacemaker" in report["phases"][0]["detail"]
+    found = written()
+    assert [phase["passed"] for phase in found["phases"]] == [False]
+    assert "no package has pacemaker" in found["phases"][0]["detail"]
     assert east.inventory() == before
 
 
-def begin() -> subprocess.Popen[str]:
+def begin(cloud: Cloud) -> subprocess.Popen[str]:
     """Start a run in a process of its own, with this process's patches where they matter."""
+    build = str(report("json").parent)
     program = (
         "import sys; from pathlib import Path\n"
         "from tests.lab import cli; from tests.drill import aws; from tests.drill.prove import run, leftovers\n"
         "from tests.drill.__main__ import app\n"
-        f"cli.BUILD = Path({str(cli.BUILD)!r}); aws.POLL_S = 0.05; aws.SETTLE_S = 0; leftovers.POLL_S = 0.05\n"
-        f"run.settings_of = lambda name: {run.settings_of('dev')!r}\n"
+        f"cli.BUILD = Path({build!r})\n"
+        "aws.POLL_S = leftovers.POLL_S = 0.05; aws.SETTLE_S = 0\n"
+        f"run.settings_of = lambda name: {settings(cloud)!r}\n"
         "sys.exit(cli.run(app, ['prove', '--stack', 'dev', '--yes']))"
     )
     return subprocess.Popen(
@@ -159,7 +166,7 @@ def test_what_a_killed_run_leaves_is_removed_by_clean(
 ) -> None:
     before = east.inventory()
     reached = east.reached(*MOMENTS[moment])
-    process = begin()
+    process = begin(east)
     assert reached.wait(240), "the run did not get there"
     os.killpg(process.pid, signal.SIGKILL)
     end(process)
@@ -173,7 +180,7 @@ def test_what_a_killed_run_leaves_is_removed_by_clean(
 def test_a_signal_removes_everything_and_says_so_in_the_report(east: Cloud) -> None:
     before = east.inventory()
     reached = east.reached("ec2:RebootInstances")
-    process = begin()
+    process = begin(east)
     assert reached.wait(240), "the run did not get there"
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=240)

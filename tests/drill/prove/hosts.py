@@ -9,17 +9,17 @@ from __future__ import annotations
 import ipaddress
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests.drill.prove.ground import OTHER_SUBNET, SAME_SUBNET
 from tests.drill.prove.leftovers import TAG
 from tests.drill.run_command import Commands
 from tests.lab.errors import LabError
 
-SAME, OTHER = "the same subnet", "another subnet"
 ONLINE_LIMIT_S = 300.0
 """How long a client may take from its launch until SSM reaches it (s): assumed."""
 POLL_S = 3.0
@@ -67,9 +67,9 @@ def launch(ec2: Any, site: Site, run: str, *, own_vpc: bool) -> dict[str, str]:
         VpcId=site.vpc,
         TagSpecifications=_tags(run, "security-group"),
     )["GroupId"]
-    subnets = {SAME: site.subnet}
+    subnets = {SAME_SUBNET: site.subnet}
     if own_vpc and (other := _another_subnet(ec2, site, run)):
-        subnets[OTHER] = other
+        subnets[OTHER_SUBNET] = other
     return {
         place: _launch(ec2, site, run, node, subnet, [site.client_group, out])
         for place, subnet in subnets.items()

@@ -22,9 +22,9 @@ from tests.drill.pair import Pair
 from tests.drill.probe import Probe
 from tests.drill.prove import hosts
 from tests.drill.prove.leftovers import TAG
-from tests.drill.prove.measures import Ground, measure_all
+from tests.drill.prove.measures import Ground, measure_all, measure_stops
 from tests.drill.prove.questions import ASKED, ask_all
-from tests.drill.prove.report import Phase, Report
+from tests.drill.prove.report import Phase, Report, answered
 from tests.drill.prove.stack import RunStack
 from tests.drill.run_command import Commands
 from tests.drill.trials import TRIALS, Result, run_trial
@@ -42,11 +42,15 @@ MOVE_LIMIT_S = 120.0
 
 @dataclass
 class Life:
-    """One run: its account, its stack, and the report that it fills. `keep` saves the report."""
+    """One run: its account, its stack, and the report that it fills.
+
+    `agent` says whether the image has an SSM agent; without one, EC2 alone is asked. `keep` saves the report.
+    """
 
     session: boto3.Session
     stack: RunStack
     run: str
+    agent: bool
     times: int
     report: Report
     keep: Callable[[], None]
@@ -64,7 +68,8 @@ class Life:
         if not self.report.phases[-1].passed:
             return
         with self._phase("a second up changes nothing"):
-            _nothing_changes(self.stack.up("--skip-preview") and self.stack.last_changes())
+            self.stack.up("--skip-preview")
+            _nothing_changes(self.stack.last_changes())
         with self._phase("a refresh changes nothing"):
             _nothing_changes(self.stack.refresh())
         with self._phase("two clients are made", "1 to 3 min") as said:
@@ -72,7 +77,8 @@ class Life:
         with self._phase("EC2 is asked what no public source says"):
             self._ask()
         with self._phase("what AWS's own times are", "some minutes") as said:
-            for measured in measure_all(self._ground(), self.times, _indented):
+            measures = measure_all if self.agent else measure_stops
+            for measured in measures(self._ground(), self.times, _indented):
                 self.report.measures.append(measured)
                 self.keep()
         with self._phase("the holder is broken in every trial", "5 to 30 min"):
@@ -124,7 +130,7 @@ class Life:
         return found
 
     def _make_clients(self) -> str:
-        if not self.stack.configured("ssm"):
+        if not self.agent:
             return "none: the nodes' image has no SSM agent, so no client can be asked"
         site = hosts.Site.of(self.stack.outputs())
         own_vpc = self.stack.has("vpcCidr")
@@ -141,7 +147,7 @@ class Life:
         ec2 = self.session.client("ec2", config=ASKED)
         tags = [{"Key": TAG, "Value": self.run}]
         for answer in ask_all(ec2, self.stack.outputs()["subnetId"], tags):
-            self.report.answers.append(in_report(answer))
+            self.report.answers.append(answered(answer))
 
     def _ground(self) -> Ground:
         pair, outputs = self._whole(), self.stack.outputs()
@@ -202,7 +208,9 @@ class Life:
         self.stack.up("--skip-preview", "--refresh")
         pair = self._whole()
         if pair.holder() != new:
-            raise LabError(f"the VIP went from {new} to {pair.holder()}", "a node that returns must not take it")
+            raise LabError(
+                f"the VIP went from {new} to {pair.holder()}", "a node that returns must not take it"
+            )
         return f"EC2 showed the other holder after {moved:.1f} s; the new node left the VIP there"
 
 

@@ -225,15 +225,13 @@ def _image(on: Asked, name: str) -> Check:
     own = on.get("amiId")
     if wanted is None:
         return Check(name, False, f"{on.instance_type} is for {', '.join(supported)}", remedy)
-    if not own and not PLATFORMS[on.platform].has_ssm_agent:
-        found = f"the images of {on.platform} lack the SSM agent, which the run needs"
-        remedy = "set ec2vip:platform to another, or ec2vip:amiId to an image that has it"
-        return Check(name, False, found, remedy)
     images = _images(on, own, wanted)
     if not images:
         return Check(name, False, f"no image of {on.platform} for {wanted}", "set ec2vip:platform to another")
     image = max(images, key=lambda each: str(each["CreationDate"]))
     found = f"{image['ImageId']} ({image.get('Name', 'no name')}, {image['Architecture']}, {image['State']})"
+    if not own and not PLATFORMS[on.platform].has_ssm_agent:
+        found += "; it lacks the SSM agent, so neither nodes nor clients will be asked"
     if image["Architecture"] not in supported:
         return Check(name, False, f"{found}, but {on.instance_type} is for {', '.join(supported)}", remedy)
     return Check(

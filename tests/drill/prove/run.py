@@ -17,9 +17,10 @@ from tests.drill.aws import CONFIG, aws_errors
 from tests.drill.clouds import STACK
 from tests.drill.prove import leftovers, removal, report
 from tests.drill.prove.life import FAILURES, Life
-from tests.drill.prove.markdown import in_a_sentence
+from tests.drill.prove.markdown import in_one_sentence
 from tests.drill.prove.policy import prove_policies
-from tests.drill.prove.preflight import checks, price
+from tests.drill.prove.preflight import checks
+from tests.drill.prove.price import price
 from tests.drill.prove.report import Check, Report
 from tests.drill.prove.stack import RunStack, region_of, settings_of, settings_of_run
 from tests.drill.view import StackOption
@@ -44,7 +45,7 @@ SIGNS = {True: "✓", False: "✗", None: "?"}
 def prove(
     stack: StackOption = STACK,
     name: LabOption = DEFAULT_LAB,
-    times: Annotated[int, typer.Option(envvar="TIMES", min=1, help="How often to measure each time.")] = 5,
+    times: Annotated[int, typer.Option(envvar="RUNS", min=1, help="How often to measure each time.")] = 5,
     yes: Annotated[bool, typer.Option("--yes", envvar="YES", help="Go on without asking.")] = False,
     clean: Annotated[
         bool, typer.Option("--clean", envvar="CLEAN", help="Only remove what earlier runs have left.")
@@ -80,7 +81,7 @@ def _prove(session: boto3.Session, stack: str, settings: dict[str, Any], times: 
         found.ended = cli.now()
         report.write(found, cli.in_build("prove.json").parent)
 
-    life = Life(session, RunStack(folder, wanted), run, times, found, keep)
+    life = Life(session, RunStack(folder, wanted), run, wanted["ssm"], times, found, keep)
     try:
         life.live()
     except KeyboardInterrupt:
@@ -92,7 +93,7 @@ def _prove(session: boto3.Session, stack: str, settings: dict[str, Any], times: 
     finally:
         with ENDING.held():
             _remove(session, found, keep)
-    say(f"written: build/prove.json, build/prove.md, build/prove.svg\n{in_a_sentence(found)}")
+    say(f"written: build/prove.json, build/prove.md, build/prove.svg\n{in_one_sentence(found)}")
     return 0 if found.passed else 1
 
 
@@ -113,7 +114,9 @@ def _preflight(session: boto3.Session, wanted: dict[str, Any], found: Report, ye
             say(f"      {check.remedy}")
     if failed := [check.name for check in found.checks if check.ok is False]:
         raise LabError(f"not ready: {', '.join(failed)}; nothing was made", "see the remedies above")
-    say(f"This makes a pair and two clients in account {found.account}, Region {found.region}, breaks the pair")
+    say(
+        f"This makes a pair and two clients in account {found.account}, Region {found.region}, breaks the pair"
+    )
     say(f"on purpose, and removes all of it. {price(wanted, session)}")
     _agree(yes)
 
@@ -174,7 +177,7 @@ def _account(stack: str, name: str, settings: dict[str, Any]) -> Iterator[None]:
     lab = Lab(LAB if name == DEFAULT_LAB else name)
     settings["amiId"] = ami_id(settings["platform"], "baked")
     ran = lab.is_running()
-    lab.up(images=(Image(settings["platform"], "baked"),))
+    lab.up(images=(Image(settings["platform"], baked=True),))
     try:
         os.environ.update(lab.environment())
         os.environ["PATH"] = os.pathsep.join([str(plugin.plugin().parent), os.environ["PATH"]])

@@ -26,8 +26,12 @@ NAME = "prove"
 """The stack's name in the run's backend, and so in the names of its roles and parameters. Two runs at once in one
 account and Region would meet there, so the preflight refuses a second one."""
 PASSPHRASE_FILE = "passphrase"
+ROOMY = {"nano": "small", "micro": "small"}
+"""Interfaces of these sizes have room for the VIP alone beside their own address (t3, t3a and t4g: two IPv4
+addresses each, from small on four; EC2 user guide, "Maximum IP addresses per network interface"). The measures
+move one more, so the run's pair is a size larger."""
 PINGS = {"protocol": "icmp"}
-DEFAULT_PLATFORM = "al2023"
+DEFAULT_PLATFORM, DEFAULT_TYPE = "al2023", "t3.micro"
 
 
 def settings_of(stack: str) -> dict[str, Any]:
@@ -60,8 +64,9 @@ def settings_of_run(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
     """The settings with which a run's pair is made.
 
     All that it makes has the run's tag. Session Manager may reach its nodes, if their image has the agent. Its
-    client group may ping the VIP.
+    client group may ping the VIP. Its instances have room for one address more.
     """
+    family, _, size = str(settings.get("instanceType", DEFAULT_TYPE)).partition(".")
     platform = PLATFORMS.get(str(settings.get("platform", DEFAULT_PLATFORM)))
     has_agent = "amiId" in settings or (platform is not None and platform.has_ssm_agent)
     clients = list(settings.get("clients") or ())
@@ -70,6 +75,7 @@ def settings_of_run(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
     return {
         **settings,
         "tags": {**(settings.get("tags") or {}), TAG: run},
+        "instanceType": f"{family}.{ROOMY.get(size, size)}",
         "ssm": has_agent,
         "clients": clients,
     }

@@ -188,7 +188,7 @@ def test_the_zone_of_an_existing_subnet_counts(account: Account) -> None:
         ({"instanceType": "t4g.micro", "amiId": BAKED}, False, "is for arm64"),
         ({"amiId": "ami-0123456789abcdef0"}, False, "does not exist"),
         ({"platform": "ubuntu2404", "instanceType": "t4g.micro"}, False, "not found"),
-        ({"platform": "debian12"}, False, "lack the SSM agent"),
+        ({"platform": "debian12"}, True, "lacks the SSM agent"),
         ({"platform": "debian12", "amiId": BAKED}, True, BAKED),
         ({"instanceType": "t9.micro"}, False, "knows no t9.micro"),
     ],

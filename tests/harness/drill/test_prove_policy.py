@@ -71,7 +71,7 @@ def test_what_is_allowed_on_everything_is_what_aws_has_no_resource_for(place: di
         for action in as_list(statement["Action"])
         if "*" in as_list(statement["Resource"])
     }
-    # Its resource is the zone behind an endpoint's private name, and has no ARN (tests/unit/infra/test_deployer.py).
+    # Its resource is the zone behind an endpoint's private name, and has no ARN (unit/infra/test_deployer.py).
     assert {action for action in everywhere if takes_a_resource(action)} == {
         "route53:AssociateVPCWithHostedZone"
     }
