@@ -122,12 +122,12 @@ def measure_console(ground: Ground, times: int, say: Callable[[str], None]) -> I
         say(f"writing a line to the console of {standby}")
         mark = secrets.token_hex(8)
         if ground.commands.run(standby, [*WRITE, mark]) is None:
-            why = f"not all: {standby} could not write to its console"
+            why = f"not all written: {standby} could not write to its console"
             continue
         written = time.monotonic()
         while mark not in console.text(ground.ec2, standby):
             if time.monotonic() - written > CONSOLE_LIMIT_S:
-                why = f"not all: not within {CONSOLE_LIMIT_S:.0f} s"
+                why = f"not all seen within {CONSOLE_LIMIT_S:.0f} s"
                 break
             time.sleep(CONSOLE_POLL_S)
         else:

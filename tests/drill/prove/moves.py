@@ -29,13 +29,16 @@ CALL, DESCRIBED, SHOWN, GONE, HEARD, HEARD_OUTSIDE, READ = MEASURES[:7]
 LEAD_S = 8.0
 """From the commands to the move: all programs must run by then. SSM takes one or two seconds (assumed)."""
 LIMIT_S = 30.0
-"""How long the programs look after a move's start. Public reports have a move end within seconds."""
+"""How long the programs look after a move's start (assumed). A move takes seconds (what is public of it:
+tests/aws/emulator/settings.py)."""
 SPARE_TRIES = 2
 """How many moves more than asked we try if some fail."""
 
 ON_NODE = Path(__file__).resolve().parent / "on_node"
 NOT_THERE = ("InvalidParameterValue", "InvalidNetworkInterfaceID.NotFound")
 """What EC2 answers if an interface does not have the address that it shall give back."""
+NO_ROOM = "PrivateIpAddressLimitExceeded"
+"""A t3.micro has room for two, its own and the VIP (EC2 User Guide, "IP addresses per network interface")."""
 CLOCK = ("sh", "-c", "date +%s.%N; chronyc tracking || true")
 OFFSET = re.compile(r"^System time\s*:\s*(\d+\.\d+) seconds", re.MULTILINE)
 DROP = (
@@ -95,15 +98,15 @@ def measure_moves(ground: Ground, times: int, say: Callable[[str], None]) -> lis
     answer, and ClientError if EC2 refuses to give the address to the first node or to take it back.
     """
     interfaces = _interfaces(ground)
-    _check_free(ground)
     clocks = _clocks(ground)
     moves: list[Move] = []
-    old, new = ground.nodes
+    new = ground.standby()
+    (old,) = set(ground.nodes) - {new}
     try:
         # All moves are between two nodes, as a fail-over is: a client knows the old one's hardware address.
-        ground.ec2.assign_private_ip_addresses(
-            NetworkInterfaceId=interfaces[old], PrivateIpAddresses=[ground.spare]
-        )
+        if why := _why_no_room(ground, interfaces[old]):
+            say(f"{old} {why}")
+            return _measures([Move(troubles={CALL: f"{old} {why}"})], clocks)
         for _ in range(times + SPARE_TRIES):
             if sum(move.answered is not None for move in moves) == times:
                 break
@@ -119,20 +122,15 @@ def measure_moves(ground: Ground, times: int, say: Callable[[str], None]) -> lis
 
 
 def _interfaces(ground: Ground) -> dict[str, str]:
-    """The nodes' primary interfaces."""
+    """The nodes' primary interfaces. Raises LabError if any interface of their subnet has the spare address."""
     found = ground.ec2.describe_network_interfaces(
         Filters=[{"Name": "attachment.instance-id", "Values": list(ground.nodes)}]
     )["NetworkInterfaces"]
-    attached = {each["NetworkInterfaceId"]: each["Attachment"] for each in found}
-    return {on["InstanceId"]: eni for eni, on in attached.items() if on["DeviceIndex"] == 0}
-
-
-def _check_free(ground: Ground) -> None:
-    (reservation, *_) = ground.ec2.describe_instances(InstanceIds=[ground.nodes[0]])["Reservations"]
+    primary = [each for each in found if each["Attachment"]["DeviceIndex"] == 0]
     taken = ground.ec2.describe_network_interfaces(
         Filters=[
             {"Name": "addresses.private-ip-address", "Values": [ground.spare]},
-            {"Name": "subnet-id", "Values": [reservation["Instances"][0]["SubnetId"]]},
+            {"Name": "subnet-id", "Values": [each["SubnetId"] for each in primary]},
         ]
     )["NetworkInterfaces"]
     if taken:
@@ -140,6 +138,18 @@ def _check_free(ground: Ground) -> None:
             f"{ground.spare} belongs to {taken[0]['NetworkInterfaceId']}; only a free address may be moved",
             "take another address of the subnet",
         )
+    return {each["Attachment"]["InstanceId"]: each["NetworkInterfaceId"] for each in primary}
+
+
+def _why_no_room(ground: Ground, eni: str) -> str:
+    """Give the spare address to the interface; why that is impossible, or empty."""
+    try:
+        ground.ec2.assign_private_ip_addresses(NetworkInterfaceId=eni, PrivateIpAddresses=[ground.spare])
+    except ClientError as error:
+        if error.response["Error"]["Code"] != NO_ROOM:
+            raise
+        return "has no room for an address beside the VIP: set ec2vip:instanceType to a larger one (t3.small)"
+    return ""
 
 
 def _clocks(ground: Ground) -> _Clocks:
@@ -298,4 +308,5 @@ def _measure(
         move.troubles.get(name, move.troubles.get(CALL) if move.answered is None else None) for move in moves
     )
     missed = "; ".join(why for why in whys if why)
-    return Measure(name, values, note=f"{note}; not all: {missed}" if missed else note, setting=setting)
+    lead = "not all" if values else "not measured"
+    return Measure(name, values, note=f"{note}; {lead}: {missed}" if missed else note, setting=setting)

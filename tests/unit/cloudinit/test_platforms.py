@@ -46,7 +46,8 @@ def test_what_runs_on_a_node_needs_no_newer_python_than_its_oldest(tmp_path: Pat
     newer = tmp_path / "newer.py"
     newer.write_text("import sys\nprint(sys.orig_argv)\n")
     assert "3.10" in too_new(newer), "nothing would be found"
-    assert too_new(*sorted((PROJECT / "agent").glob("*.py")), PROJECT / "cloudinit/node/parameter.py") == ""
+    sources = [*(PROJECT / "agent").glob("*.py"), *(PROJECT / "tests/drill/prove/on_node").glob("*.py")]
+    assert too_new(*sorted(sources), PROJECT / "cloudinit/node/parameter.py") == ""
 
 
 def test_each_source_of_a_build_is_pinned_and_comes_over_tls() -> None:
