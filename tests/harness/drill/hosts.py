@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import ssl
 import subprocess
 import sys
 import threading
@@ -201,8 +202,6 @@ class Hosts:
         return f"127.0.0.1:{server.port}"
 
     def _serve_tls(self) -> str:
-        import ssl
-
         authority = trustme.CA()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1").configure_cert(context)
