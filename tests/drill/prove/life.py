@@ -131,6 +131,7 @@ class Life:
 
     def _make_clients(self) -> str:
         if not self.agent:
+            self.report.pinged = False
             return "none: the nodes' image has no SSM agent, so no client can be asked"
         site = hosts.Site.of(self.stack.outputs())
         own_vpc = self.stack.has("vpcCidr")

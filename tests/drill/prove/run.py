@@ -78,7 +78,6 @@ def _prove(session: boto3.Session, stack: str, settings: dict[str, Any], times: 
     folder.mkdir(parents=True)
 
     def keep() -> None:
-        found.ended = cli.now()
         report.write(found, cli.in_build("prove.json").parent)
 
     life = Life(session, RunStack(folder, wanted), run, wanted["ssm"], times, found, keep)
@@ -148,6 +147,7 @@ def _remove(session: boto3.Session, found: Report, keep: Callable[[], None]) -> 
         say(f"error: {error}")
         say(f"what run {found.run} has made may still be there: `make prove STACK={found.stack} CLEAN=1`")
         found.interrupted = found.interrupted or f"the removal: {error}"
+    found.ended = cli.now()
     keep()
 
 
