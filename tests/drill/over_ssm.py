@@ -82,8 +82,7 @@ class Piece:
 # which ping needs; so `env` turns that back. `timeout` makes a process group for the command, so it hands a
 # signal on to all of it, and outlives this script.
 START = """
-umask 077
-mkdir "$folder" && : >"$folder/output" || exit 1
+mkdir -m 700 "$folder" && : >"$folder/output" || exit 1
 (
   env --default-signal=INT,QUIT timeout -k {mercy} {limit} {command} >"$folder/output" 2>&1 &
   echo $! >"$folder/pid"
@@ -100,7 +99,7 @@ STOP = """
 """
 
 WAIT = """
-for tenth in $(seq {tenths}); do
+for _ in $(seq {tenths}); do
   [ ! -e "$folder/status" ] || break
   sleep 0.1
 done

@@ -51,7 +51,7 @@ class Commands:
             sent = self._ssm.send_command(
                 InstanceIds=[instance_id],
                 DocumentName=SSM_DOCUMENT,
-                Parameters={"commands": text.split("\n"), "executionTimeout": [str(COMMAND_S)]},
+                Parameters={"commands": [text], "executionTimeout": [str(COMMAND_S)]},
                 TimeoutSeconds=DELIVERY_S,
             )
         except self._ssm.exceptions.InvalidInstanceId:

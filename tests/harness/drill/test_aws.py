@@ -26,7 +26,7 @@ class Ssm:
 
         InvocationDoesNotExist = NotThereError
 
-    def __init__(self, online: list[str], *answers: dict[str, str]) -> None:
+    def __init__(self, online: list[str], *answers: dict[str, Any]) -> None:
         self.online, self.answers = online, [*answers]
         self.sent: list[dict[str, Any]] = []
         self.looks = 0
@@ -44,7 +44,7 @@ class Ssm:
         self.sent.append(words)
         return {"Command": {"CommandId": "c-1"}}
 
-    def get_command_invocation(self, **_: Any) -> dict[str, str]:
+    def get_command_invocation(self, **_: Any) -> dict[str, Any]:
         self.looks += 1
         if self.looks == 1:
             raise NotThereError
@@ -102,8 +102,8 @@ def cloud(ssm: Ssm | None = None, ec2: Ec2 | None = None) -> AwsCloud:
 def test_a_command_goes_through_the_shell_as_it_was_said() -> None:
     ssm = Ssm(
         ["i-a", "i-b"],
-        {"Status": "InProgress", "StandardOutputContent": ""},
-        {"Status": "Success", "StandardOutputContent": "hello\n"},
+        {"Status": "InProgress", "ResponseCode": -1, "StandardOutputContent": ""},
+        {"Status": "Success", "ResponseCode": 0, "StandardOutputContent": "hello\n"},
     )
     assert cloud(ssm).run_on("i-a", ["printf", "%s\n", "it's"]) == "hello\n"
     (sent,) = ssm.sent
@@ -112,7 +112,7 @@ def test_a_command_goes_through_the_shell_as_it_was_said() -> None:
 
 @pytest.mark.parametrize("status", ["Failed", "TimedOut", "Cancelled", "Undeliverable"])
 def test_a_command_that_did_not_succeed_has_no_output(status: str) -> None:
-    ssm = Ssm(["i-a", "i-b"], {"Status": status, "StandardOutputContent": "half"})
+    ssm = Ssm(["i-a", "i-b"], {"Status": status, "ResponseCode": 1, "StandardOutputContent": "half"})
     assert cloud(ssm).run_on("i-a", ["true"]) is None
 
 
