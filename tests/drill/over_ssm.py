@@ -8,8 +8,8 @@ reach the command as they are, while ssh would hand them to a shell.
 
 Run Command gives the output of a script only after its end, and only 24,000 characters of it. So a first script
 starts the command in the background with its output in a file, and further scripts read that file. The instance
-needs a POSIX shell, gzip, and GNU coreutils 8.31 or later (`env --default-signal`, `timeout`, `base64`), which
-Amazon Linux 2023 has.
+needs a POSIX shell, gzip, and GNU coreutils 8.31 or later (`env --default-signal`, `timeout`, `base64`). We
+assume that Amazon Linux 2023 has them.
 """
 
 from __future__ import annotations

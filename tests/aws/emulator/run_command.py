@@ -24,10 +24,9 @@ DOCUMENTS = ("AWS-RunShellScript",)
 OUTPUT_LIMIT = 24000
 """Characters of output that GetCommandInvocation gives. Source: botocore, StandardOutputContent."""
 DELIVERY_S = 3600
-"""How long a command waits for its agent (s), if the call does not say it. Source: AWS, Systems Manager user
-guide, "Understanding command timeout values"."""
+"""How long a command waits for its agent (s), if the call does not say it (assumed)."""
 EXECUTION_S = 3600
-"""How long a command may run (s), if the call does not say it. Source: AWS, the document AWS-RunShellScript."""
+"""How long a command may run (s), if the call does not say it (assumed)."""
 AGAIN_S = 0.1
 """Time between two attempts to hand a command to a guest."""
 
