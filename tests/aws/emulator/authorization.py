@@ -336,6 +336,8 @@ def _of_iam(world: World, params: Params) -> tuple[str, Any]:
     iam = world.iam
     if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
         return params["PolicyArn"], None
+    if "PolicySourceArn" in params:  # whose policies a simulation reads
+        return params["PolicySourceArn"], None
     for parameter, kind, there in (
         ("InstanceProfileName", "instance-profile", iam.instance_profiles.values()),
         ("RoleName", "role", iam.roles.values()),

@@ -23,6 +23,13 @@ def test_a_right_statement_has_no_problem() -> None:
     assert found(Action="ec2:DescribeSubnets", Resource="*") == []
 
 
+def test_a_quotas_arn_has_its_service_in_place_of_a_kind() -> None:
+    quota = "arn:aws:servicequotas:eu-west-1:123456789012:vpc/L-F678F1CE"
+    said = found(Action="servicequotas:GetServiceQuota", Resource=quota)
+    assert [each for each in said if "resource" in each] == []
+    assert "takes none" in found(Action="servicequotas:GetServiceQuota", Resource=SUBNET)[0]
+
+
 @pytest.mark.parametrize(
     ("statement", "problem"),
     [
