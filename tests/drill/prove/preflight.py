@@ -61,8 +61,15 @@ class Asked:
         self._clients: dict[str, Any] = {}
         self.instance_type = str(self.get("instanceType") or INSTANCE_TYPE)
         self.platform = str(self.get("platform") or PLATFORM)
-        self.vips = tuple(IPv4Address(each) for each in self.get("vips") or [self.get("vip")] if each)
-        self.nodes = tuple(IPv4Address(each) for each in self.get("nodeIps") or ())
+
+    @property
+    def vips(self) -> tuple[IPv4Address, ...]:
+        """The floating addresses. Raises ValueError for what is no address, as `nodes` and `new_subnet` do."""
+        return tuple(IPv4Address(each) for each in self.get("vips") or [self.get("vip")] if each)
+
+    @property
+    def nodes(self) -> tuple[IPv4Address, ...]:
+        return tuple(IPv4Address(each) for each in self.get("nodeIps") or ())
 
     @property
     def region(self) -> str:
@@ -223,6 +230,8 @@ def _image(on: Asked, name: str) -> Check:
     supported = facts["ProcessorInfo"]["SupportedArchitectures"]
     wanted = next((each for each in ARCHITECTURES if each in supported), None)
     own = on.get("amiId")
+    if on.platform not in PLATFORMS:
+        return Check(name, False, f"platform {on.platform} is unknown", SETTINGS)
     if wanted is None:
         return Check(name, False, f"{on.instance_type} is for {', '.join(supported)}", remedy)
     images = _images(on, own, wanted)
@@ -259,6 +268,16 @@ def _images(on: Asked, own: str | None, architecture: str) -> list[dict[str, Any
 
 
 def _addresses(on: Asked, name: str) -> Check:
+    try:
+        return _placed(on, name)
+    except ValueError as error:
+        return Check(name, False, str(error), SETTINGS)
+
+
+def _placed(on: Asked, name: str) -> Check:
+    """Whether the addresses are free and in the subnet. Raises ValueError for what is no address or no CIDR."""
+    if not on.vips or len(on.nodes) != NODES:
+        return Check(name, False, f"{len(on.vips)} VIPs and {len(on.nodes)} nodeIps are set", SETTINGS)
     problems: list[str] = []
     if on.get("subnetId"):
         subnet = IPv4Network(on.subnet["CidrBlock"])
@@ -274,7 +293,8 @@ def _addresses(on: Asked, name: str) -> Check:
         elif on.get("vpcCidr"):
             problems += nesting_problems(subnet, IPv4Network(on.get("vpcCidr")))
         where = f"a new subnet {subnet}"
-    problems += pair_problems(on.vips, on.nodes, subnet)
+    first, second = on.nodes
+    problems += pair_problems(on.vips, (first, second), subnet)
     listed = ", ".join(map(str, (*on.vips, *on.nodes)))
     return _judged(name, problems, f"{listed} in {where}")
 
@@ -316,9 +336,11 @@ def _way_out(on: Asked, name: str) -> Check:
     """What the settings imply for the nodes' way to packages and to AWS. No call can show a way behind a NAT."""
     if on.public_ips:
         return Check(name, True, "public addresses; packages and AWS come over the internet")
-    packages = (
-        "the image is expected to have the packages" if on.get("amiId") else "packages come from outside"
-    )
+    packages = "packages come from the system's archives"
+    if on.get("amiId"):
+        packages = "the image is expected to have the packages"
+    elif on.get("packageRepository"):
+        packages = "packages come from ec2vip:packageRepository"
     if on.get("amiId") and on.flag("endpoints"):
         return Check(name, True, f"no public addresses; {packages}, and endpoints lead to AWS")
     found = f"no public addresses; {packages}"

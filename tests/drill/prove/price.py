@@ -13,7 +13,7 @@ from tests.drill.prove.preflight import CLIENTS, NODES, Asked
 RUN_H = 0.5
 """How long a run's resources live (hours); assumed."""
 VOLUME_GB = 8
-"""The root volume of an instance (GB): that of Amazon Linux 2023 and Debian; assumed for other images."""
+"""The root volume of an instance (GB); assumed."""
 HOURS_A_MONTH = 730
 """By which AWS's price list turns a price for a month into one for an hour."""
 ENDPOINTS = 3
@@ -35,7 +35,7 @@ INSTANCE_H: Mapping[str, float] = {
     "t4g.nano": 0.0042,
     "t4g.small": 0.0168,
 }
-"""US dollars an hour, Linux, On-Demand, list prices of us-east-1 (EC2 On-Demand pricing)."""
+"""US dollars an hour, Linux, On-Demand, list prices of us-east-1 (EC2 On-Demand pricing, as of 2025)."""
 PUBLIC_ADDRESS_H, ENDPOINT_H, VOLUME_GB_MONTH = 0.005, 0.01, 0.08
 """US dollars, list prices of us-east-1: a public IPv4 address (VPC pricing) and an interface endpoint in one zone
 (PrivateLink pricing) for an hour, a GB of gp3 for a month (EBS pricing)."""
