@@ -21,6 +21,9 @@ from tests.lab.errors import LabError
 INTERVAL_S = 0.01
 """Time between two pings, and the resolution of every reported outage."""
 
+END_LIMIT_S = 15.0
+"""How long a ping may take to end (s): through SSM that is some seconds (assumed)."""
+
 REPLY = re.compile(r"^\[(?P<time>\d+\.\d+)\] \d+ bytes from .*icmp_seq=(?P<sequence>\d+) ")
 
 
@@ -109,7 +112,7 @@ class Probe:
             # We signal the whole group: the prefix's programs run between this process and ping.
             os.killpg(self._process.pid, signal.SIGINT)
             try:
-                self._process.wait(5)
+                self._process.wait(END_LIMIT_S)
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()

@@ -130,13 +130,16 @@ class Life:
         return found
 
     def _make_clients(self) -> str:
+        self.report.pinged = False
         if not self.agent:
-            self.report.pinged = False
             return "none: the nodes' image has no SSM agent, so no client can be asked"
         site = hosts.Site.of(self.stack.outputs())
         own_vpc = self.stack.has("vpcCidr")
         self.clients = hosts.launch(self.ec2, site, self.run, own_vpc=own_vpc)
-        hosts.wait_until_online(self.commands, self.clients)
+        if silent := hosts.wait_until_online(self.commands, self.clients):
+            self._remove_clients()
+            return f"none: SSM did not reach {', '.join(silent)}. They need public addresses or a NAT gateway"
+        self.report.pinged = True
         return "in " + " and in ".join(self.clients)
 
     def _remove_clients(self) -> None:

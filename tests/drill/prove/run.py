@@ -60,7 +60,7 @@ def prove(
 
 def _prove(session: boto3.Session, stack: str, settings: dict[str, Any], times: int, yes: bool) -> int:
     run = f"{datetime.now(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    wanted = settings_of_run(settings, run)
+    wanted = settings_of_run(settings, stack, run)
     caller = session.client("sts", config=CONFIG).get_caller_identity()
     region = str(session.region_name)
     found = Report(

@@ -26,6 +26,7 @@ NAME = "prove"
 """The stack's name in the run's backend, and so in the names of its roles and parameters. Two runs at once in one
 account and Region would meet there, so the preflight refuses a second one."""
 PASSPHRASE_FILE = "passphrase"
+PAIR = "ec2vip"
 ROOMY = {"nano": "small", "micro": "small"}
 """Interfaces of these sizes have room for the VIP alone beside their own address (t3, t3a and t4g: two IPv4
 addresses each, from small on four; EC2 user guide, "Maximum IP addresses per network interface"). The measures
@@ -60,11 +61,12 @@ def region_of(settings: Mapping[str, Any]) -> str:
     return str(found)
 
 
-def settings_of_run(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
+def settings_of_run(settings: Mapping[str, Any], stack: str, run: str) -> dict[str, Any]:
     """The settings with which a run's pair is made.
 
     All that it makes has the run's tag. Session Manager may reach its nodes, if their image has the agent. Its
-    client group may ping the VIP. Its instances have room for one address more.
+    client group may ping the VIP. Its instances have room for one address more. A
+    boundary of the stack's is that of the run's stack instead, for each names its own stack's network interfaces.
     """
     family, _, size = str(settings.get("instanceType", DEFAULT_TYPE)).partition(".")
     platform = PLATFORMS.get(str(settings.get("platform", DEFAULT_PLATFORM)))
@@ -72,8 +74,11 @@ def settings_of_run(settings: Mapping[str, Any], run: str) -> dict[str, Any]:
     clients = list(settings.get("clients") or ())
     if not any(entry.get("protocol") == "icmp" for entry in clients if isinstance(entry, dict)):
         clients.append(PINGS)
+    made = {**settings}
+    if boundary := str(settings.get("permissionsBoundary") or ""):
+        made["permissionsBoundary"] = boundary.replace(f"-{stack}-{PAIR}-", f"-{NAME}-{PAIR}-")
     return {
-        **settings,
+        **made,
         "tags": {**(settings.get("tags") or {}), TAG: run},
         "instanceType": f"{family}.{ROOMY.get(size, size)}",
         "ssm": has_agent,
