@@ -175,6 +175,8 @@ def actions(emulator: Emulator, hypervisor: Hypervisor, mirror: Mirror) -> dict[
 
 def serve(name: str, hollow: bool) -> None:
     """Build the lab and serve it until the process is ended."""
+    # AWS's managed policies, such as that of the Systems Manager. moto leaves them out by default.
+    os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
     # Imported here: process 1 needs none of it, and stays small.
     import trustme
 

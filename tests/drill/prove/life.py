@@ -20,7 +20,7 @@ from tests.drill import console, rollout
 from tests.drill.aws import CONFIG, AwsCloud
 from tests.drill.pair import Pair
 from tests.drill.probe import Probe
-from tests.drill.prove import hosts
+from tests.drill.prove import hosts, leftovers, removal
 from tests.drill.prove.leftovers import TAG
 from tests.drill.prove.measures import Ground, measure_all, measure_stops
 from tests.drill.prove.questions import ASKED, ask_all
@@ -37,6 +37,7 @@ BOOT_STEP = re.compile(r"ec2vip: ([\w ]+): done \((\d+) s\)")
 BOOT_END = re.compile(r"ec2vip: bootstrap done \((\d+) s\)")
 ROLL_TOKEN_MS = 1500
 """A token that is not the default, so that both nodes are replaced."""
+EMPTY_WORDS = ("update failed", "1 error occurred:", "preview failed")
 MOVE_LIMIT_S = 120.0
 
 
@@ -90,6 +91,9 @@ class Life:
         with self._phase("destroy", "2 to 10 min"):
             self._remove_clients()
             self.stack.destroy()
+        with self._phase("a search by tag finds nothing"):
+            if left := leftovers.found(removal.clients_of(self.session), self.run):
+                raise LabError(f"these were left: {removal.in_words(left)}")
 
     @contextmanager
     def _phase(self, name: str, expected: str = "") -> Iterator[Said]:
@@ -237,7 +241,9 @@ def _nothing_changes(changes: dict[str, int]) -> None:
 
 
 def _last_words(error: CommandError) -> str:
-    """What Pulumi gives as the reason: its lines with `error:`, else its last lines."""
+    """The reasons in Pulumi's diagnostics: what the providers and the program say, else its last lines."""
     lines = [line.strip() for line in (error.stdout + error.stderr).splitlines() if line.strip()]
-    reasons = [line for line in lines if "error:" in line]
-    return "; ".join(dict.fromkeys(reasons[:4] or lines[-3:])) or str(error)
+    told = lines[lines.index("Diagnostics:") :] if "Diagnostics:" in lines else lines
+    reasons = [line.removeprefix("error:").strip(" *\t") for line in told if line.startswith(("error:", "*"))]
+    plain = [each for each in reasons if each and each not in EMPTY_WORDS]
+    return "; ".join(dict.fromkeys(plain[:4] or lines[-3:])) or str(error)

@@ -132,17 +132,15 @@ def _agree(yes: bool) -> None:
 
 
 def _remove(session: boto3.Session, found: Report, keep: Callable[[], None]) -> None:
-    """Remove what is left of the run. After a whole run the report says what that was."""
+    """Remove what is left of the run, which is nothing if its whole life went well."""
     clients = removal.clients_of(session)
     try:
-        left = leftovers.found(clients, found.run)
-        if not found.interrupted:
-            found.left = left
-        while left:
+        found.left = leftovers.found(clients, found.run)
+        while found.left:
             removal.remove(clients, found.run)
             # A provider that was ended amid a call may have made one thing more.
             time.sleep(LATE_S if found.interrupted else 0)
-            left = leftovers.found(clients, found.run)
+            found.left = leftovers.found(clients, found.run)
     except FAILURES as error:
         say(f"error: {error}")
         say(f"what run {found.run} has made may still be there: `make prove STACK={found.stack} CLEAN=1`")
