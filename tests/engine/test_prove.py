@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +22,25 @@ from tests.drill.prove import leftovers, run, stack
 from tests.lab import cli
 
 from .cloud import ROOT, Cloud, end
-from .drill import changes, use
-
-OTHERS = {"us-east-1": "aws", "us-gov-west-1": "aws-us-gov"}
-
-
-@pytest.fixture(params=OTHERS)
-def account(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
-    """An account in which this process's environment has every right."""
-    with Cloud(tmp_path, region=request.param) as cloud:
-        ready(cloud, tmp_path, monkeypatch)
-        yield cloud
+from .drill import use
+from .test_prove_permissions import limited
 
 
 @pytest.fixture
 def east(fresh_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cloud:
-    """The same in us-east-1 alone."""
-    ready(fresh_cloud, tmp_path, monkeypatch)
+    """An account in us-east-1, in which this process's environment has every right."""
+    ready(fresh_cloud, fresh_cloud.emulator.administrator, tmp_path, monkeypatch)
     return fresh_cloud
 
 
-def ready(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use(cloud, monkeypatch, cloud.emulator.administrator)
+def ready(
+    cloud: Cloud, key: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, boundary: str = ""
+) -> None:
+    """Make this process's environment that of a user with the access key; let nothing wait for long."""
+    use(cloud, monkeypatch, key)
     monkeypatch.setattr(cli, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(run, "settings_of", lambda name: settings(cloud))
+    chosen = settings(cloud, boundary)
+    monkeypatch.setattr(run, "settings_of", lambda name: chosen)
     for module, name, seconds in (
         (aws, "POLL_S", 0.05),
         (aws, "SETTLE_S", 0.0),
@@ -59,14 +51,14 @@ def ready(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(module, name, seconds)
 
 
-def settings(cloud: Cloud) -> dict[str, Any]:
+def settings(cloud: Cloud, boundary: str = "") -> dict[str, Any]:
     """The settings of the stack dev, in the cloud's Region, with an image that has no SSM agent."""
-    zone = f"{cloud.region}a"
     return {
         **stack.settings_of("dev"),
         "aws:region": cloud.region,
-        "availabilityZone": zone,
+        "availabilityZone": f"{cloud.region}a",
         "platform": "debian12",
+        **({"permissionsBoundary": boundary} if boundary else {}),
     }
 
 
@@ -83,35 +75,76 @@ def written() -> dict[str, Any]:
     return found
 
 
-def test_a_whole_run_proves_the_pair_and_leaves_nothing(account: Cloud) -> None:
-    before = account.inventory()
+def proved(cloud: Cloud) -> None:
+    """Run it all, and check that the report says so and the account is as before."""
+    before = cloud.inventory()
     assert prove("--yes") == 0, report("md").read_text()
     found = written()
     assert [phase["name"] for phase in found["phases"] if not phase["passed"]] == []
-    assert found["partition"] == OTHERS[account.region]
     assert {trial["name"] for trial in found["trials"] if trial["passed"]} == {"reboot", "power-loss"}
     assert len(found["answers"]) > 10
     assert found["left"] == {}
-    assert account.inventory() == before
-    assert account.emulator.account_id not in report("json").read_text()
+    assert cloud.inventory() == before
+    assert cloud.emulator.account_id not in report("json").read_text()
+
+
+def test_a_whole_run_proves_the_pair_and_leaves_nothing(east: Cloud) -> None:
+    proved(east)
+
+
+@pytest.mark.usefixtures("managed_policies")
+def test_it_does_so_in_another_partition_with_the_printed_policies_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Cloud(tmp_path, region="us-gov-west-1") as cloud:
+        caller = limited(cloud, "aws-us-gov")
+        ready(cloud, caller.key, tmp_path, monkeypatch, caller.boundary)
+        proved(cloud)
+        assert written()["partition"] == "aws-us-gov"
+
+
+@pytest.mark.usefixtures("managed_policies")
+@pytest.mark.parametrize(
+    ("action", "failed"),
+    [
+        ("ec2:CreateSubnet", ["up: the pair is made"]),
+        (
+            "ec2:StopInstances",
+            ["what AWS's own times are", "the holder is broken in every trial"],
+        ),
+    ],
+)
+def test_a_right_that_lacks_is_named_and_everything_goes(
+    action: str, failed: list[str], fresh_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fresh_cloud.inventory()
+    caller = limited(fresh_cloud, without=action)
+    ready(fresh_cloud, caller.key, tmp_path, monkeypatch, caller.boundary)
+    assert prove("--yes") == 1
+    found = written()
+    assert [phase["name"] for phase in found["phases"] if not phase["passed"]] == failed
+    assert action in json.dumps(found["phases"]) + json.dumps(found["trials"])
+    assert fresh_cloud.inventory() == before
 
 
 def test_what_is_not_ready_is_said_before_anything_is_made(
     east: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bad = {**settings(east), "availabilityZone": "us-east-1z"}
+    bad, before = {**settings(east), "availabilityZone": "us-east-1z"}, east.inventory()
     monkeypatch.setattr(run, "settings_of", lambda name: bad)
     assert prove("--yes") == 1
-    assert changes(east) == []
+    assert east.inventory() == before
+    assert not report("json").exists()
     assert "us-east-1z" in capsys.readouterr().err
 
 
 def test_nothing_is_made_unless_the_user_says_yes(
     east: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = east.inventory()
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert prove() == 1
-    assert changes(east) == []
+    assert east.inventory() == before
     assert "nothing was changed" in capsys.readouterr().err
 
 
@@ -155,7 +188,6 @@ MOMENTS = {
     "up": ("ec2:RunInstances", 1),
     "questions": ("ec2:CreateNetworkInterface", 1),
     "trials": ("ec2:RebootInstances", 1),
-    "a lost node": ("ec2:TerminateInstances", 3),
     "destroy": ("ec2:DeleteSecurityGroup", 1),
 }
 

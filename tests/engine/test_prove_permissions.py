@@ -16,6 +16,7 @@ from tests.drill.prove.leftovers import TAG, Clients
 from tests.drill.prove.policy import STACK, prove_policies
 from tests.drill.prove.preflight import checks
 from tests.drill.run_command import Commands
+from tests.unit.infra.policy_rules import as_list
 
 from .cloud import REGION, Cloud
 
@@ -56,16 +57,26 @@ def caller(fresh_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Caller:
     monkeypatch.setattr(leftovers, "POLL_S", 0.05)
     monkeypatch.setattr(leftovers, "LIMIT_S", 60.0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", fresh_cloud.url)
-    account, iam = fresh_cloud.emulator.account_id, fresh_cloud.iam
-    policies = prove_policies(account, REGION)
-    key = fresh_cloud.user("prover", json.dumps(policies[0]))
+    return limited(fresh_cloud)
+
+
+def limited(cloud: Cloud, partition: str = "aws", without: str = "") -> Caller:
+    """A user with the printed policies alone; `without` is an action that they then lack."""
+    account, region, iam = cloud.emulator.account_id, cloud.region, cloud.iam
+    policies = prove_policies(account, region, partition=partition)
+    for statement in (each for policy in policies for each in policy["Statement"]):
+        if without in as_list(statement["Action"]):
+            # A statement needs one action at least.
+            kept = [each for each in as_list(statement["Action"]) if each != without]
+            statement["Action"] = kept or ["ec2:DescribeTags"]
+    key = cloud.user("prover", json.dumps(policies[0]))
     for number, policy in enumerate(policies[1:]):
         made = iam.create_policy(PolicyName=f"prover-{number}", PolicyDocument=json.dumps(policy))
         iam.attach_user_policy(UserName="prover", PolicyArn=made["Policy"]["Arn"])
-    place = Place(account=account, region=REGION, stack=STACK)
+    place = Place(account=account, region=region, stack=STACK, partition=partition)
     document = json.dumps(boundary_policy(place))
     made = iam.create_policy(PolicyName=place.boundary_name, PolicyDocument=document)
-    session = boto3.Session(aws_access_key_id=key[0], aws_secret_access_key=key[1], region_name=REGION)
+    session = boto3.Session(aws_access_key_id=key[0], aws_secret_access_key=key[1], region_name=region)
     return Caller(session, key, made["Policy"]["Arn"], policies)
 
 

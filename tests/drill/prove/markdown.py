@@ -73,7 +73,7 @@ def number(value: float) -> str:
 
 
 def _title(report: Report) -> str:
-    return f"ec2vip proved on AWS: {'passed' if report.passed else 'NOT passed'}"
+    return f"ec2vip proved in {report.cloud}: {'passed' if report.passed else 'NOT passed'}"
 
 
 def _facts(report: Report) -> str:

@@ -66,6 +66,7 @@ def _prove(session: boto3.Session, stack: str, settings: dict[str, Any], times: 
     found = Report(
         run=run,
         stack=stack,
+        cloud="a lab" if stack == STACK else "AWS",
         account=str(caller["Account"]),
         partition=session.get_partition_for_region(region),
         region=region,
