@@ -89,10 +89,10 @@ class Measure:
 class Report:
     """All that a run found. The run fills it as it goes, and calls `write` after every phase.
 
-    `cloud` is `AWS` or `a lab`. `started` and `ended` are ISO times in UTC; without `ended` the run goes on, or was killed. `trials` are
-    tests.drill.trials.Result as dicts, `answers` what `answered` makes of questions.Answer. `pinged` says
-    whether a client pinged the VIP during the trials. `left` has the ids of what the run left in the account,
-    by kind. `interrupted` says what ended the run early.
+    `cloud` is `AWS` or `a lab`. `started` and `ended` are ISO times in UTC; without `ended` the run goes on,
+    or was killed. `trials` are tests.drill.trials.Result as dicts, `answers` what `answered` makes of
+    questions.Answer. `pinged` says whether a client pinged the VIP during the trials. `left` has the ids of
+    what the run left in the account, by kind. `interrupted` says what ended the run early.
     """
 
     run: str
