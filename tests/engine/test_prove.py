@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,30 @@ def test_a_signal_removes_everything_and_says_so_in_the_report(east: Cloud) -> N
     assert process.returncode == 128 + signal.SIGTERM, said
     assert east.inventory() == before
     assert written()["interrupted"] == "by a signal"
+
+
+@pytest.mark.usefixtures("managed_policies")
+def test_lost_credentials_end_the_run_with_the_command_that_removes_the_rest(
+    fresh_cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = fresh_cloud.inventory()
+    caller = limited(fresh_cloud)
+    ready(fresh_cloud, caller.key, tmp_path, monkeypatch, caller.boundary)
+    reached = fresh_cloud.reached("ec2:RebootInstances")
+
+    def lose() -> None:
+        if reached.wait(240):
+            fresh_cloud.iam.delete_access_key(UserName="prover", AccessKeyId=caller.key[0])
+
+    losing = threading.Thread(target=lose)
+    losing.start()
+    assert prove("--yes") == 1
+    losing.join()
+    assert "make prove STACK=dev CLEAN=1" in capsys.readouterr().err
+    assert written()["passed"] is False
+    for name, value in zip(
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), fresh_cloud.emulator.administrator, strict=True
+    ):
+        monkeypatch.setenv(name, value)
+    assert prove("--clean", "--yes") == 0
+    assert fresh_cloud.inventory() == before

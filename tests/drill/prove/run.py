@@ -117,7 +117,7 @@ def _preflight(session: boto3.Session, wanted: dict[str, Any], found: Report, ye
     say(
         f"This makes a pair and two clients in account {found.account}, Region {found.region}, breaks the pair"
     )
-    say(f"on purpose, and removes all of it. {price(wanted, session)}")
+    say(f"on purpose, and removes all of it. Cost: {price(wanted, session)}")
     _agree(yes)
 
 
