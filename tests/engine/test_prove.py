@@ -87,6 +87,7 @@ def proved(cloud: Cloud) -> None:
     assert found["left"] == {}
     assert cloud.inventory() == before
     assert cloud.emulator.account_id not in report("json").read_text()
+    assert list(cli.in_build("prove").iterdir()) == []
 
 
 def test_a_whole_run_proves_the_pair_and_leaves_nothing(east: Cloud) -> None:

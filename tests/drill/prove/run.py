@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -39,6 +40,7 @@ LAB = "prove"
 """The lab of STACK=local, if LAB names no other: a lab of its own, for a lab's pair has the same addresses."""
 LATE_S = 10.0
 """How long after an interruption we look again for what the run has made (s): assumed."""
+BY_A_SIGNAL = "by a signal"
 SIGNS = {True: "✓", False: "✗", None: "?"}
 
 
@@ -85,21 +87,31 @@ def _prove(session: boto3.Session, stack: str, settings: dict[str, Any], times: 
     try:
         life.live()
     except KeyboardInterrupt:
-        found.interrupted = "by a signal"
-        raise
+        found.interrupted = BY_A_SIGNAL
     except FAILURES as error:
         # Between two phases: for example, the credentials ran out.
         found.interrupted = str(error)
     finally:
         with ENDING.held():
-            _remove(session, found, keep)
+            gone = _remove(session, found, keep)
+    if gone:
+        shutil.rmtree(folder)  # the state of a stack that is gone
     say(f"written: build/prove.json, build/prove.md, build/prove.svg\n{in_one_sentence(found)}")
+    if found.interrupted == BY_A_SIGNAL:
+        return ENDING.status if ENDING.number else cli.INTERRUPTED
     return 0 if found.passed else 1
 
 
 def _preflight(session: boto3.Session, wanted: dict[str, Any], found: Report, yes: bool) -> None:
     """Check and show everything, and ask. Raises LabError if a check failed or the user does not agree."""
-    policies = prove_policies(found.account, found.region, partition=found.partition)
+    policies = prove_policies(
+        found.account,
+        found.region,
+        partition=found.partition,
+        vpc=wanted.get("vpcId"),
+        subnet=wanted.get("subnetId"),
+        boundary=str(wanted.get("permissionsBoundary") or ""),
+    )
     left = removal.runs_in(removal.clients_of(session), cli.in_build(RUNS))
     first = Check(
         "no other run",
@@ -132,9 +144,9 @@ def _agree(yes: bool) -> None:
         raise LabError("not confirmed; nothing was changed", "set YES=1 to skip the question")
 
 
-def _remove(session: boto3.Session, found: Report, keep: Callable[[], None]) -> None:
-    """Remove what is left of the run, which is nothing if its whole life went well."""
-    clients = removal.clients_of(session)
+def _remove(session: boto3.Session, found: Report, keep: Callable[[], None]) -> bool:
+    """Remove what is left of the run, which is nothing if its whole life went well. False if that failed."""
+    clients, gone = removal.clients_of(session), False
     try:
         found.left = leftovers.found(clients, found.run)
         while found.left:
@@ -142,12 +154,14 @@ def _remove(session: boto3.Session, found: Report, keep: Callable[[], None]) -> 
             # A provider that was ended amid a call may have made one thing more.
             time.sleep(LATE_S if found.interrupted else 0)
             found.left = leftovers.found(clients, found.run)
+        gone = True
     except FAILURES as error:
         say(f"error: {error}")
         say(f"what run {found.run} has made may still be there: `make prove STACK={found.stack} CLEAN=1`")
         found.interrupted = found.interrupted or f"the removal: {error}"
     found.ended = cli.now()
     keep()
+    return gone
 
 
 def _clean(session: boto3.Session, yes: bool) -> int:
@@ -161,6 +175,7 @@ def _clean(session: boto3.Session, yes: bool) -> int:
     _agree(yes)
     for run in left:
         removal.remove(clients, run)
+        shutil.rmtree(cli.in_build(RUNS) / run, ignore_errors=True)
     return 0
 
 
