@@ -209,6 +209,16 @@ def _ids(found: list[dict[str, Any]], key: str) -> set[str]:
     return {str(one[key]) for one in found}
 
 
+def drop_half_written(stack: PulumiStack) -> None:
+    """Do what docs/operations.md says if Pulumi was killed just as it wrote the state.
+
+    It writes the state itself whole or not at all, but not the file beside it, which it can do without.
+    """
+    for beside in stack.state_dir.glob(f"backend/.pulumi/stacks/{stack.project}/{stack.stack}.json.attrs"):
+        if not beside.stat().st_size:
+            beside.unlink()
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """Kill `pulumi` if it still runs, and close its output."""
     if process.poll() is None:

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.process import ProcessId, children
 from tests.lab.pulumi_stack import CommandError, PulumiStack
 
-from .cloud import Cloud, end
+from .cloud import Cloud, drop_half_written, end
 from .guests import SILENT, WORKS
 
 VIP = "10.0.250.185"
@@ -226,6 +226,7 @@ def test_an_up_that_is_killed_can_be_repeated_when(
     cloud.guests.fate = lambda instance: WORKS
     cloud.guests.boot_again()
     assert cloud.holder(VIP) in (A, B)
+    drop_half_written(pair)
     pair.run("cancel", "--yes")
     for orphan in set(_ids(cloud)) - {str(r.get("id")) for r in pair.resources()}:
         # If Pulumi is killed during a launch, it never learns of the instance (docs/operations.md).
@@ -233,6 +234,20 @@ def test_an_up_that_is_killed_can_be_repeated_when(
     pair.up("--skip-preview", "--refresh")
     new = pair.outputs()["nodeIds"]
     assert (set(new) & old, sorted(new)) == (set(), sorted(_ids(cloud)))
+
+
+def test_a_pulumi_that_is_killed_while_it_writes_its_state_goes_on_without_the_half_written_file(
+    cloud: Cloud, pair: PulumiStack
+) -> None:
+    nodes = pair.outputs()["nodeIds"]
+    (beside,) = pair.state_dir.glob(f"backend/.pulumi/stacks/*/{pair.stack}.json.attrs")
+    beside.write_text("")
+    with pytest.raises(CommandError, match="failed to load checkpoint: EOF"):
+        pair.outputs()
+    drop_half_written(pair)
+    pair.up("--skip-preview", "--refresh")
+    assert pair.outputs()["nodeIds"] == nodes
+    assert cloud.guests.events == []
 
 
 def _ids(cloud: Cloud) -> list[str]:

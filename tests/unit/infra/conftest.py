@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
+
 import pulumi
 import pytest
 
 from infra import rollout, watch
 
-from .watched import Ec2
+from .watched import NOW, Ec2
 
 
 @pytest.fixture
@@ -27,6 +29,11 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def ec2(said: list[str], quick: None) -> Ec2:
-    """A fake EC2 that is polled without a pause; messages about it do not reach the terminal."""
+def ec2(said: list[str], quick: None, monkeypatch: pytest.MonkeyPatch) -> Ec2:
+    """A fake EC2 that is polled without a pause; messages about it do not reach the terminal.
+
+    For the watch, each test begins at NOW, when its nodes were launched: the tests before it may take long.
+    """
+    began = datetime.now(timezone.utc)
+    monkeypatch.setattr(watch, "_now", lambda: NOW + (datetime.now(timezone.utc) - began))
     return Ec2()
