@@ -11,7 +11,9 @@ pair.become_whole()
 from __future__ import annotations
 
 import base64
+import difflib
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +31,8 @@ from tests.lab.log import say
 from tests.lab.network_plan import MIRROR
 
 LIMIT_S = 180.0
+SETTLED_S = 10.0
+"""How long a bootstrap that has said that it is done may still be at work on the settings."""
 eventually = partial(hollow.eventually, within_s=LIMIT_S, pause_s=0.1)
 SECTIONS = ("crm_config", "resources", "rsc_defaults", "op_defaults")
 BEGINS = "ec2vip: bootstrap of"
@@ -183,11 +187,19 @@ class Launches:
         texts = [node.run("cibadmin", "--query", "--scope", section) for section in SECTIONS]
         return ["\n".join(line for line in text.splitlines() if not OWN.search(line)) for text in texts]
 
+    def changed(self) -> list[str]:
+        """The lines in which the cluster's settings differ from `wanted`."""
+        ours, wanted = ("\n".join(texts).splitlines() for texts in (self.settings(), self.wanted))
+        return list(difflib.unified_diff(wanted, ours, "wanted", "found", lineterm="", n=0))
+
     def become_whole(self) -> None:
         """Wait for the only right outcome: the instances form a whole pair, with the settings in `wanted`."""
         self.pair.wait_until_whole(LIMIT_S)
         for letter in self.ids:
             self.hears(letter, "bootstrap done")
-        assert self.settings() == self.wanted
+        until = time.monotonic() + SETTLED_S
+        while (changed := self.changed()) and time.monotonic() < until:
+            time.sleep(0.5)
+        assert not changed, "\n".join(changed)
         # By now everything that a bootstrap's last step may have set off is over: still nothing may be wrong.
         self.pair.wait_until_whole(LIMIT_S)
