@@ -161,11 +161,14 @@ class Launches:
         return str(self.ec2.get_console_output(InstanceId=self.ids[letter]).get("Output", ""))
 
     def hears(self, letter: str, words: str) -> None:
-        """Wait until the node's console has these words. Fails at once if the bootstrap has failed."""
+        """Wait until the node's console has these words. Fails at once if the last bootstrap has failed.
+
+        An earlier one may have seen a cut of the power reach a program that it was waiting for.
+        """
 
         def said() -> bool:
             text = self.console(letter)
-            assert "bootstrap failed" not in text, text[-2000:]
+            assert "bootstrap failed" not in text.rpartition(BEGINS)[2], text[-2000:]
             return words in text
 
         eventually(said)
