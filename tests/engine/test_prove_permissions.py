@@ -11,7 +11,8 @@ import boto3
 import pytest
 
 from infra.policies import Place, boundary_policy
-from tests.drill.prove import leftovers, questions
+from tests.drill.prove import hosts, leftovers, questions
+from tests.drill.prove.ground import OTHER_SUBNET, SAME_SUBNET
 from tests.drill.prove.leftovers import TAG, Clients
 from tests.drill.prove.policy import STACK, prove_policies
 from tests.drill.prove.preflight import checks
@@ -88,44 +89,6 @@ def up(cloud: Cloud, caller: Caller) -> dict[str, Any]:
     return stack.outputs()
 
 
-def launch_client(caller: Caller, cloud: Cloud, outputs: dict[str, Any]) -> str:
-    """The id of an instance in a group of its own that the caller launches, as a run's clients are."""
-    ec2 = caller.client("ec2")
-
-    def tagged(*kinds: str) -> list[dict[str, Any]]:
-        return [{"ResourceType": kind, "Tags": TAGS} for kind in kinds]
-
-    group = ec2.create_security_group(
-        GroupName="clients",
-        Description="Clients of a run",
-        VpcId=outputs["vpcId"],
-        TagSpecifications=tagged("security-group"),
-    )["GroupId"]
-    for authorize, port in (
-        (ec2.authorize_security_group_ingress, 8080),
-        (ec2.authorize_security_group_egress, 8080),
-    ):
-        rule = {
-            "IpProtocol": "tcp",
-            "FromPort": port,
-            "ToPort": port,
-            "IpRanges": [{"CidrIp": "10.0.0.0/16"}],
-        }
-        authorize(GroupId=group, IpPermissions=[rule], TagSpecifications=tagged("security-group-rule"))
-    image = cloud.instances()["ec2vip-a"]["ImageId"]
-    made = ec2.run_instances(
-        ImageId=image,
-        InstanceType="t3.micro",
-        MinCount=1,
-        MaxCount=1,
-        SubnetId=outputs["subnetId"],
-        SecurityGroupIds=[group],
-        IamInstanceProfile={"Name": outputs["instanceProfileName"]},
-        TagSpecifications=tagged("instance", "volume", "network-interface"),
-    )
-    return str(made["Instances"][0]["InstanceId"])
-
-
 def test_a_run_needs_no_more_and_its_own_part_has_nothing_idle(fresh_cloud: Cloud, caller: Caller) -> None:
     cloud = fresh_cloud
     found = {each.name: each for each in checks(caller.session, SETTINGS, caller.policies)}
@@ -135,11 +98,13 @@ def test_a_run_needs_no_more_and_its_own_part_has_nothing_idle(fresh_cloud: Clou
     answers = questions.ask_all(ec2, outputs["subnetId"], TAGS)
     # The emulator authorises a malformed id on every resource. What EC2 does is not known.
     refused = [each.question.name for each in answers if each.said.startswith("UnauthorizedOperation")]
-    assert refused == ["assign to a malformed id"]
+    assert refused == ["assign to a malformed id"], [each.said for each in answers]
     assert [each.question.name for each in answers if not each.same_code] == refused
-    client = launch_client(caller, cloud, outputs)
-    cloud.emulator.ssm_agents[client] = lambda lines: (0, "hello")
-    assert Commands(caller.client("ssm")).run(client, ["echo", "hello"]) == "hello"
+    clients = hosts.launch(ec2, hosts.Site.of(outputs), RUN, own_vpc=True)
+    assert clients.keys() == {SAME_SUBNET, OTHER_SUBNET}
+    for client in clients.values():
+        cloud.emulator.ssm_agents[client] = lambda lines: (0, "hello")
+        assert Commands(caller.client("ssm")).run(client, ["echo", "hello"]) == "hello"
     for name in ("ec2vip-a", "ec2vip-b"):
         (interface,) = cloud.instances()[name]["NetworkInterfaces"]
         moved = {
@@ -148,6 +113,8 @@ def test_a_run_needs_no_more_and_its_own_part_has_nothing_idle(fresh_cloud: Clou
         }
         ec2.assign_private_ip_addresses(**moved, AllowReassignment=True)
         ec2.unassign_private_ip_addresses(**moved)
+    hosts.end(ec2, clients)
+    hosts.remove_subnet(ec2, RUN)
     leftovers.remove(caller.clients(), RUN, lambda text: None)
     assert cloud.leftovers() == {}
     allowed = {action for statement in caller.policies[-1]["Statement"] for action in statement["Action"]}

@@ -28,18 +28,20 @@ STACK = "prove"
 Statement = dict[str, Any]
 Conditions = Mapping[str, Mapping[str, Any]]
 
-RULES = ("ec2:AuthorizeSecurityGroupEgress", "ec2:AuthorizeSecurityGroupIngress")
 MOVE = ("ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses")
-# What the run does to the machines, interfaces and groups of its own.
+# What the run does to the machines, interfaces, groups and subnet of its own, and with its stack's routes.
 OWN = (
     *MOVE,
+    "ec2:AssociateRouteTable",
     "ec2:DeleteNetworkInterface",
     "ec2:DeleteSecurityGroup",
+    "ec2:DeleteSubnet",
+    "ec2:DisassociateRouteTable",
     "ec2:RevokeSecurityGroupEgress",
     "ec2:RevokeSecurityGroupIngress",
     "ec2:TerminateInstances",
 )
-MAKE = ("CreateNetworkInterface", "CreateSecurityGroup", "RunInstances", *(a[4:] for a in RULES))
+MAKE = ("CreateNetworkInterface", "CreateSecurityGroup", "CreateSubnet", "RunInstances")
 NOWHERE = ("eni-0123456789abcdef0", "eni-xyz")
 """The interfaces that do not exist, which two questions name. Without a right on them EC2 would answer that."""
 
@@ -61,7 +63,7 @@ def prove_policies(
     beside the stack. `vpc`, `subnet` and `boundary` are as in `infra.policies.Place`. The caller's stack must have
     the boundary. What the run makes has the tag `ec2vip:prove`, and so must what it touches, but for the stack's
     own. All that is made by a call must have the tag in the call: instances, their volumes, interfaces, security
-    groups and their rules.
+    groups and a subnet.
     """
     place = Place(
         account=account,
@@ -90,7 +92,7 @@ def _run_policy(place: Place) -> dict[str, Any]:
     own: Conditions = {"StringLike": {f"aws:ResourceTag/{TAG}": "*"}}
     of_pair: Conditions = {"StringEquals": {f"aws:ResourceTag/{PAIR}": place.full_name}}
     group, interface = place.ec2("security-group"), place.ec2("network-interface")
-    machine, rule = place.ec2("instance"), place.ec2("security-group-rule")
+    machine, subnet = place.ec2("instance"), place.ec2("subnet")
     iam = f"arn:{place.partition}:iam::{place.account}"
     quotas = f"arn:{place.partition}:servicequotas:{place.region}:{place.account}"
     statements = [
@@ -108,12 +110,14 @@ def _run_policy(place: Place) -> dict[str, Any]:
         _allow("Launch", ("ec2:RunInstances",), [machine, place.ec2("volume")], new),
         _allow("MakeInterfaces", ("ec2:CreateNetworkInterface",), interface, new),
         _allow("MakeGroups", ("ec2:CreateSecurityGroup",), group, new),
-        _allow("MakeRules", RULES, rule, new),
-        _allow("UseGroups", (*RULES, "ec2:CreateNetworkInterface", "ec2:RunInstances"), group, own),
+        _allow("MakeSubnet", ("ec2:CreateSubnet",), subnet, new),
+        _allow("MakeSubnetIn", ("ec2:CreateSubnet",), place.ec2("vpc"), own),
+        _allow("UseSubnet", ("ec2:RunInstances",), subnet, own),
+        _allow("UseGroups", ("ec2:CreateNetworkInterface", "ec2:RunInstances"), group, own),
         _allow(
             "InterfacesIn",
             ("ec2:CreateNetworkInterface",),
-            place.own_subnet or place.ec2("subnet"),
+            place.own_subnet or subnet,
             {} if place.own_subnet else of_pair,
         ),
         _allow("Own", OWN, place.ec2("*"), own),
@@ -122,7 +126,7 @@ def _run_policy(place: Place) -> dict[str, Any]:
         _allow(
             "TagWhatIsMade",
             ("ec2:CreateTags",),
-            [machine, place.ec2("volume"), interface, group, rule],
+            [machine, place.ec2("volume"), interface, group, subnet],
             {**new, "StringEquals": {"ec2:CreateAction": list(MAKE)}},
         ),
         _allow("TagInterfaces", ("ec2:CreateTags",), interface, {**own, "Null": no_pair}),
