@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult, EmptyResult
@@ -56,7 +56,7 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
         if wanted:
             self._assign(eni, wanted, self._get_bool_param("AllowReassignment", False))
         else:
-            wanted = self._free_addresses(eni, count)
+            wanted = self._free_addresses(eni.subnet, count)
             self._assign(eni, wanted, allow_reassignment=False)
         result = {
             "NetworkInterfaceId": eni.id,
@@ -149,14 +149,19 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
         subnet = self.ec2_backend.get_subnet(self._get_param("SubnetId"))
         address = self._get_param("PrivateIpAddress")
         listed = self._get_param("PrivateIpAddresses", [])
-        if not address and not listed:
-            self.params["PrivateIpAddress"] = self.world.free_address(subnet)
-        else:
-            wanted = [address] if address else []
-            wanted += [item["PrivateIpAddress"] for item in listed]
+        wanted = [address] if address else []
+        wanted += [item["PrivateIpAddress"] for item in listed]
+        if wanted:
             self.world.check_launch_addresses(subnet, list(dict.fromkeys(wanted)))
+        else:
+            wanted = [self.world.free_address(subnet)]
+            self.params["PrivateIpAddress"] = wanted[0]
+        # moto would take any of the subnet's, also one that is reserved or in use.
+        count = int(self.params.pop("SecondaryPrivateIpAddressCount", 0))
+        more = self._free_addresses(subnet, count, besides=wanted)
         result = super().create_network_interface()
         eni = result.result["NetworkInterface"]
+        eni.private_ip_addresses.extend(map(self._secondary, more))
         self.world.adopt(eni)
         return result
 
@@ -207,11 +212,11 @@ class InterfacesApi(EC2BaseResponse):  # type: ignore[misc]
         if address in reserved(eni.subnet.cidr_block):  # second-hand
             raise fail("InvalidParameterValue", f"Address {address} is in subnet's reserved range.")
 
-    def _free_addresses(self, eni: Any, count: int) -> list[str]:
+    def _free_addresses(self, subnet: Any, count: int, besides: Collection[str] = ()) -> list[str]:
         free: list[str] = []
         for _ in range(count):
             try:
-                free.append(self.world.free_address(eni.subnet, besides=free))
+                free.append(self.world.free_address(subnet, besides=[*besides, *free]))
             except EC2ClientError as error:
                 # AWS support's text in cilium/cilium#31016.
                 raise fail(

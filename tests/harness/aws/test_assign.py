@@ -135,6 +135,17 @@ def test_addresses_asked_for_by_number_are_never_reserved_ones(cloud: Cloud) -> 
     cloud.assign(eni, "127.0.250.5")  # a reservation keeps addresses for requests by name
 
 
+def test_a_new_interface_gets_free_addresses_by_number_too(cloud: Cloud) -> None:
+    small = cloud.ec2.create_subnet(
+        VpcId=cloud.vpc_id, CidrBlock="127.0.6.0/28", AvailabilityZone="us-east-1a"
+    )["Subnet"]["SubnetId"]
+    made = cloud.ec2.create_network_interface(SubnetId=small, SecondaryPrivateIpAddressCount=10)
+    given = [item["PrivateIpAddress"] for item in made["NetworkInterface"]["PrivateIpAddresses"]]
+    # A /28 has eleven addresses beside the five that AWS keeps.
+    assert sorted(given) == sorted(f"127.0.6.{number}" for number in range(4, 15))
+    assert cloud.described(made["NetworkInterface"]["NetworkInterfaceId"]) == given
+
+
 def test_a_full_subnet_has_no_address_to_give(cloud: Cloud) -> None:
     small = cloud.ec2.create_subnet(
         VpcId=cloud.vpc_id, CidrBlock="127.0.5.0/28", AvailabilityZone="us-east-1a"
